@@ -1,0 +1,1 @@
+//! Background work: a durable queue, schedules and the jobs themselves.

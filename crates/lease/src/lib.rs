@@ -1,0 +1,1 @@
+//! The control plane's signed, expiring permission to use one node.

@@ -1,0 +1,1 @@
+//! Telemetry in, the fleet's truth out.

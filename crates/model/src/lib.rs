@@ -1,0 +1,26 @@
+//! The words of the domain: identifiers, nodes, sessions, streams, jobs, time.
+//!
+//! Every other crate speaks these types; wire formats and rows are turned into
+//! them at the edge (`proto::convert`, `storage`). This crate knows no clock, no
+//! socket, no SQL and no protocol.
+//!
+//! To add an identifier, add a line to [`id`]; to add a state, add the variant
+//! and its word to the enum's `words!` table, so that the wire, the database
+//! and the logs say the same.
+
+pub mod clock;
+pub mod id;
+pub mod job;
+pub mod node;
+pub mod region;
+pub mod session;
+pub mod stream;
+pub mod telemetry;
+mod words;
+
+pub use words::UnknownWord;
+
+pub use clock::UnixMillis;
+pub use id::{JobId, NodeId, SessionId, StreamId, TenantId, UserId};
+pub use region::Region;
+pub use stream::StreamKey;

@@ -1,0 +1,140 @@
+//! Relay nodes as the control plane sees them.
+
+use crate::words::words;
+use crate::{NodeId, Region, SessionId, UnixMillis};
+
+words! {
+    /// Whether a node can be given sessions.
+    pub enum NodeState {
+        /// Created by an operator; has never connected.
+        New = "new",
+        /// Connected and heard in time.
+        Active = "active",
+        /// Keeps its sessions, takes no new ones.
+        Draining = "draining",
+        /// Not heard in time.
+        Offline = "offline",
+    }
+}
+
+/// A node as the control plane keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The node's identifier.
+    pub id: NodeId,
+    /// The operator's name for it.
+    pub name: String,
+    /// Where it stands.
+    pub region: Region,
+    /// Whether it can be given sessions.
+    pub state: NodeState,
+    /// Where phones and players reach it; known after its first Hello.
+    pub address: Option<NodeAddress>,
+    /// The software version it reported.
+    pub version: Option<String>,
+    /// How many sessions it may hold.
+    pub sessions_max: u32,
+    /// How many live sessions the control plane has placed on it.
+    pub sessions: u32,
+    /// The last heartbeat.
+    pub heartbeat_at: Option<UnixMillis>,
+}
+
+/// Where phones and players reach a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// Host name or address.
+    pub public_host: String,
+    /// The port for every protocol (5000).
+    pub udp_port: u16,
+    /// The compatibility port for publishers (4001).
+    pub publish_port: u16,
+    /// The compatibility port for players (4000).
+    pub play_port: u16,
+}
+
+/// The first word of a node on a new connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hello {
+    /// Who it is; must match the credential.
+    pub node_id: NodeId,
+    /// Its software version.
+    pub version: String,
+    /// The region it was configured with.
+    pub region: Region,
+    /// Where it is reached.
+    pub address: NodeAddress,
+    /// How many sessions it can hold.
+    pub sessions_max: u32,
+    /// Random at process start.
+    pub boot_id: String,
+    /// The sessions it holds now.
+    pub held: Vec<HeldLease>,
+}
+
+/// A session that a node holds a lease for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLease {
+    /// The session.
+    pub session_id: SessionId,
+    /// Whether its publisher is connected.
+    pub publishing: bool,
+    /// How many players are connected.
+    pub players: u32,
+}
+
+/// A node's regular sign of life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heartbeat {
+    /// Random at process start; the counters restart with it.
+    pub boot_id: String,
+    /// Sessions held.
+    pub sessions: u32,
+    /// Publishers connected.
+    pub publishers: u32,
+    /// Players connected.
+    pub players: u32,
+    /// UDP payload bytes received since boot.
+    pub ingress_bytes_total: u64,
+    /// UDP payload bytes sent since boot.
+    pub egress_bytes_total: u64,
+    /// Share of one core the data thread uses, 0 to 1.
+    pub data_thread_load_ratio: f64,
+    /// The sessions whose publisher is connected.
+    pub publishing: Vec<SessionId>,
+    /// Every session the node holds a lease for.
+    pub held: Vec<SessionId>,
+    /// Whether the node refuses new sessions.
+    pub draining: bool,
+    /// The node's clock.
+    pub observed_at: UnixMillis,
+}
+
+words! {
+    /// What happened to a session on its node.
+    pub enum SessionEventKind {
+        /// A publisher was admitted.
+        PublisherConnected = "publisher_connected",
+        /// The publisher closed, timed out or was cut.
+        PublisherGone = "publisher_gone",
+        /// A player was admitted.
+        PlayerConnected = "player_connected",
+        /// A player closed, timed out or was cut.
+        PlayerGone = "player_gone",
+        /// A caller with this session's key was refused.
+        Refused = "refused",
+    }
+}
+
+/// Something that happened to a session on its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionEvent {
+    /// The session.
+    pub session_id: SessionId,
+    /// What happened.
+    pub kind: SessionEventKind,
+    /// The typed reason, such as `lease_expired`; empty when there is none.
+    pub reason: String,
+    /// The node's clock.
+    pub observed_at: UnixMillis,
+}

@@ -1,0 +1,1 @@
+//! The gRPC contracts and their conversion to the domain's words.

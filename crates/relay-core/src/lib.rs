@@ -1,0 +1,1 @@
+//! The relay as a state machine: admission, streams, fan-out, limits, counters.

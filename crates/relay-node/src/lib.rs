@@ -1,0 +1,1 @@
+//! The data plane: one UDP port, batched.

@@ -1,0 +1,1 @@
+//! One start-up for every service: configuration, telemetry, admin listener, shutdown.

@@ -1,0 +1,1 @@
+//! SRTLA bonding, sans-IO: arrives with native bonding.

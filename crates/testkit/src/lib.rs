@@ -1,0 +1,1 @@
+//! What tests need: databases, impaired links, callers, captures.
