@@ -1,0 +1,37 @@
+# Every recipe is one `cargo xtask …` line; CI runs the same.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Builds and runs everything on this machine.
+up *args:
+    cargo xtask up {{args}}
+
+# The same with a moving test picture and live figures.
+demo *args:
+    cargo xtask up --demo {{args}}
+
+# Every test: unit, integration, end-to-end with real ffmpeg.
+test *args:
+    cargo xtask test {{args}}
+
+# Formatting, Clippy, dependency rules.
+lint:
+    cargo xtask lint
+
+# Measures, and prints figures.
+bench *args:
+    cargo xtask bench {{args}}
+
+# Breaks things on purpose, and prints what happened.
+drill *args:
+    cargo xtask drill {{args}}
+
+# Regenerates the gRPC code from proto/.
+gen:
+    cargo xtask gen
+
+# Regenerates the offline query data in .sqlx/.
+sqlx:
+    cargo xtask sqlx
