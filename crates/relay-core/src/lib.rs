@@ -1,1 +1,51 @@
-//! The relay as a state machine: admission, streams, fan-out, limits, counters.
+//! The relay as a state machine: datagrams, commands and time in; datagrams and
+//! events out. One publisher a stream, many players, each packet forwarded the
+//! moment it arrives.
+//!
+//! The crate knows no socket, no clock, no thread and no log. Its owner drives
+//! it, in this order:
+//!
+//! ```no_run
+//! # use std::time::Instant;
+//! # fn receive() -> (relay_core::Ingress, Vec<u8>) { unimplemented!() }
+//! # fn send(_: relay_core::Transmit<'_>) {}
+//! # fn report(_: relay_core::Event) {}
+//! # fn sleep_until(_: Option<Instant>) {}
+//! # use streamhaul_relay_core as relay_core;
+//! # fn run(mut relay: relay_core::Relay, now: Instant) {
+//! let (ingress, datagram) = receive();
+//! relay.handle_datagram(now, ingress, &datagram); // or handle_timeout, handle_command
+//! while let Some(transmit) = relay.poll_transmit() {
+//!     send(transmit);
+//! }
+//! while let Some(event) = relay.poll_event() {
+//!     report(event);
+//! }
+//! sleep_until(relay.poll_timeout());
+//! # }
+//! ```
+//!
+//! Nothing that comes from the network can make it panic, grow without bound or
+//! send more than it received before the peer's address is proven: a datagram
+//! without effect is counted under its [`DropReason`]. Nothing is allocated for
+//! a packet that is forwarded.
+//!
+//! To add a limit, put it into [`Limits`], refuse in `admission` and name the
+//! reason in `reason`; to add a statistic, count it where it happens and show it
+//! in `samples`.
+
+mod command;
+mod config;
+mod counters;
+mod event;
+mod reason;
+mod relay;
+mod transmit;
+
+pub use command::{Assignment, Command, CommandError, KeyedLease};
+pub use config::{Config, Limits, PortRole};
+pub use counters::Counters;
+pub use event::Event;
+pub use reason::{DropReason, GoneReason, RefusalReason};
+pub use relay::Relay;
+pub use transmit::{Ingress, Transmit};

@@ -1,0 +1,81 @@
+//! What the control plane tells a relay.
+
+use model::{SessionId, StreamKey, UnixMillis};
+
+/// A directive. The relay applies it at once, to live connections too.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Hold this session; replaces what was held under the same id.
+    Assign(Assignment),
+    /// Forget this session and cut its connections.
+    Revoke {
+        /// The session.
+        session: SessionId,
+        /// Why, in the control plane's word.
+        reason: String,
+    },
+    /// Take no new sessions (or take them again); live ones go on.
+    Drain(bool),
+    /// Hold at most so many sessions.
+    Limits {
+        /// The new bound.
+        sessions_max: u32,
+    },
+    /// Verify leases with these keys from now on.
+    Keys(lease::KeySet),
+    /// Hold exactly these sessions: assign each, revoke all others that were
+    /// assigned. Sessions admitted by their own lease are not touched.
+    Resync(Vec<Assignment>),
+    /// The wall clock's reading now.
+    Clock(UnixMillis),
+}
+
+/// A session's permissions on this node.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The session.
+    pub session: SessionId,
+    /// The key and lease of its publisher.
+    pub publish: Option<KeyedLease>,
+    /// The key and lease of its players.
+    pub play: Option<KeyedLease>,
+}
+
+/// A stream key and the signed lease that backs it.
+#[derive(Debug, Clone)]
+pub struct KeyedLease {
+    /// What callers put into their stream id.
+    pub key: StreamKey,
+    /// The signed permission.
+    pub lease: String,
+}
+
+/// Why a directive was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The lease does not verify.
+    #[error("lease refused: {}", .0.as_str())]
+    Lease(lease::Refusal),
+    /// The lease is for another session or role.
+    #[error("the lease does not match the assignment")]
+    Mismatch,
+    /// As many sessions are held as the node may hold.
+    #[error("no room for another session")]
+    OverCapacity,
+    /// The node takes no new sessions.
+    #[error("the node is draining")]
+    Draining,
+}
+
+impl CommandError {
+    /// The error's word, as it is acknowledged.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Lease(refusal) => refusal.as_str(),
+            Self::Mismatch => "lease_mismatch",
+            Self::OverCapacity => "over_capacity",
+            Self::Draining => "draining",
+        }
+    }
+}

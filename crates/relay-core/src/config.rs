@@ -1,0 +1,86 @@
+//! What an operator can set on a relay.
+
+use std::time::Duration;
+
+/// Which callers a socket takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortRole {
+    /// Publishers and players; the stream id says which.
+    Any,
+    /// Publishers only.
+    Publish,
+    /// Players only.
+    Play,
+}
+
+/// A relay's settings. Every limit is a hard bound.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The role of each socket; [`crate::Ingress::socket`] indexes it.
+    pub sockets: Vec<PortRole>,
+    /// How much the relay takes on.
+    pub limits: Limits,
+    /// What a player's latency is raised by, over the publisher's, so that a
+    /// packet repaired late on the publisher's leg can still be repaired on
+    /// the player's: about one round trip of the player.
+    pub latency_margin: Duration,
+    /// The latency a caller gets when it asks for less.
+    pub latency_min: Duration,
+    /// Callers that ask for more are refused.
+    pub latency_max: Duration,
+    /// How long players are kept after their publisher went.
+    pub hold: Duration,
+    /// A publisher silent for so long is gone.
+    pub publisher_timeout: Duration,
+    /// A player silent for so long is gone.
+    pub player_timeout: Duration,
+}
+
+/// How much a relay takes on.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Sessions held at once.
+    pub sessions_max: u32,
+    /// Publishers and players connected at once.
+    pub connections_max: u32,
+    /// Players of one stream; a lease may say less.
+    pub players_per_stream_max: u32,
+    /// Connection requests with a proven address that one source prefix (an
+    /// IPv4 address, an IPv6 /64) may make in a second.
+    pub handshakes_per_second_max: u32,
+    /// Cookies handed out in a second, to all sources together.
+    pub inductions_per_second_max: u32,
+    /// Payload bytes that one stream keeps for retransmission.
+    pub ring_bytes_max: usize,
+    /// Bytes queued between two drains of [`crate::Relay::poll_transmit`].
+    pub transmit_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sockets: vec![PortRole::Any],
+            limits: Limits::default(),
+            latency_margin: Duration::from_millis(60),
+            latency_min: Duration::from_millis(20),
+            latency_max: Duration::from_secs(10),
+            hold: Duration::from_secs(120),
+            publisher_timeout: Duration::from_secs(10),
+            player_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 500,
+            connections_max: 16_384,
+            players_per_stream_max: 64,
+            handshakes_per_second_max: 20,
+            inductions_per_second_max: 20_000,
+            ring_bytes_max: 16 << 20,
+            transmit_bytes_max: 8 << 20,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a relay reports about its sessions.
+
+use std::net::SocketAddr;
+
+use model::SessionId;
+
+use crate::reason::{GoneReason, RefusalReason};
+
+/// Something that happened to a session. Addresses are for debug logs only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A publisher was admitted.
+    PublisherConnected {
+        /// The session.
+        session: SessionId,
+        /// Where it calls from.
+        peer: SocketAddr,
+        /// Whether it replaced a publisher that was still connected.
+        takeover: bool,
+    },
+    /// The publisher left; its players are held.
+    PublisherGone {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// A player was admitted.
+    PlayerConnected {
+        /// The session.
+        session: SessionId,
+        /// Where it calls from.
+        peer: SocketAddr,
+    },
+    /// A player left.
+    PlayerGone {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// A caller was refused; its address was proven.
+    Refused {
+        /// The session, when the caller's key named one.
+        session: Option<SessionId>,
+        /// Why.
+        reason: RefusalReason,
+    },
+}

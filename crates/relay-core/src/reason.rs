@@ -1,0 +1,124 @@
+//! Why datagrams are dropped, callers refused and connections ended: one word
+//! each, the same in metrics, logs and events.
+
+/// Declares an enum with `ALL`, `as_str` and `index`.
+macro_rules! reasons {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant),+ }
+
+        impl $name {
+            /// Every variant, in order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The variant's word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The variant's place in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a datagram had no further effect.
+    pub enum DropReason {
+        /// Not an SRT packet.
+        Malformed = "malformed",
+        /// To the listener, but not a handshake.
+        NotHandshake = "not_handshake",
+        /// A handshake that no caller of ours makes.
+        BadHandshake = "bad_handshake",
+        /// A conclusion whose cookie we did not hand out, or too long ago.
+        BadCookie = "bad_cookie",
+        /// More handshakes than its source, or the node, takes in a second.
+        HandshakeRate = "handshake_rate",
+        /// A handshake of a connection that has ended; late or replayed.
+        StaleHandshake = "stale_handshake",
+        /// To a socket id that nobody has.
+        UnknownSocket = "unknown_socket",
+        /// To a connection, but not from its peer.
+        WrongPeer = "wrong_peer",
+        /// Data from a player.
+        UnexpectedData = "unexpected_data",
+        /// A control packet that this connection has no use for.
+        UnexpectedControl = "unexpected_control",
+        /// Data that came before.
+        Duplicate = "duplicate",
+        /// Data that was given up before it came.
+        Belated = "belated",
+        /// Data too far from its stream's place, or too large.
+        OutOfWindow = "out_of_window",
+        /// Encrypted data; this connection agreed on no key.
+        Encrypted = "encrypted",
+        /// A socket index that the relay was not given.
+        UnknownPort = "unknown_port",
+        /// More was queued than may be between two drains.
+        TransmitFull = "transmit_full",
+    }
+}
+
+reasons! {
+    /// Why a caller with a proven address was refused.
+    pub enum RefusalReason {
+        /// No session here has this stream key, or no key signed this lease.
+        UnknownKey = "unknown_key",
+        /// The key does not allow this, or not on this port.
+        WrongRole = "wrong_role",
+        /// Nobody publishes this stream.
+        NoPublisher = "no_publisher",
+        /// The node is full.
+        OverCapacity = "over_capacity",
+        /// The stream has as many players as it may have.
+        SessionFull = "session_full",
+        /// The node takes no new sessions.
+        Draining = "draining",
+        /// Another session publishes this stream.
+        Conflict = "conflict",
+        /// The lease ran out.
+        LeaseExpired = "lease_expired",
+        /// The lease is for later.
+        LeaseNotYetValid = "lease_not_yet_valid",
+        /// The lease is not one.
+        LeaseMalformed = "lease_malformed",
+        /// The lease was not signed by us, or was altered.
+        BadSignature = "bad_signature",
+        /// The lease is for another node.
+        WrongNode = "wrong_node",
+        /// The lease's session was revoked.
+        Revoked = "revoked",
+        /// No stream id, or one we cannot read.
+        BadStreamId = "bad_stream_id",
+        /// The caller asks for more latency than the node allows.
+        LatencyTooHigh = "latency_too_high",
+        /// A mode of SRT that the node does not speak.
+        Unsupported = "unsupported",
+    }
+}
+
+reasons! {
+    /// Why a connection ended.
+    pub enum GoneReason {
+        /// The peer closed it.
+        Closed = "closed",
+        /// The peer fell silent.
+        TimedOut = "timed_out",
+        /// The same stream is published from elsewhere now.
+        TakenOver = "taken_over",
+        /// The control plane took the session back.
+        Revoked = "revoked",
+        /// The lease ran out.
+        LeaseExpired = "lease_expired",
+        /// The publisher did not return in time.
+        HoldExpired = "hold_expired",
+    }
+}
