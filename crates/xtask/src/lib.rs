@@ -1,1 +1,3 @@
 //! What people and CI run.
+
+pub mod codegen;
