@@ -45,7 +45,7 @@ pub enum Error {
 pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
     Error::Invalid {
         field,
-        reason: reason.to_string(),
+        reason: reason.into(),
     }
 }
 
