@@ -1,1 +1,27 @@
-//! SRT live mode, sans-IO.
+//! SRT live mode, sans-IO: bytes and time in, bytes and facts out.
+//!
+//! The crate reads and writes SRT packets ([`packet`]), answers the caller's handshake without
+//! keeping anything ([`listener`]), and keeps the books of the two legs of a relay: the one that a
+//! publisher sends on and the one that a player receives on.
+//!
+//! It refuses to know sockets, clocks, threads, random numbers, leases and what a stream is: time,
+//! socket ids and secrets are arguments, and a stream id is text whose conventions [`streamid`]
+//! sorts. It does not speak rendezvous, HSv4, socket groups, file mode or packet filters; a caller
+//! that asks for one of them gets the rejection code libsrt knows for it. It has no encryption yet:
+//! key material is refused the way a libsrt listener without a passphrase refuses it.
+//!
+//! No bytes from the network can panic it. The builders write into the caller's buffer and may
+//! panic when that buffer is smaller than the documented maximum, which is a bug of the caller's.
+//!
+//! To add a control packet: a variant in [`packet::Control`] with its parser, a function in
+//! [`packet::build`], and a case in the round-trip property in `tests/it/properties.rs`. To add a
+//! handshake extension: a variant in `handshake::Extension` with its parser and builder.
+
+pub mod handshake;
+pub mod id;
+pub mod packet;
+pub mod seq;
+
+pub use id::{SocketId, Timestamp};
+pub use packet::Packet;
+pub use seq::{Seq, SeqRange};

@@ -1,0 +1,216 @@
+//! The receiver's loss list: which packets are missing, bounded.
+//!
+//! Places in a stream are *indexes*: sequence numbers counted on in 64 bits, so
+//! that nothing here wraps. `index mod 2^31` is the sequence number.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// A run of missing packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing index.
+    pub first: u64,
+    /// The last missing index.
+    pub last: u64,
+    /// When the packet behind it is due: the time to give it up.
+    pub deadline: Instant,
+    /// When it was last reported to the sender.
+    pub reported_at: Instant,
+}
+
+impl Gap {
+    /// How many packets are missing.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// Never: a gap has at least one packet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// The gaps in order, without overlap, at most `gaps_max` of them.
+#[derive(Debug)]
+pub struct LossList {
+    gaps: VecDeque<Gap>,
+    gaps_max: usize,
+}
+
+impl LossList {
+    /// An empty list; its memory is taken now and never grows.
+    #[must_use]
+    pub fn new(gaps_max: usize) -> Self {
+        Self { gaps: VecDeque::with_capacity(gaps_max + 1), gaps_max: gaps_max.max(1) }
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gaps.is_empty()
+    }
+
+    /// The gaps, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter()
+    }
+
+    /// The gaps, oldest first, to mark them as reported.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Gap> {
+        self.gaps.iter_mut()
+    }
+
+    /// The oldest gap.
+    #[must_use]
+    pub fn first(&self) -> Option<&Gap> {
+        self.gaps.front()
+    }
+
+    /// Whether `index` is missing.
+    #[must_use]
+    pub fn contains(&self, index: u64) -> bool {
+        self.find(index).is_some()
+    }
+
+    /// Adds a gap behind all others. Returns the oldest one when the list was
+    /// full and it had to go.
+    pub fn push(&mut self, gap: Gap) -> Option<Gap> {
+        debug_assert!(self.gaps.back().is_none_or(|newest| newest.last < gap.first));
+        self.gaps.push_back(gap);
+        self.evict()
+    }
+
+    /// Takes out one packet that came after all: whether it was missing, and
+    /// the oldest gap when a split overfilled the list. `deadline` is the
+    /// packet's own: what is missing before it is given up then.
+    pub fn remove(&mut self, index: u64, deadline: Instant) -> (bool, Option<Gap>) {
+        let Some(at) = self.find(index) else { return (false, None) };
+        let gap = self.gaps[at];
+        let before = (gap.first < index)
+            .then(|| Gap { last: index - 1, deadline: deadline.min(gap.deadline), ..gap });
+        let after = (index < gap.last).then(|| Gap { first: index + 1, ..gap });
+        match (before, after) {
+            (None, None) => {
+                self.gaps.remove(at);
+            }
+            (Some(half), None) | (None, Some(half)) => self.gaps[at] = half,
+            (Some(before), Some(after)) => {
+                self.gaps[at] = before;
+                self.gaps.insert(at + 1, after);
+            }
+        }
+        (true, self.evict())
+    }
+
+    /// Takes out every missing packet up to `last`; returns how many.
+    pub fn remove_through(&mut self, last: u64) -> u64 {
+        let mut removed = 0;
+        while let Some(gap) = self.gaps.front_mut().filter(|gap| gap.first <= last) {
+            if gap.last > last {
+                removed += last - gap.first + 1;
+                gap.first = last + 1;
+                break;
+            }
+            removed += gap.len();
+            self.gaps.pop_front();
+        }
+        removed
+    }
+
+    /// Takes out the oldest gap if it is due; returns it.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Gap> {
+        self.gaps.front().filter(|gap| gap.deadline <= now)?;
+        self.gaps.pop_front()
+    }
+
+    fn find(&self, index: u64) -> Option<usize> {
+        let at = self.gaps.partition_point(|gap| gap.last < index);
+        self.gaps.get(at).filter(|gap| gap.first <= index).map(|_| at)
+    }
+
+    fn evict(&mut self) -> Option<Gap> {
+        if self.gaps.len() > self.gaps_max { self.gaps.pop_front() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[allow(clippy::disallowed_methods, reason = "tests need one instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn gap(first: u64, last: u64, at: Instant) -> Gap {
+        Gap { first, last, deadline: at, reported_at: at }
+    }
+
+    #[test]
+    fn a_packet_in_the_middle_splits_its_gap() {
+        let now = start();
+        let mut list = LossList::new(8);
+        assert_eq!(list.push(gap(5, 9, now)), None);
+        assert_eq!(list.remove(7, now), (true, None));
+        assert_eq!(list.remove(7, now), (false, None));
+        let ranges: Vec<_> = list.iter().map(|gap| (gap.first, gap.last)).collect();
+        assert_eq!(ranges, [(5, 6), (8, 9)]);
+    }
+
+    #[test]
+    fn a_full_list_gives_up_its_oldest_gap() {
+        let now = start();
+        let mut list = LossList::new(2);
+        assert_eq!(list.push(gap(1, 1, now)), None);
+        assert_eq!(list.push(gap(3, 7, now)), None);
+        assert_eq!(list.remove(5, now), (true, Some(gap(1, 1, now))));
+        assert_eq!(list.push(gap(9, 9, now)).map(|gap| gap.first), Some(3));
+    }
+
+    #[test]
+    fn gaps_leave_when_they_are_due_and_not_before() {
+        let now = start();
+        let mut list = LossList::new(4);
+        list.push(gap(1, 2, now + Duration::from_millis(5)));
+        assert_eq!(list.pop_due(now), None);
+        assert_eq!(list.pop_due(now + Duration::from_millis(5)).map(|gap| gap.len()), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_set_of_missing_packets(
+            steps in prop::collection::vec((0u8..3, 1u64..12, 0u64..200), 1..200),
+        ) {
+            let now = start();
+            let mut list = LossList::new(10_000);
+            let mut model = BTreeSet::new();
+            let mut top = 0;
+            for (kind, size, place) in steps {
+                match kind {
+                    0 => {
+                        list.push(gap(top + 1, top + size, now));
+                        model.extend(top + 1..=top + size);
+                        top += size + 1;
+                    }
+                    1 => prop_assert_eq!(list.remove(place, now).0, model.remove(&place)),
+                    _ => {
+                        let place = place % 20;
+                        let kept = model.split_off(&(place + 1));
+                        prop_assert_eq!(list.remove_through(place), model.len() as u64);
+                        model = kept;
+                    }
+                }
+                let held: Vec<u64> = list.iter().flat_map(|gap| gap.first..=gap.last).collect();
+                prop_assert_eq!(held, model.iter().copied().collect::<Vec<_>>());
+            }
+        }
+    }
+}
