@@ -1,1 +1,12 @@
-//! What tests need: databases, impaired links, callers, captures.
+//! What tests need: impaired links, captured sessions, SRT callers, databases.
+//!
+//! With no feature this is light enough for the pure crates: [`linksim`] and
+//! [`capture`]. It refuses to know what is being tested: no crate of ours is
+//! behind the default features.
+//!
+//! To add a kind of impairment, give [`linksim::Impairment`] a field whose
+//! default does nothing, and let [`linksim::Link::send`] act on it.
+
+pub mod capture;
+pub mod linksim;
+pub mod random;
