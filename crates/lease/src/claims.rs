@@ -52,8 +52,10 @@ struct WireClaims<'a> {
     t: &'a str,
     m: &'a str,
     r: WireRole,
-    nbf: i64,
-    exp: i64,
+    /// Begins, in seconds since the epoch.
+    f: i64,
+    /// Lasts, in seconds: fewer digits than the second of its end.
+    d: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     l: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,8 +86,11 @@ impl<'a> From<&'a Claims> for WireClaims<'a> {
                 Role::Publish => WireRole::Publish,
                 Role::Play => WireRole::Play,
             },
-            nbf: claims.not_before.as_secs(),
-            exp: claims.expires_at.as_secs(),
+            f: claims.not_before.as_secs(),
+            d: claims
+                .expires_at
+                .as_secs()
+                .saturating_sub(claims.not_before.as_secs()),
             l: claims.latency_min_ms,
             x: claims.latency_max_ms,
             b: claims.rate_bps_max,
@@ -105,8 +110,8 @@ impl WireClaims<'_> {
                 WireRole::Publish => Role::Publish,
                 WireRole::Play => Role::Play,
             },
-            not_before: UnixMillis::from_secs(self.nbf),
-            expires_at: UnixMillis::from_secs(self.exp),
+            not_before: UnixMillis::from_secs(self.f),
+            expires_at: UnixMillis::from_secs(self.f.saturating_add(self.d)),
             latency_min_ms: self.l,
             latency_max_ms: self.x,
             rate_bps_max: self.b,

@@ -9,7 +9,8 @@ use crate::{Claims, LENGTH_MAX, SigningKey, paseto};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The identifiers are so long that the lease would not fit a stream id.
-    /// It never happens with identifiers made by `from_u128`.
+    /// It never happens with identifiers made by `from_u128` and a lease of less
+    /// than ten years.
     #[error("the lease would have {length} characters, {LENGTH_MAX} is the most")]
     TooLong {
         /// How long it would be.
