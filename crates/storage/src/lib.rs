@@ -1,1 +1,26 @@
 //! The only SQL.
+//!
+//! Functions take a [`Pool`] or a [`Transaction`] and speak `model`; rows stop here.
+//! "Not found" is `Ok(None)`. This crate refuses to know who asks, what a state
+//! change means and what time it is: `now` is an argument.
+//!
+//! To add a query, write it with sqlx's `query!` family in the module of the
+//! schema's owner. The macros check it at compile time against the data in
+//! `.sqlx/` at the workspace root (`SQLX_OFFLINE=true`, set in `.cargo/config.toml`:
+//! building needs no database). To refresh that data, `cargo xtask sqlx`, which does this:
+//! start a private PostgreSQL, apply `migrations/` in order, and run
+//! `SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$PWD/.sqlx DATABASE_URL=postgres://… cargo check
+//! -p streamhaul-storage --all-targets` after touching this file.
+
+pub mod control;
+mod error;
+mod migrate;
+mod pool;
+
+pub use error::Error;
+pub use migrate::migrate;
+pub use pool::{InvalidUrl, Pool, check_url, connect, ping};
+
+/// Statements that happen together or not at all; dropped without
+/// [`commit`](sqlx::Transaction::commit), none did.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

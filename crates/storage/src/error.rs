@@ -1,0 +1,126 @@
+//! What a caller can do about a failed query.
+
+use sqlx::error::ErrorKind;
+
+/// Why a query failed, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away or going away; the same call may work later.
+    #[error("the database is away")]
+    Unavailable(#[source] sqlx::Error),
+    /// Another transaction was in the way; the same transaction may work at once.
+    #[error("another transaction was in the way")]
+    Contention(#[source] sqlx::Error),
+    /// A row like it is there already.
+    #[error("already there: {constraint}")]
+    Conflict {
+        /// The unique constraint that says so.
+        constraint: String,
+    },
+    /// A row holds what the domain has no word for.
+    #[error("a row's `{column}` is unknown: {value}")]
+    Row {
+        /// Which column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the migrations failed")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// Anything else: a defect.
+    #[error("the query failed")]
+    Query(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether running the same transaction again can help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Contention(_))
+    }
+
+    /// Whether the database itself is away.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error {
+            if database.kind() == ErrorKind::UniqueViolation {
+                let constraint = database.constraint().unwrap_or("unnamed").to_owned();
+                return Self::Conflict { constraint };
+            }
+            return match class(database.code().as_deref().unwrap_or_default()) {
+                Class::Unavailable => Self::Unavailable(error),
+                Class::Contention => Self::Contention(error),
+                Class::Defect => Self::Query(error),
+            };
+        }
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            other => Self::Query(other),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => match Self::from(error) {
+                Self::Query(error) => Self::Migration(error.into()),
+                other => other,
+            },
+            other => Self::Migration(other),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Class {
+    Unavailable,
+    Contention,
+    Defect,
+}
+
+/// Sorts an SQLSTATE, see the PostgreSQL manual's appendix A.
+fn class(code: &str) -> Class {
+    match code {
+        // serialization_failure, deadlock_detected, lock_not_available
+        "40001" | "40P01" | "55P03" => Class::Contention,
+        // read_only_sql_transaction: a replica after a failover
+        "25006" => Class::Unavailable,
+        // connection exceptions, insufficient resources, operator intervention
+        // (statement timeouts among them: 57014)
+        code if ["08", "53", "57"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Class::Unavailable
+        }
+        _ => Class::Defect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_fall_into_the_class_that_says_what_to_do() {
+        assert_eq!(class("40001"), Class::Contention);
+        assert_eq!(class("57P01"), Class::Unavailable);
+        assert_eq!(class("08006"), Class::Unavailable);
+        assert_eq!(class("42P01"), Class::Defect);
+        assert!(Error::from(sqlx::Error::PoolTimedOut).is_unavailable());
+        assert!(!Error::from(sqlx::Error::RowNotFound).is_retryable());
+    }
+}

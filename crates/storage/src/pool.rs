@@ -1,0 +1,89 @@
+//! The connections to one database.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::Error;
+
+/// Connections to one database; cheap to clone. They come back by themselves
+/// after the database was away.
+pub type Pool = sqlx::PgPool;
+
+/// How long a caller waits for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection older than this is renewed, so that fail-overs are noticed.
+const LIFETIME_MAX: Duration = Duration::from_secs(1800);
+
+/// Why a database URL is no use.
+#[derive(Debug, thiserror::Error)]
+#[error("not a PostgreSQL URL: {0}")]
+pub struct InvalidUrl(String);
+
+/// Checks a URL without connecting.
+///
+/// # Errors
+/// When it is not a PostgreSQL URL. The message does not repeat it: it may hold
+/// a password.
+pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+    options("check", url).map(drop)
+}
+
+/// Makes a pool that connects on first use, so that a service can start before
+/// its database. `application` names the connections in `pg_stat_activity`.
+///
+/// # Errors
+/// When `url` is not a PostgreSQL URL.
+pub fn connect(application: &str, url: &str, connections_max: u32) -> Result<Pool, InvalidUrl> {
+    let options = options(application, url)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(LIFETIME_MAX)
+        .connect_lazy_with(options))
+}
+
+/// Asks the database for a sign of life.
+///
+/// # Errors
+/// When it gives none.
+pub async fn ping(pool: &Pool) -> Result<(), Error> {
+    sqlx::query("SELECT 1").execute(pool).await?;
+    Ok(())
+}
+
+fn options(application: &str, url: &str) -> Result<PgConnectOptions, InvalidUrl> {
+    let options =
+        PgConnectOptions::from_str(url).map_err(|error| InvalidUrl(describe(&error, url)))?;
+    Ok(options
+        .application_name(&format!("streamhaul-{application}"))
+        // No query of a service takes long; one that hangs must not hold locks for ever.
+        .options([
+            ("statement_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]))
+}
+
+fn describe(error: &sqlx::Error, url: &str) -> String {
+    let text = error.to_string();
+    if url.is_empty() {
+        "it is empty".to_owned()
+    } else {
+        text.replace(url, "…")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_url_is_refused_without_repeating_it() {
+        assert!(check_url("postgres://user@localhost/name").is_ok());
+        for bad in ["", "localhost secret"] {
+            let text = check_url(bad).unwrap_err().to_string();
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+}
