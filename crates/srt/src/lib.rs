@@ -19,7 +19,12 @@
 
 pub mod handshake;
 pub mod id;
+pub mod loss;
 pub mod packet;
+pub mod rate;
+pub mod receiver;
+pub mod rtt;
+pub mod sender;
 pub mod seq;
 
 pub use id::{SocketId, Timestamp};

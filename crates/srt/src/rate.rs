@@ -18,7 +18,13 @@ impl Rate {
     /// Starts to count.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
-        Self { window_start: now, packets: 0, bytes: 0, packets_per_second: 0, bytes_per_second: 0 }
+        Self {
+            window_start: now,
+            packets: 0,
+            bytes: 0,
+            packets_per_second: 0,
+            bytes_per_second: 0,
+        }
     }
 
     /// Counts a packet.
@@ -34,13 +40,21 @@ impl Rate {
     /// Packets a second; zero after two silent seconds.
     #[must_use]
     pub fn packets_per_second(&self, now: Instant) -> u32 {
-        if self.is_stale(now) { 0 } else { self.packets_per_second }
+        if self.is_stale(now) {
+            0
+        } else {
+            self.packets_per_second
+        }
     }
 
     /// Bytes a second; zero after two silent seconds.
     #[must_use]
     pub fn bytes_per_second(&self, now: Instant) -> u64 {
-        if self.is_stale(now) { 0 } else { self.bytes_per_second }
+        if self.is_stale(now) {
+            0
+        } else {
+            self.bytes_per_second
+        }
     }
 
     fn is_stale(&self, now: Instant) -> bool {
@@ -61,7 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "tests need one instant to count from")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests need one instant to count from"
+    )]
     fn a_steady_stream_shows_its_rate_and_silence_shows_zero() {
         let start = Instant::now();
         let mut rate = Rate::new(start);

@@ -16,7 +16,11 @@ pub struct Rtt {
 
 impl Default for Rtt {
     fn default() -> Self {
-        Self { smoothed: RTT_START, variance: VAR_START, measured: false }
+        Self {
+            smoothed: RTT_START,
+            variance: VAR_START,
+            measured: false,
+        }
     }
 }
 
@@ -46,14 +50,22 @@ impl Rtt {
             self.variance = (self.variance * 3 + sample.abs_diff(self.smoothed)) / 4;
             self.smoothed = (self.smoothed * 7 + sample) / 8;
         } else {
-            *self = Self { smoothed: sample, variance: sample / 2, measured: true };
+            *self = Self {
+                smoothed: sample,
+                variance: sample / 2,
+                measured: true,
+            };
         }
     }
 
     /// Takes over what the peer measured.
     pub fn adopt(&mut self, smoothed_us: u32, variance_us: u32) {
         let bounded = |us: u32| Duration::from_micros(u64::from(us)).min(RTT_MAX);
-        *self = Self { smoothed: bounded(smoothed_us), variance: bounded(variance_us), measured: true };
+        *self = Self {
+            smoothed: bounded(smoothed_us),
+            variance: bounded(variance_us),
+            measured: true,
+        };
     }
 
     /// How long an answer may take before it counts as lost.
@@ -73,7 +85,9 @@ pub(crate) struct AckBook {
 
 impl AckBook {
     pub(crate) fn new() -> Self {
-        Self { sent: Box::new([None; ACKS_MAX]) }
+        Self {
+            sent: Box::new([None; ACKS_MAX]),
+        }
     }
 
     pub(crate) fn sent(&mut self, number: u32, at: Instant) {
@@ -118,7 +132,10 @@ mod tests {
         assert_eq!(book.answered(7, start + ms(10)), None);
     }
 
-    #[allow(clippy::disallowed_methods, reason = "tests need one instant to count from")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests need one instant to count from"
+    )]
     fn test_instant() -> Instant {
         Instant::now()
     }

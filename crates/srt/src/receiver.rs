@@ -1,0 +1,458 @@
+//! The receiving end of a connection: what has arrived, what to acknowledge,
+//! what to ask for again, and when to give it up.
+//!
+//! A [`Receiver`] keeps no packets. It is told of each one and answers what it
+//! was; its owner forwards or stores the payload. Reports for the peer come out
+//! of [`Receiver::poll_report`]; [`Receiver::poll_timeout`] says when to call
+//! [`Receiver::handle_timeout`]. With nothing outstanding it asks for no timer.
+
+use std::time::{Duration, Instant};
+
+use crate::loss::{Gap, LossList};
+use crate::packet::{Ack, AckDetail, AckRates};
+use crate::rate::Rate;
+use crate::rtt::{AckBook, Rtt};
+use crate::seq::{Seq, SeqRange};
+
+/// How often a full acknowledgement is sent while packets arrive.
+const ACK_INTERVAL: Duration = Duration::from_millis(10);
+/// How much later the timer does it when no packet came to do it on time: so
+/// that a steady stream needs no timer at all.
+const ACK_TIMER_SLACK: Duration = Duration::from_millis(5);
+/// Packets between two light acknowledgements.
+const LIGHT_ACK_PACKETS: u32 = 64;
+/// A report of losses is repeated no sooner than this.
+const NAK_INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// A jump forward of up to so many packets is a new place; beyond it is noise.
+const RESYNC_MAX: u32 = 1 << 20;
+/// Ranges in one loss report: two words each, and 364 words fit.
+const NAK_RANGES_MAX: usize = 180;
+/// No live sender uses the capacity; an honest floor keeps old ones going.
+const CAPACITY_MIN: u32 = 1000;
+
+/// What a receiver is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The first sequence number, from the handshake.
+    pub isn: Seq,
+    /// How many packets the peer may be ahead of the acknowledgement: what is
+    /// advertised, and how large a gap may be.
+    pub window_packets: u32,
+    /// How many gaps are remembered.
+    pub gaps_max: usize,
+}
+
+/// What an arriving packet was. Indexes are sequence numbers counted on in 64
+/// bits: `index mod 2^31` is the sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Newer than all before; packets between may be missing now.
+    New {
+        /// Its place.
+        index: u64,
+    },
+    /// It was missing and is not any more.
+    Recovered {
+        /// Its place.
+        index: u64,
+    },
+    /// The peer continues somewhere else: everything missing was given up.
+    Resync {
+        /// Its place.
+        index: u64,
+    },
+    /// It came before, or was given up before it came.
+    Duplicate,
+    /// Too far from the stream's place to belong to it.
+    OutOfWindow,
+}
+
+/// What the peer should be told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Report<'a> {
+    /// An acknowledgement, full or light.
+    Ack(Ack),
+    /// These packets are missing.
+    Nak(&'a [SeqRange]),
+}
+
+/// Counts since the connection began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets received, each once.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Packets seen missing.
+    pub lost: u64,
+    /// Missing ones that came after all.
+    pub recovered: u64,
+    /// Missing ones given up.
+    pub dropped: u64,
+    /// Packets that came twice or too late.
+    pub duplicate: u64,
+    /// Packets flagged as sent again.
+    pub retransmitted: u64,
+    /// Loss reports sent.
+    pub naks: u64,
+}
+
+/// The receiving end of a connection.
+#[derive(Debug)]
+pub struct Receiver {
+    window_packets: u32,
+    highest: u64,
+    losses: LossList,
+    rtt: Rtt,
+    rate: Rate,
+    acks: AckBook,
+    ack: AckState,
+    nak: NakState,
+    statistics: Statistics,
+}
+
+#[derive(Debug)]
+struct AckState {
+    /// The number of the last full acknowledgement.
+    number: u32,
+    /// What it said, and when.
+    sent: Option<(u64, Instant)>,
+    /// Whether the peer confirmed it.
+    confirmed: bool,
+    packets_since: u32,
+    is_due: bool,
+}
+
+#[derive(Debug)]
+struct NakState {
+    /// A gap found just now, to be reported at once.
+    fresh: Option<SeqRange>,
+    /// When the list is reported again.
+    repeat_at: Option<Instant>,
+    /// Where the repetition under way goes on.
+    cursor: Option<u64>,
+    ranges: Vec<SeqRange>,
+}
+
+impl Receiver {
+    /// Begins right before the first sequence number.
+    #[must_use]
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        Self {
+            window_packets: settings.window_packets,
+            highest: (1 << 31) + u64::from(settings.isn.value()) - 1,
+            losses: LossList::new(settings.gaps_max),
+            rtt: Rtt::default(),
+            rate: Rate::new(now),
+            acks: AckBook::new(),
+            ack: AckState {
+                number: 0,
+                sent: None,
+                confirmed: true,
+                packets_since: 0,
+                is_due: false,
+            },
+            nak: NakState {
+                fresh: None,
+                repeat_at: None,
+                cursor: None,
+                ranges: Vec::with_capacity(NAK_RANGES_MAX),
+            },
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Takes a data packet. `deadline` is the time at which it is due to be
+    /// played: what is missing right before it is given up then.
+    pub fn handle_data(
+        &mut self,
+        now: Instant,
+        seq: Seq,
+        payload_length: usize,
+        retransmitted: bool,
+        deadline: Instant,
+    ) -> Arrival {
+        let arrival = self.place(now, seq, deadline);
+        match arrival {
+            Arrival::Duplicate => self.statistics.duplicate += 1,
+            Arrival::OutOfWindow => {}
+            Arrival::New { .. } | Arrival::Recovered { .. } | Arrival::Resync { .. } => {
+                self.count(now, payload_length, retransmitted);
+            }
+        }
+        arrival
+    }
+
+    fn place(&mut self, now: Instant, seq: Seq, deadline: Instant) -> Arrival {
+        let offset = seq.offset(seq_of(self.highest));
+        if offset <= 0 {
+            return self.place_behind(offset.unsigned_abs(), deadline);
+        }
+        let ahead = offset.unsigned_abs();
+        if ahead > RESYNC_MAX {
+            return Arrival::OutOfWindow;
+        }
+        let index = self.highest + u64::from(ahead);
+        if index - self.ack_point() > u64::from(self.window_packets) {
+            self.give_up_before(index);
+            self.highest = index;
+            return Arrival::Resync { index };
+        }
+        if ahead > 1 {
+            self.open_gap(now, self.highest + 1, index - 1, deadline);
+        }
+        self.highest = index;
+        Arrival::New { index }
+    }
+
+    fn place_behind(&mut self, behind: u32, deadline: Instant) -> Arrival {
+        if behind > RESYNC_MAX {
+            return Arrival::OutOfWindow;
+        }
+        let index = self.highest - u64::from(behind);
+        let (was_missing, evicted) = self.losses.remove(index, deadline);
+        self.count_dropped(evicted.as_ref().map_or(0, Gap::len));
+        if !was_missing {
+            return Arrival::Duplicate;
+        }
+        self.statistics.recovered += 1;
+        Arrival::Recovered { index }
+    }
+
+    fn open_gap(&mut self, now: Instant, first: u64, last: u64, deadline: Instant) {
+        let gap = Gap {
+            first,
+            last,
+            deadline,
+            reported_at: now,
+        };
+        self.statistics.lost += gap.len();
+        let evicted = self.losses.push(gap);
+        self.count_dropped(evicted.as_ref().map_or(0, Gap::len));
+        self.nak.fresh = SeqRange::new(seq_of(first), seq_of(last));
+        let repeat_at = now + self.nak_interval();
+        self.nak.repeat_at.get_or_insert(repeat_at);
+    }
+
+    fn count(&mut self, now: Instant, payload_length: usize, retransmitted: bool) {
+        self.statistics.packets += 1;
+        self.statistics.bytes += payload_length as u64;
+        self.statistics.retransmitted += u64::from(retransmitted);
+        self.rate.add(now, payload_length);
+        self.ack.packets_since += 1;
+        let is_time = self.ack.sent.is_none_or(|(_, at)| now >= at + ACK_INTERVAL);
+        self.ack.is_due |= is_time && self.ack_moved();
+    }
+
+    fn count_dropped(&mut self, packets: u64) {
+        self.statistics.dropped += packets;
+    }
+
+    /// Everything missing before `index` is given up, everything skipped too.
+    fn give_up_before(&mut self, index: u64) {
+        let skipped = index - self.highest - 1;
+        let missing = self.losses.remove_range(0, self.highest);
+        self.statistics.lost += skipped;
+        self.count_dropped(missing + skipped);
+        self.nak.repeat_at = None;
+    }
+
+    /// Takes the peer's answer to a full acknowledgement. Returns the round
+    /// trip, unless the answer is a copy or to nothing we sent.
+    pub fn handle_ackack(&mut self, now: Instant, number: u32) -> Option<Duration> {
+        let round_trip = self.acks.answered(number, now)?;
+        self.rtt.sample(round_trip);
+        self.ack.confirmed |= number == self.ack.number;
+        Some(round_trip)
+    }
+
+    /// Takes the peer's word that it will not send these packets again. Only
+    /// what is missing already is given up: nobody can make us skip ahead.
+    pub fn handle_drop_request(&mut self, range: SeqRange) {
+        let Some((first, last)) = self.indexes(range) else {
+            return;
+        };
+        let dropped = self.losses.remove_range(first, last);
+        self.count_dropped(dropped);
+    }
+
+    fn indexes(&self, range: SeqRange) -> Option<(u64, u64)> {
+        let last_offset = i64::from(range.last().offset(seq_of(self.highest))).min(0);
+        let last = self.highest.checked_add_signed(last_offset)?;
+        let first_offset = i64::from(range.first().offset(seq_of(self.highest)));
+        let first = self.highest.checked_add_signed(first_offset)?;
+        (first <= last).then_some((first, last))
+    }
+
+    /// Gives up what is due and marks the reports that are.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(gap) = self.losses.pop_due(now) {
+            self.count_dropped(gap.len());
+        }
+        if self.losses.is_empty() {
+            self.nak.repeat_at = None;
+        }
+        if self.nak.repeat_at.is_some_and(|at| at <= now) {
+            self.nak.cursor = Some(0);
+            self.nak.repeat_at = Some(now + self.nak_interval());
+        }
+        self.ack.is_due |= self.ack_timer().is_some_and(|at| at <= now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let give_up_at = self.losses.first().map(|gap| gap.deadline);
+        [self.ack_timer(), self.nak.repeat_at, give_up_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn ack_timer(&self) -> Option<Instant> {
+        match self.ack.sent {
+            Some((_, at)) if self.ack_moved() => Some(at + ACK_INTERVAL + ACK_TIMER_SLACK),
+            Some((_, at)) if !self.ack.confirmed => {
+                Some(at + self.rtt.patience().max(ACK_INTERVAL))
+            }
+            _ => None,
+        }
+    }
+
+    /// The next report to send; call until `None` after every change.
+    pub fn poll_report(&mut self, now: Instant) -> Option<Report<'_>> {
+        if let Some(range) = self.nak.fresh.take() {
+            self.nak.ranges.clear();
+            self.nak.ranges.push(range);
+            self.statistics.naks += 1;
+            return Some(Report::Nak(&self.nak.ranges));
+        }
+        if self.ack.is_due {
+            return Some(Report::Ack(self.full_ack(now)));
+        }
+        if self.ack.packets_since >= LIGHT_ACK_PACKETS {
+            self.ack.packets_since = 0;
+            let next = seq_of(self.ack_point());
+            return Some(Report::Ack(Ack {
+                number: 0,
+                next,
+                detail: None,
+            }));
+        }
+        self.repeat_nak(now)
+    }
+
+    fn full_ack(&mut self, now: Instant) -> Ack {
+        let number = self.ack.number.wrapping_add(1).max(1);
+        let point = self.ack_point();
+        self.acks.sent(number, now);
+        self.ack = AckState {
+            number,
+            sent: Some((point, now)),
+            confirmed: false,
+            packets_since: 0,
+            is_due: false,
+        };
+        Ack {
+            number,
+            next: seq_of(point),
+            detail: Some(self.ack_detail(now)),
+        }
+    }
+
+    fn ack_detail(&self, now: Instant) -> AckDetail {
+        let packets_per_second = self.rate.packets_per_second(now);
+        AckDetail {
+            rtt_us: micros(self.rtt.smoothed()),
+            rtt_var_us: micros(self.rtt.variance()),
+            buffer_available: self.window_packets,
+            rates: Some(AckRates {
+                packets_per_second,
+                capacity_packets_per_second: packets_per_second.max(CAPACITY_MIN),
+                bytes_per_second: u32::try_from(self.rate.bytes_per_second(now))
+                    .unwrap_or(u32::MAX),
+            }),
+        }
+    }
+
+    fn repeat_nak(&mut self, now: Instant) -> Option<Report<'_>> {
+        let from = self.nak.cursor.take()?;
+        let interval = self.nak_interval();
+        self.nak.ranges.clear();
+        for gap in self.losses.iter_mut().filter(|gap| gap.first >= from) {
+            if self.nak.ranges.len() == NAK_RANGES_MAX {
+                self.nak.cursor = Some(gap.first);
+                break;
+            }
+            if gap.reported_at + interval <= now {
+                gap.reported_at = now;
+                self.nak
+                    .ranges
+                    .extend(SeqRange::new(seq_of(gap.first), seq_of(gap.last)));
+            }
+        }
+        if self.nak.ranges.is_empty() {
+            return None;
+        }
+        self.statistics.naks += 1;
+        Some(Report::Nak(&self.nak.ranges))
+    }
+
+    fn nak_interval(&self) -> Duration {
+        (self.rtt.patience() / 2).max(NAK_INTERVAL_MIN)
+    }
+
+    /// The first index that is still missing.
+    fn ack_point(&self) -> u64 {
+        self.losses
+            .first()
+            .map_or(self.highest + 1, |gap| gap.first)
+    }
+
+    fn ack_moved(&self) -> bool {
+        match self.ack.sent {
+            Some((point, _)) => point != self.ack_point(),
+            None => self.statistics.packets > 0,
+        }
+    }
+
+    /// The newest index; before the first packet, the one before the first.
+    #[must_use]
+    pub const fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Whether `index` is missing and may still come.
+    #[must_use]
+    pub fn is_missing(&self, index: u64) -> bool {
+        self.losses.contains(index)
+    }
+
+    /// The round trip to the peer.
+    #[must_use]
+    pub const fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    /// What arrives in a second.
+    #[must_use]
+    pub const fn rate(&self) -> &Rate {
+        &self.rate
+    }
+
+    /// Counts since the connection began.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+}
+
+/// The sequence number of an index.
+#[must_use]
+pub const fn seq_of(index: u64) -> Seq {
+    Seq::new(index as u32)
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}

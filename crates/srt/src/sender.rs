@@ -1,0 +1,269 @@
+//! The sending end of a connection that forwards somebody else's packets: a
+//! constant map of sequence numbers and timestamps, and the answers to what the
+//! receiver reports.
+//!
+//! A [`Sender`] keeps no packets: many share one ring, which their owner keeps.
+//! It says how a packet is labelled for this receiver, which packets a loss
+//! report means, and whether one may be sent again now. Packets are named by
+//! their *index*, the owner's own count in 64 bits; times by the owner's
+//! timeline.
+
+use std::time::{Duration, Instant};
+
+use crate::id::{SocketId, Timestamp};
+use crate::packet::{Ack, ControlHeader, DataHeader};
+use crate::receiver::seq_of;
+use crate::rtt::Rtt;
+use crate::seq::{Seq, SeqRange};
+
+/// No packet is sent again sooner, whatever round trip the receiver claims.
+const GUARD_MIN: Duration = Duration::from_millis(10);
+/// The guard until a round trip is known.
+const GUARD_UNKNOWN: Duration = Duration::from_millis(20);
+/// What libsrt reports before it has measured anything.
+const RTT_UNMEASURED_US: (u32, u32) = (100_000, 50_000);
+/// Packets are sent again for at least so long, as libsrt does: a late packet
+/// still plays when nothing behind it is due.
+const RETRY_MIN: Duration = Duration::from_millis(1000);
+const RETRY_SLACK: Duration = Duration::from_millis(20);
+/// Retransmissions whose times are remembered; a power of two.
+const GUARDED_MAX: usize = 512;
+const MESSAGES: u64 = 0x03ff_ffff;
+/// Retransmissions a receiver may ask for at once.
+const BURST_MAX: u32 = 2048;
+/// Retransmissions a second that are always allowed.
+const REFILL_MIN: u32 = 1000;
+
+/// What a sender is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The receiver's socket.
+    pub destination: SocketId,
+    /// The first sequence number, from the handshake.
+    pub isn: Seq,
+    /// The packet that gets it; older ones are not this receiver's.
+    pub first_index: u64,
+    /// What is added to the owner's timeline to make this receiver's.
+    pub timeline_offset_us: i64,
+    /// The latency that the receiver adopted.
+    pub latency: Duration,
+}
+
+/// Counts since the connection began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Data packets sent, retransmissions included.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Packets sent again.
+    pub retransmitted: u64,
+    /// Packets asked for that were too old to send.
+    pub dropped: u64,
+    /// Loss reports received.
+    pub naks: u64,
+}
+
+/// The sending end of a connection.
+#[derive(Debug)]
+pub struct Sender {
+    settings: Settings,
+    next_index: u64,
+    raise_us: i64,
+    rtt: Rtt,
+    guarded: Option<Box<[(u64, Instant)]>>,
+    budget: Budget,
+    statistics: Statistics,
+}
+
+impl Sender {
+    /// Begins with `settings.first_index`, which is still to come.
+    #[must_use]
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        Self {
+            settings,
+            next_index: settings.first_index,
+            raise_us: 0,
+            rtt: Rtt::default(),
+            guarded: None,
+            budget: Budget {
+                tokens: BURST_MAX,
+                refilled_at: now,
+            },
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// The header of a packet to send now; `None` for a packet from before this
+    /// receiver joined. `timestamp` is on the owner's timeline.
+    pub fn label(
+        &mut self,
+        index: u64,
+        timestamp: Timestamp,
+        retransmitted: bool,
+        payload_length: usize,
+    ) -> Option<DataHeader> {
+        let place = index.checked_sub(self.settings.first_index)?;
+        self.next_index = self.next_index.max(index + 1);
+        self.statistics.packets += 1;
+        self.statistics.bytes += payload_length as u64;
+        let message = (place % MESSAGES) as u32 + 1;
+        let timestamp = timestamp.shifted_us(self.settings.timeline_offset_us + self.raise_us);
+        let destination = self.settings.destination;
+        let header = DataHeader::live(self.seq(index), message, timestamp, destination);
+        Some(DataHeader {
+            retransmitted,
+            ..header
+        })
+    }
+
+    /// The header of a control packet sent at `now` on the owner's timeline.
+    #[must_use]
+    pub fn control_header(&self, now: Timestamp) -> ControlHeader {
+        ControlHeader {
+            timestamp: now.shifted_us(self.settings.timeline_offset_us),
+            destination: self.settings.destination,
+        }
+    }
+
+    /// Takes an acknowledgement; returns the number to confirm, if it has one.
+    pub fn handle_ack(&mut self, ack: &Ack) -> Option<u32> {
+        if let Some(detail) = ack.detail {
+            let claimed = (detail.rtt_us, detail.rtt_var_us);
+            if claimed != RTT_UNMEASURED_US {
+                self.rtt.adopt(claimed.0, claimed.1);
+            }
+        }
+        (ack.number != 0 && ack.detail.is_some()).then_some(ack.number)
+    }
+
+    /// Counts a loss report.
+    pub fn handle_nak(&mut self) {
+        self.statistics.naks += 1;
+    }
+
+    /// The packets that a reported range means: first and last, sent ones only.
+    #[must_use]
+    pub fn indexes(&self, range: SeqRange) -> Option<(u64, u64)> {
+        let newest = self.next_index.checked_sub(1)?;
+        let place = |seq: Seq| newest.checked_add_signed(i64::from(seq.offset(self.seq(newest))));
+        let first = place(range.first())?.max(self.settings.first_index);
+        let last = place(range.last())?.min(newest);
+        (first <= last).then_some((first, last))
+    }
+
+    /// The reported range of packets `first` to `last`.
+    #[must_use]
+    pub fn range(&self, first: u64, last: u64) -> Option<SeqRange> {
+        SeqRange::new(self.seq(first), self.seq(last))
+    }
+
+    /// Whether a packet of this age is still worth sending again.
+    #[must_use]
+    pub fn is_worth_sending(&self, age_us: i64) -> bool {
+        let latency = self.settings.latency + Duration::from_micros(self.raise_us.unsigned_abs());
+        let limit = latency.max(RETRY_MIN) + RETRY_SLACK;
+        age_us <= i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a packet may be sent again now: it must have had the time to
+    /// arrive since it was last sent, and the receiver must not have asked for
+    /// more than its share (`packets_per_second` of the stream).
+    pub fn may_retransmit(
+        &mut self,
+        now: Instant,
+        index: u64,
+        first_sent_at: Instant,
+        packets_per_second: u32,
+    ) -> bool {
+        let guard = self.guard();
+        if now.saturating_duration_since(first_sent_at) < guard {
+            return false;
+        }
+        let guarded = self
+            .guarded
+            .get_or_insert_with(|| vec![(u64::MAX, now); GUARDED_MAX].into_boxed_slice());
+        let slot = &mut guarded[index as usize % GUARDED_MAX];
+        if slot.0 == index && now.saturating_duration_since(slot.1) < guard {
+            return false;
+        }
+        if !self.budget.take(now, packets_per_second) {
+            return false;
+        }
+        *slot = (index, now);
+        self.statistics.retransmitted += 1;
+        true
+    }
+
+    fn guard(&self) -> Duration {
+        if self.rtt.is_measured() {
+            (self.rtt.smoothed() + self.rtt.variance()).max(GUARD_MIN)
+        } else {
+            GUARD_UNKNOWN
+        }
+    }
+
+    /// Counts packets that were too old to send again.
+    pub fn count_dropped(&mut self, packets: u64) {
+        self.statistics.dropped += packets;
+    }
+
+    /// Raises the latency from here on: data is played so much later than the
+    /// receiver agreed to. It is never lowered again.
+    pub fn raise_latency_to(&mut self, latency: Duration) {
+        let more = latency.saturating_sub(self.settings.latency);
+        let more_us = i64::try_from(more.as_micros()).unwrap_or(i64::MAX);
+        self.raise_us = self.raise_us.max(more_us);
+    }
+
+    /// The latency in force.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.settings.latency + Duration::from_micros(self.raise_us.unsigned_abs())
+    }
+
+    /// The first packet that is this receiver's.
+    #[must_use]
+    pub const fn first_index(&self) -> u64 {
+        self.settings.first_index
+    }
+
+    /// The round trip, as the receiver reports it.
+    #[must_use]
+    pub const fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    /// Counts since the connection began.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn seq(&self, index: u64) -> Seq {
+        let place = index.wrapping_sub(self.settings.first_index);
+        seq_of(place.wrapping_add(u64::from(self.settings.isn.value())))
+    }
+}
+
+/// A token bucket of retransmissions.
+#[derive(Debug)]
+struct Budget {
+    tokens: u32,
+    refilled_at: Instant,
+}
+
+impl Budget {
+    fn take(&mut self, now: Instant, packets_per_second: u32) -> bool {
+        let elapsed = now.saturating_duration_since(self.refilled_at).as_micros() as u64;
+        let refill = u64::from(packets_per_second.max(REFILL_MIN)) * elapsed / 1_000_000;
+        if refill > 0 {
+            let tokens = u64::from(self.tokens) + refill;
+            self.tokens = tokens.min(u64::from(BURST_MAX)) as u32;
+            self.refilled_at = now;
+        }
+        let has_token = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        has_token
+    }
+}
