@@ -17,16 +17,21 @@
 //! [`packet::build`], and a case in the round-trip property in `tests/it/properties.rs`. To add a
 //! handshake extension: a variant in `handshake::Extension` with its parser and builder.
 
+pub mod cookie;
 pub mod handshake;
 pub mod id;
+pub mod listener;
 pub mod loss;
 pub mod packet;
 pub mod rate;
 pub mod receiver;
+pub mod reject;
 pub mod rtt;
 pub mod sender;
 pub mod seq;
+pub mod streamid;
 
 pub use id::{SocketId, Timestamp};
 pub use packet::Packet;
+pub use reject::RejectReason;
 pub use seq::{Seq, SeqRange};
