@@ -99,6 +99,7 @@ CREATE TABLE control.sessions (
 CREATE UNIQUE INDEX sessions_live_connection ON control.sessions (user_id, coalesce(connection_id, ''))
     WHERE state <> 'stopped';
 CREATE UNIQUE INDEX sessions_live_stream ON control.sessions (stream_id) WHERE state <> 'stopped';
+CREATE INDEX sessions_user_started ON control.sessions (user_id, started_at DESC);
 CREATE INDEX sessions_live_node ON control.sessions (node_id) WHERE state <> 'stopped';
 CREATE INDEX sessions_live_expiry ON control.sessions (lease_expires_at) WHERE state <> 'stopped';
 

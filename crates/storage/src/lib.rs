@@ -16,6 +16,7 @@ pub mod control;
 mod error;
 mod migrate;
 mod pool;
+pub mod queue;
 
 pub use error::Error;
 pub use migrate::migrate;
@@ -24,3 +25,11 @@ pub use pool::{InvalidUrl, Pool, check_url, connect, ping};
 /// Statements that happen together or not at all; dropped without
 /// [`commit`](sqlx::Transaction::commit), none did.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+/// Begins a [`Transaction`].
+///
+/// # Errors
+/// When the database is away.
+pub async fn begin(pool: &Pool) -> Result<Transaction, Error> {
+    Ok(pool.begin().await?)
+}

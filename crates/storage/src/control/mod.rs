@@ -1,2 +1,42 @@
 //! The schema `control`: who may do what, which nodes there are, which session is
-//! where. Owner: `api`.
+//! where. Owner: `api`. Times are the caller's: every function that needs one takes
+//! `now`.
+
+pub mod accounts;
+pub mod heartbeats;
+pub mod idempotency;
+pub mod nodes;
+pub mod sessions;
+pub mod streams;
+pub mod wake;
+
+use std::str::FromStr;
+
+use crate::Error;
+
+/// Turns a column into the domain's word for it.
+fn column<T: FromStr>(column: &'static str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|_| Error::Row {
+        column,
+        value: value.to_owned(),
+    })
+}
+
+/// Turns a column into the domain's narrower number.
+fn number<T: TryFrom<i64>>(column: &'static str, value: impl Into<i64>) -> Result<T, Error> {
+    let value = value.into();
+    T::try_from(value).map_err(|_| Error::Row {
+        column,
+        value: value.to_string(),
+    })
+}
+
+/// A counter as PostgreSQL can keep it; what does not fit saturates.
+fn stored(counter: u64) -> i64 {
+    i64::try_from(counter).unwrap_or(i64::MAX)
+}
+
+/// A count as PostgreSQL can keep it; what does not fit saturates.
+fn stored_count(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

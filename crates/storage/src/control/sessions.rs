@@ -1,0 +1,327 @@
+//! Sessions: the table says what each node should hold.
+
+use model::node::NodeAddress;
+use model::session::{Session, SessionState};
+use model::{NodeId, Region, SessionId, StreamId, UnixMillis, UserId};
+use sqlx::PgExecutor;
+
+use super::accounts::Account;
+use super::{column, nodes, number, wake};
+use crate::{Error, Pool, Transaction};
+
+/// A session with what its address and keys are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The session.
+    pub session: Session,
+    /// The region the caller asked for.
+    pub region_requested: Option<Region>,
+    /// The longest it may live.
+    pub ends_at: UnixMillis,
+    /// The generation of its stream's keys.
+    pub generation: u32,
+    /// Where its node is reached.
+    pub address: Option<NodeAddress>,
+}
+
+/// A session to begin.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Whose.
+    pub account: Account,
+    /// The stream slot.
+    pub stream_id: StreamId,
+    /// The client's name of the connection.
+    pub connection_id: Option<String>,
+    /// The chosen node.
+    pub node_id: NodeId,
+    /// That node's region.
+    pub region: Region,
+    /// The region the caller asked for.
+    pub region_requested: Option<Region>,
+    /// When it lapses unless renewed.
+    pub lease_expires_at: UnixMillis,
+    /// The longest it may live.
+    pub ends_at: UnixMillis,
+}
+
+struct RecordRow {
+    id: String,
+    tenant_id: String,
+    user_id: String,
+    stream_id: String,
+    connection_id: Option<String>,
+    node_id: String,
+    region: String,
+    region_requested: Option<String>,
+    state: String,
+    publishing: bool,
+    started_at: i64,
+    lease_expires_at: i64,
+    ends_at: i64,
+    stopped_at: Option<i64>,
+    stop_reason: Option<String>,
+    generation: i32,
+    public_host: Option<String>,
+    udp_port: Option<i32>,
+    publish_port: Option<i32>,
+    play_port: Option<i32>,
+}
+
+impl TryFrom<RecordRow> for Record {
+    type Error = Error;
+
+    fn try_from(row: RecordRow) -> Result<Self, Error> {
+        let requested = row.region_requested.as_deref();
+        Ok(Self {
+            region_requested: requested
+                .map(|region| column("sessions.region_requested", region))
+                .transpose()?,
+            ends_at: UnixMillis(row.ends_at),
+            generation: number("streams.generation", row.generation)?,
+            address: nodes::address(
+                row.public_host.clone(),
+                [row.udp_port, row.publish_port, row.play_port],
+            )?,
+            session: session(row)?,
+        })
+    }
+}
+
+fn session(row: RecordRow) -> Result<Session, Error> {
+    Ok(Session {
+        id: column("sessions.id", &row.id)?,
+        tenant_id: column("sessions.tenant_id", &row.tenant_id)?,
+        user_id: column("sessions.user_id", &row.user_id)?,
+        stream_id: column("sessions.stream_id", &row.stream_id)?,
+        connection_id: row.connection_id,
+        node_id: column("sessions.node_id", &row.node_id)?,
+        region: column("sessions.region", &row.region)?,
+        state: column("sessions.state", &row.state)?,
+        publishing: row.publishing,
+        started_at: UnixMillis(row.started_at),
+        lease_expires_at: UnixMillis(row.lease_expires_at),
+        stopped_at: row.stopped_at.map(UnixMillis),
+        stop_reason: row.stop_reason,
+    })
+}
+
+macro_rules! select_records {
+    ($tail:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            RecordRow,
+            "SELECT s.id, s.tenant_id, s.user_id, s.stream_id, s.connection_id, s.node_id, s.region,
+                s.region_requested, s.state, s.publishing, s.started_at, s.lease_expires_at,
+                s.ends_at, s.stopped_at, s.stop_reason, st.generation, n.public_host, n.udp_port,
+                n.publish_port, n.play_port
+            FROM control.sessions s
+            JOIN control.streams st ON st.id = s.stream_id
+            JOIN control.nodes n ON n.id = s.node_id " + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+/// Lets one user's starts happen one after the other until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_user(transaction: &mut Transaction, user: &UserId) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT id FROM control.users WHERE id = $1 FOR NO KEY UPDATE",
+        user.as_str()
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Begins a session and wakes its node.
+///
+/// # Errors
+/// [`Error::Conflict`] when the connection or the stream has a live session.
+pub async fn insert(
+    transaction: &mut Transaction,
+    session: &NewSession,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO control.sessions
+             (id, tenant_id, user_id, stream_id, connection_id, node_id, region, region_requested,
+              state, started_at, lease_expires_at, ends_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'provisioning', $9, $10, $11)",
+        session.id.as_str(),
+        session.account.tenant_id.as_str(),
+        session.account.user_id.as_str(),
+        session.stream_id.as_str(),
+        session.connection_id,
+        session.node_id.as_str(),
+        session.region.as_str(),
+        session.region_requested.as_ref().map(Region::as_str),
+        now.0,
+        session.lease_expires_at.0,
+        session.ends_at.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    wake::notify(transaction, &session.node_id).await
+}
+
+/// One session.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(executor: impl PgExecutor<'_>, id: &SessionId) -> Result<Option<Record>, Error> {
+    let row = select_records!("WHERE s.id = $1", id.as_str())
+        .fetch_optional(executor)
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The live session of a user's connection.
+///
+/// # Errors
+/// When the database fails.
+pub async fn live_of_connection(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    connection: Option<&str>,
+) -> Result<Option<Record>, Error> {
+    let row = select_records!(
+        "WHERE s.user_id = $1 AND coalesce(s.connection_id, '') = $2 AND s.state <> 'stopped'",
+        user.as_str(),
+        connection.unwrap_or_default()
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The session that a user's connection had last, live or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last_of_connection(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    connection: Option<&str>,
+) -> Result<Option<Record>, Error> {
+    let row = select_records!(
+        "WHERE s.user_id = $1 AND coalesce(s.connection_id, '') = $2
+         ORDER BY s.started_at DESC, s.id DESC LIMIT 1",
+        user.as_str(),
+        connection.unwrap_or_default()
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// A user's live sessions, the newest first, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn live_of_user(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Record>, Error> {
+    let rows = select_records!(
+        "WHERE s.user_id = $1 AND s.state <> 'stopped'
+         ORDER BY s.started_at DESC, s.id DESC LIMIT $2",
+        user.as_str(),
+        i64::from(limit)
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// What a node should hold.
+///
+/// # Errors
+/// When the database fails.
+pub async fn live_of_node(pool: &Pool, node: &NodeId) -> Result<Vec<Record>, Error> {
+    let rows = select_records!(
+        "WHERE s.node_id = $1 AND s.state <> 'stopped' ORDER BY s.id",
+        node.as_str()
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Stops a session unless it is, and wakes its node. Says whether it was live.
+///
+/// # Errors
+/// When the database fails.
+pub async fn stop(
+    transaction: &mut Transaction,
+    id: &SessionId,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<bool, Error> {
+    let node = sqlx::query_scalar!(
+        "UPDATE control.sessions
+         SET state = 'stopped', publishing = false, stopped_at = $3, stop_reason = $2
+         WHERE id = $1 AND state <> 'stopped' RETURNING node_id",
+        id.as_str(),
+        reason,
+        now.0
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let Some(node) = node else {
+        return Ok(false);
+    };
+    wake::notify(transaction, &column("sessions.node_id", &node)?).await?;
+    Ok(true)
+}
+
+/// Stops at most `limit` sessions whose lease ran out and wakes their nodes.
+///
+/// # Errors
+/// When the database fails; then none was stopped.
+pub async fn expire(pool: &Pool, now: UnixMillis, limit: u32) -> Result<Vec<SessionId>, Error> {
+    let mut transaction = pool.begin().await?;
+    let rows = sqlx::query!(
+        "UPDATE control.sessions
+         SET state = 'stopped', publishing = false, stopped_at = $1,
+             stop_reason = CASE WHEN ends_at <= $1 THEN 'max_duration' ELSE 'lease_expired' END
+         WHERE id IN (
+             SELECT id FROM control.sessions
+             WHERE state <> 'stopped' AND lease_expires_at <= $1
+             ORDER BY lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING id, node_id",
+        now.0,
+        i64::from(limit)
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut ids = Vec::with_capacity(rows.len());
+    for row in rows {
+        wake::notify(&mut transaction, &column("sessions.node_id", &row.node_id)?).await?;
+        ids.push(column("sessions.id", &row.id)?);
+    }
+    transaction.commit().await?;
+    Ok(ids)
+}
+
+/// How many live sessions are in each state; a state without any is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_by_state(pool: &Pool) -> Result<Vec<(SessionState, u32)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT state, count(*) AS "count!" FROM control.sessions
+           WHERE state <> 'stopped' GROUP BY state"#
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok((
+                column("sessions.state", &row.state)?,
+                number("count", row.count)?,
+            ))
+        })
+        .collect()
+}

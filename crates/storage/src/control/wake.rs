@@ -1,0 +1,60 @@
+//! Who must look at a node's sessions again: `NOTIFY` in the transaction that
+//! changed them, [`Listener`] in whoever holds the node's stream.
+
+use model::NodeId;
+use sqlx::postgres::PgListener;
+
+use crate::{Error, Pool, Transaction};
+
+const CHANNEL: &str = "streamhaul_fleet";
+
+/// Says, when the transaction commits, that a node's sessions changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify(transaction: &mut Transaction, node: &NodeId) -> Result<(), Error> {
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, node.as_str())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// What a listener heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// This node's sessions changed.
+    Node(NodeId),
+    /// The connection was lost for a while: any node's may have.
+    Missed,
+}
+
+/// A connection of its own that hears every [`notify`].
+#[derive(Debug)]
+pub struct Listener(PgListener);
+
+impl Listener {
+    /// Connects and listens.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn connect(pool: &Pool) -> Result<Self, Error> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Self(listener))
+    }
+
+    /// Waits for the next wake; cancel safe.
+    ///
+    /// # Errors
+    /// When the database is away: connect again, and count it as [`Wake::Missed`].
+    pub async fn next(&mut self) -> Result<Wake, Error> {
+        loop {
+            let Some(notification) = self.0.try_recv().await? else {
+                return Ok(Wake::Missed);
+            };
+            if let Ok(node) = notification.payload().parse() {
+                return Ok(Wake::Node(node));
+            }
+        }
+    }
+}
