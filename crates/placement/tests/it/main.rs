@@ -1,0 +1,5 @@
+//! What the choice of a node promises.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod choice;
+mod properties;
