@@ -1,1 +1,146 @@
 //! Background work: a durable queue, schedules and the jobs themselves.
+//!
+//! [`engine`] claims, runs and finishes; [`jobs`] is the work; the queue is
+//! `storage::queue`. This service refuses to know what its jobs change: each acts
+//! on another service's data through that service's gRPC, and is idempotent,
+//! because an attempt can be lost after its effect.
+//!
+//! To add a job, write `src/jobs/<kind>.rs` with an implementation of
+//! [`job::Job`], add it to [`jobs::registry`], and test it against the fake of its
+//! other side in `tests/it`. To run it by itself, give it a schedule in [`Schedules`].
+
+mod config;
+mod control;
+pub mod engine;
+mod grpc;
+mod health;
+pub mod job;
+pub mod jobs;
+pub mod metrics;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use proto::jobs::jobs_server::JobsServer;
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::Context;
+use storage::Pool;
+use storage::queue::Queue;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+pub use config::{Config, RetentionConfig, Schedules};
+pub use control::Control;
+
+/// Connections besides the workers': listening, schedules, housekeeping, gRPC.
+const EXTRA_CONNECTIONS: u32 = 4;
+const MIGRATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the service until its shutdown.
+///
+/// # Errors
+/// When a secret cannot be read, or the gRPC listener cannot be opened or fails.
+pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
+    context.readiness.expect(health::DATABASE);
+    context.readiness.expect(health::API);
+    let token = service_kit::secret::read_file(&config.service_token_file)?;
+    let control = Control::new(&config.api_grpc, token.clone())?;
+    let pool = pool(&config)?;
+    let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
+    let registry = jobs::registry(&control, offline_after);
+    let settings = config.engine();
+    metrics::start(&registry, &settings.schedules);
+
+    let listener = TcpListener::bind(config.listen_grpc)
+        .await
+        .with_context(|| format!("listen_grpc: {}", config.listen_grpc))?;
+    log_listening(&listener);
+    if !migrated(&pool, &context.shutdown).await? {
+        return Ok(());
+    }
+    let queue = Queue::new(pool.clone());
+    let server = serve(
+        listener,
+        grpc::Jobs {
+            queue: queue.clone(),
+            registry: registry.clone(),
+            clock: context.clock.clone(),
+        },
+        &token,
+        context.shutdown.clone(),
+    );
+    let watch = health::watch(
+        pool.clone(),
+        control,
+        context.readiness,
+        context.shutdown.clone(),
+    );
+    let engine = engine::run(queue, registry, settings, context.shutdown);
+    let (served, (), ()) = tokio::join!(server, engine, watch);
+    pool.close().await;
+    served
+}
+
+fn log_listening(listener: &TcpListener) {
+    let address = listener
+        .local_addr()
+        .unwrap_or(SocketAddr::from(([0; 4], 0)));
+    tracing::info!(%address, "gRPC is listening");
+}
+
+fn pool(config: &Config) -> anyhow::Result<Pool> {
+    let from_file: Option<SecretString> = config
+        .database_url_file
+        .as_deref()
+        .map(service_kit::secret::read_file)
+        .transpose()?;
+    let url = from_file.as_ref().unwrap_or(&config.database_url);
+    let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
+    let connections_max = workers.min(8).saturating_add(EXTRA_CONNECTIONS);
+    storage::connect("jobs", url.expose_secret(), connections_max).context("database_url")
+}
+
+/// Brings the schema up to date, for as long as it takes the database to be there.
+async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyhow::Result<bool> {
+    let mut outage = engine::Outage::new("migrating the database");
+    loop {
+        let result = tokio::select! {
+            () = stopping.cancelled() => return Ok(false),
+            result = storage::migrate(pool) => result,
+        };
+        match result {
+            Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
+            result => {
+                if outage.note(result).is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        tokio::time::sleep(MIGRATE_INTERVAL).await;
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    jobs: grpc::Jobs,
+    token: &SecretString,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let service = JobsServer::new(jobs).max_decoding_message_size(grpc::REQUEST_BYTES_MAX);
+    let guarded = tonic::service::interceptor::InterceptedService::new(
+        service,
+        service_kit::grpc::require_bearer(token),
+    );
+    let stopping = shutdown.clone().cancelled_owned();
+    let served = Server::builder()
+        .timeout(Duration::from_secs(30))
+        .add_service(guarded)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopping)
+        .await;
+    // A server that ended by itself takes the service with it.
+    shutdown.cancel();
+    served.context("gRPC server")
+}

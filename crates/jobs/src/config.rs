@@ -1,0 +1,219 @@
+//! This service's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use service_kit::{KitConfig, ServiceConfig};
+use storage::queue::Retention;
+
+use crate::engine::Settings;
+use crate::engine::schedule::Schedule;
+use crate::jobs::{ExpireSessions, SweepNodes};
+
+/// Configuration of jobs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin listener, logs, traces, shutdown.
+    pub kit: KitConfig,
+    /// Where gRPC `jobs.v1` listens.
+    pub listen_grpc: SocketAddr,
+    /// The database; this or `database_url_file`.
+    #[serde(serialize_with = "redacted")]
+    pub database_url: SecretString,
+    /// A file that holds the database's URL.
+    pub database_url_file: Option<PathBuf>,
+    /// A file that holds the token which the services know each other by.
+    pub service_token_file: PathBuf,
+    /// The api's gRPC listener.
+    pub api_grpc: String,
+    /// Jobs at the same time, 1 to 256.
+    pub workers: usize,
+    /// What runs by itself, and how often.
+    pub schedules: Schedules,
+    /// How long finished jobs are kept.
+    pub retention: RetentionConfig,
+}
+
+/// What runs by itself, and how often; 0 switches a schedule off.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedules {
+    /// Between looks for sessions whose lease ran out.
+    pub expire_sessions_seconds: u32,
+    /// Between looks for silent nodes.
+    pub sweep_nodes_seconds: u32,
+    /// A node without a heartbeat for this long is offline.
+    pub offline_after_seconds: u32,
+}
+
+/// How long finished jobs are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Completed and cancelled ones.
+    pub completed_seconds: u64,
+    /// Discarded ones.
+    pub discarded_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kit: KitConfig::with_admin_port(9102),
+            listen_grpc: SocketAddr::from(([127, 0, 0, 1], 7002)),
+            database_url: SecretString::default(),
+            database_url_file: None,
+            service_token_file: PathBuf::new(),
+            api_grpc: "http://127.0.0.1:7001".to_owned(),
+            workers: 4,
+            schedules: Schedules::default(),
+            retention: RetentionConfig::default(),
+        }
+    }
+}
+
+impl Default for Schedules {
+    fn default() -> Self {
+        Self {
+            expire_sessions_seconds: 5,
+            sweep_nodes_seconds: 5,
+            offline_after_seconds: 15,
+        }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            completed_seconds: 3600,
+            discarded_seconds: 7 * 24 * 3600,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn kit(&self) -> &KitConfig {
+        &self.kit
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let has_url = !self.database_url.expose_secret().is_empty();
+        if has_url == self.database_url_file.is_some() {
+            return Err("set either database_url or database_url_file".to_owned());
+        }
+        if has_url {
+            storage::check_url(self.database_url.expose_secret())
+                .map_err(|error| format!("database_url: {error}"))?;
+        }
+        if self.service_token_file.as_os_str().is_empty() {
+            return Err("service_token_file: set it".to_owned());
+        }
+        if !(1..=256).contains(&self.workers) {
+            return Err("workers: 1 to 256".to_owned());
+        }
+        if self.schedules.offline_after_seconds == 0 {
+            return Err("schedules.offline_after_seconds: at least 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    pub(crate) fn engine(&self) -> Settings {
+        Settings {
+            workers: self.workers,
+            retention: Retention {
+                completed: Duration::from_secs(self.retention.completed_seconds),
+                discarded: Duration::from_secs(self.retention.discarded_seconds),
+            },
+            schedules: self.schedules.list(),
+            ..Settings::default()
+        }
+    }
+}
+
+impl Schedules {
+    fn list(&self) -> Vec<Schedule> {
+        let all = [
+            (ExpireSessions::KIND, self.expire_sessions_seconds),
+            (SweepNodes::KIND, self.sweep_nodes_seconds),
+        ];
+        let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
+        on.map(|(kind, seconds)| Schedule {
+            kind,
+            every: Duration::from_secs(seconds.into()),
+        })
+        .collect()
+    }
+}
+
+/// `--print-config` shows whether there is a URL, never the URL.
+fn redacted<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = if secret.expose_secret().is_empty() {
+        ""
+    } else {
+        "[redacted]"
+    };
+    serializer.serialize_str(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> Config {
+        Config {
+            database_url: "postgres://streamhaul@localhost/streamhaul".into(),
+            service_token_file: "/run/secrets/service_token".into(),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn a_config_needs_a_database_and_a_token() {
+        assert_eq!(valid().validate(), Ok(()));
+        assert!(Config::default().validate().is_err());
+        let tokenless = Config {
+            service_token_file: PathBuf::new(),
+            ..valid()
+        };
+        assert!(tokenless.validate().is_err());
+        let both = Config {
+            database_url_file: Some("/x".into()),
+            ..valid()
+        };
+        assert!(both.validate().is_err());
+        assert!(
+            Config {
+                workers: 0,
+                ..valid()
+            }
+            .validate()
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_printed_config_hides_the_database_url() {
+        let printed = serde_json::to_string(&valid()).unwrap();
+        assert!(!printed.contains("localhost/streamhaul"), "{printed}");
+    }
+
+    #[test]
+    fn zero_switches_a_schedule_off() {
+        let schedules = Schedules {
+            sweep_nodes_seconds: 0,
+            ..Schedules::default()
+        };
+        let kinds: Vec<_> = schedules
+            .list()
+            .iter()
+            .map(|schedule| schedule.kind)
+            .collect();
+        assert_eq!(kinds, [ExpireSessions::KIND]);
+    }
+}

@@ -1,0 +1,5 @@
+//! The jobs service.
+
+fn main() -> std::process::ExitCode {
+    service_kit::run("jobs", streamhaul_jobs::run)
+}
