@@ -1,1 +1,21 @@
-//! The whole path, from outside.
+//! The whole path, from outside: the real service binaries as processes of their
+//! own, a PostgreSQL cluster of their own, and programs that are not ours.
+//!
+//! A [`house::House`] is one running installation; [`media`] publishes to it and
+//! plays from it with ffmpeg and srt-live-transmit; [`transport_stream`] judges
+//! what came out. It refuses to know how a service works: it configures them,
+//! speaks HTTP and SRT to them, and reads their metrics.
+//!
+//! To add a scenario, write a file under `tests/it/` named for the behaviour.
+
+pub mod clip;
+pub mod flood;
+pub mod house;
+pub mod http;
+pub mod media;
+pub mod metrics;
+pub mod ports;
+pub mod postgres;
+pub mod program;
+pub mod transport_stream;
+pub mod wait;

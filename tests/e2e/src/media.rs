@@ -1,0 +1,273 @@
+//! Programs people use: ffmpeg and srt-live-transmit as senders and as players.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
+
+use crate::program::Program;
+use crate::wait;
+
+/// The same address by way of `hop`.
+///
+/// # Errors
+/// When `url` is not of the form `srt://host:port?…`.
+pub fn via(url: &str, hop: SocketAddr) -> anyhow::Result<String> {
+    let (_, query) = url
+        .split_once('?')
+        .with_context(|| format!("{url} has no query"))?;
+    Ok(format!("srt://{hop}?{query}"))
+}
+
+/// Publishes `clip` in real time with ffmpeg, and writes the very bytes it
+/// sends to `sent`.
+///
+/// # Errors
+/// When ffmpeg cannot be started.
+pub fn publish(clip: &Path, url: &str, sent: &Path) -> anyhow::Result<Program> {
+    publish_repeatedly(clip, 1, url, sent)
+}
+
+/// The same, the clip several times over.
+///
+/// # Errors
+/// When ffmpeg cannot be started.
+pub fn publish_repeatedly(
+    clip: &Path,
+    times: u32,
+    url: &str,
+    sent: &Path,
+) -> anyhow::Result<Program> {
+    let mut command = ffmpeg();
+    command
+        .args(["-re", "-stream_loop", &(times - 1).to_string(), "-i"])
+        .arg(clip);
+    command.args(["-map", "0", "-c", "copy", "-f", "mpegts", url]);
+    command
+        .args(["-map", "0", "-c", "copy", "-f", "mpegts"])
+        .arg(sent);
+    Program::start(
+        "ffmpeg publishes",
+        &mut command,
+        &sent.with_extension("log"),
+    )
+}
+
+/// Plays with ffmpeg and writes the bytes as they come to `received`.
+///
+/// # Errors
+/// When ffmpeg cannot be started.
+pub fn record(url: &str, received: &Path) -> anyhow::Result<Program> {
+    let mut command = ffmpeg();
+    command
+        .args([
+            "-f", "data", "-i", url, "-map", "0", "-c", "copy", "-f", "data",
+        ])
+        .arg(received);
+    Program::start(
+        "ffmpeg records",
+        &mut command,
+        &received.with_extension("log"),
+    )
+}
+
+/// Plays with ffmpeg as a player does: takes the stream apart, and says what is
+/// wrong with it.
+///
+/// # Errors
+/// When ffmpeg cannot be started.
+pub fn watch(url: &str, log: &Path) -> anyhow::Result<Program> {
+    let mut command = ffmpeg();
+    command.args(["-i", url, "-map", "0", "-c", "copy", "-f", "null", "-"]);
+    Program::start("ffmpeg plays", &mut command, log)
+}
+
+/// Tries to publish a moment of `clip`; gives what ffmpeg said when it failed.
+///
+/// # Errors
+/// When ffmpeg cannot be started or does not end.
+pub fn try_publish(clip: &Path, url: &str, log: &Path) -> anyhow::Result<Result<(), String>> {
+    let mut command = ffmpeg();
+    command
+        .args(["-re", "-t", "1", "-i"])
+        .arg(clip)
+        .args(["-c", "copy", "-f", "mpegts", url]);
+    let mut program = Program::start("ffmpeg", &mut command, log)?;
+    let status = program.wait(Duration::from_secs(20))?;
+    Ok(if status.success() {
+        Ok(())
+    } else {
+        Err(program.log())
+    })
+}
+
+fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "warning", "-nostdin", "-nostats", "-y"]);
+    command
+}
+
+/// srt-live-transmit, given `clip` at its own rate.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn transmit(
+    clip: &Path,
+    length: Duration,
+    url: &str,
+    log: &Path,
+) -> anyhow::Result<(Program, JoinHandle<std::io::Result<()>>)> {
+    let mut command = Command::new("srt-live-transmit");
+    command.args(["-q", "-a:no", "-chunk:1316", "file://con", url]);
+    let mut program = Program::start_with(
+        "srt-live-transmit sends",
+        &mut command,
+        log,
+        Stdio::piped(),
+        None,
+    )?;
+    let input = program.take_stdin().context("no standard input")?;
+    let bytes = std::fs::read(clip)?;
+    let feeder = std::thread::spawn(move || feed(input, &bytes, length));
+    Ok((program, feeder))
+}
+
+/// Seven transport packets, what one SRT packet carries.
+const CHUNK_BYTES: usize = 7 * 188;
+
+fn feed(mut input: impl Write, bytes: &[u8], length: Duration) -> std::io::Result<()> {
+    let started = Instant::now();
+    let chunks = bytes.len().div_ceil(CHUNK_BYTES);
+    for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+        let due = started + length.mul_f64(index as f64 / chunks as f64);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        input.write_all(chunk)?;
+        input.flush()?;
+    }
+    Ok(())
+}
+
+/// srt-live-transmit as a player that writes to `received`.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn receive(url: &str, received: &Path) -> anyhow::Result<Program> {
+    let mut command = Command::new("srt-live-transmit");
+    command.args(["-q", "-a:no", url, "file://con"]);
+    let output = File::create(received)?;
+    let log = received.with_extension("log");
+    Program::start_with(
+        "srt-live-transmit plays",
+        &mut command,
+        &log,
+        Stdio::null(),
+        Some(output),
+    )
+}
+
+/// Waits until nothing more comes, then ends the player as its user would.
+///
+/// # Errors
+/// When it does not end.
+pub fn finish(player: &mut Program, received: &Path) -> anyhow::Result<()> {
+    const QUIET: Duration = Duration::from_secs(3);
+    let mut seen = (size(received), Instant::now());
+    wait::until("the player has it all", Duration::from_secs(30), || {
+        if size(received) != seen.0 {
+            seen = (size(received), Instant::now());
+        }
+        (seen.1.elapsed() > QUIET).then_some(())
+    })?;
+    player.signal(Signal::SIGINT);
+    player.wait(Duration::from_secs(10))?;
+    Ok(())
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// The hash of every decoded picture of a file, in order (`-f framemd5`).
+///
+/// # Errors
+/// When ffmpeg is missing or fails.
+pub fn picture_hashes(file: &Path) -> anyhow::Result<Vec<String>> {
+    let output = ffmpeg()
+        .args(["-v", "quiet", "-i"])
+        .arg(file)
+        .args(["-map", "0:v:0", "-f", "framemd5", "-"])
+        .output()
+        .context("ffmpeg is missing: apt-get install --yes ffmpeg")?;
+    ensure!(
+        output.status.success(),
+        "ffmpeg cannot decode {}",
+        file.display()
+    );
+    let text = String::from_utf8(output.stdout)?;
+    let hashes = text.lines().filter(|line| !line.starts_with('#'));
+    Ok(hashes
+        .filter_map(|line| line.rsplit(", ").next())
+        .map(|hash| hash.trim().to_owned())
+        .collect())
+}
+
+/// The same, kept beside the file for the next caller.
+///
+/// # Errors
+/// When ffmpeg is missing or fails.
+pub fn picture_hashes_kept(file: &Path) -> anyhow::Result<Vec<String>> {
+    let kept: PathBuf = file.with_extension("framemd5");
+    if let Ok(text) = std::fs::read_to_string(&kept) {
+        return Ok(text.lines().map(str::to_owned).collect());
+    }
+    let hashes = picture_hashes(file)?;
+    // Others may be writing the same; a rename is whole or not at all.
+    let part = file.with_extension(format!("framemd5-{}", std::process::id()));
+    std::fs::write(&part, hashes.join("\n"))?;
+    std::fs::rename(part, kept)?;
+    Ok(hashes)
+}
+
+/// Judges that the pictures received are those sent, none missing and none
+/// changed, from the first one that a player can decode, but for `tail` at the
+/// end. A player that joins mid-stream shows up to `lead` broken ones first.
+///
+/// # Errors
+/// When they are not, with the first difference.
+pub fn check_pictures(
+    sent: &[String],
+    received: &[String],
+    lead: usize,
+    tail: usize,
+) -> anyhow::Result<usize> {
+    let places: HashMap<&String, usize> = sent
+        .iter()
+        .enumerate()
+        .map(|(place, hash)| (hash, place))
+        .collect();
+    let first = received
+        .iter()
+        .take(lead)
+        .position(|hash| places.contains_key(hash));
+    let first = first.context("no picture received first was ever sent")?;
+    let start = places[&received[first]];
+    let judged = sent.len().saturating_sub(tail).saturating_sub(start);
+    for offset in 0..judged {
+        let same = received.get(first + offset) == Some(&sent[start + offset]);
+        ensure!(
+            same,
+            "picture {} of {} sent was not received as picture {}",
+            start + offset,
+            sent.len(),
+            first + offset
+        );
+    }
+    Ok(judged)
+}

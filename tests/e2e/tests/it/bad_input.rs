@@ -1,0 +1,211 @@
+//! Whatever comes from outside is counted under its reason and changes nothing.
+
+use std::time::{Duration, SystemTime};
+
+use lease::{Claims, issue};
+use model::session::Role;
+use model::{NodeId, SessionId, StreamId, TenantId, UnixMillis};
+use streamhaul_e2e::flood::Flood;
+use streamhaul_e2e::house::{House, Options, Service};
+use streamhaul_e2e::{media, transport_stream, wait};
+
+use crate::{bytes_of, clip_path, turn, wait_published};
+
+const REFUSED: &str = "streamhaul_relay_refusals_total";
+const DROPPED: &str = "streamhaul_relay_dropped_datagrams_total";
+
+#[test]
+fn each_wrong_permission_is_refused_under_its_own_reason() {
+    let _turn = turn();
+    let house = House::start().unwrap();
+    let session = house.start_session("cam1").unwrap();
+    let now = now();
+    let hour = Duration::from_secs(3600);
+    let good = |expires_at, node: &NodeId| {
+        issue(&house.signing_key(), &claims(now, expires_at), node).unwrap()
+    };
+    let own = house.node_id().clone();
+    let whole = good(now.plus(hour), &own);
+    let callers = [
+        ("unknown_key", format!("live_{:032x}", 7)),
+        ("lease_expired", good(now.minus(hour), &own)),
+        ("wrong_node", good(now.plus(hour), &NodeId::from_u128(7))),
+        ("bad_signature", flip_a_bit(&whole)),
+        (
+            "wrong_role",
+            stream_id(&session.play_url).replace("play_", "live_"),
+        ),
+    ];
+    for (reason, stream_id) in callers {
+        let before = house
+            .metrics(Service::RelayNode)
+            .unwrap()
+            .labelled(REFUSED, "reason", reason);
+        let url = format!("srt://{}?streamid={stream_id}", house.relay());
+        let outcome =
+            media::try_publish(&clip_path(), &url, &house.file(&format!("{reason}.log"))).unwrap();
+        assert!(outcome.is_err(), "{reason}: the caller was let in");
+        let after = house
+            .metrics(Service::RelayNode)
+            .unwrap()
+            .labelled(REFUSED, "reason", reason);
+        assert!(
+            after > before,
+            "{reason} was not counted: {before} then {after}"
+        );
+    }
+    let url = format!("srt://{}?streamid={whole}", house.relay());
+    let outcome = media::try_publish(&clip_path(), &url, &house.file("whole.log")).unwrap();
+    assert_eq!(outcome, Ok(()), "a good lease was refused");
+}
+
+#[test]
+fn garbage_changes_nothing_for_a_running_stream() {
+    let _turn = turn();
+    let filter = (
+        Service::RelayNode,
+        "KIT__LOG__FILTER".to_owned(),
+        "debug".to_owned(),
+    );
+    let house = House::start_with(Options {
+        settings: vec![filter],
+    })
+    .unwrap();
+    let session = house.start_session("cam1").unwrap();
+    let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
+    let mut publisher =
+        media::publish_repeatedly(&clip_path(), 10, &session.publish_url, &sent).unwrap();
+    wait_published(&house, 1.0);
+    let mut player = media::record(&session.play_url, &received).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+
+    let flood = Flood {
+        seed: 6,
+        random: 1_000_000,
+        mutated: 1_000_000,
+        rate_pps: 60_000,
+    };
+    let lines = log_lines(&house);
+    let resident = house
+        .service(Service::RelayNode)
+        .unwrap()
+        .resident_bytes()
+        .unwrap();
+    let dropped = house.metrics(Service::RelayNode).unwrap();
+    let outcome = flood.run(house.relay()).unwrap();
+    let after = house.metrics(Service::RelayNode).unwrap();
+    println!("{outcome:?}");
+
+    assert_eq!(outcome.amplified, 0, "a reply was larger than its request");
+    for reason in [
+        "malformed",
+        "not_handshake",
+        "bad_handshake",
+        "bad_cookie",
+        "unknown_socket",
+    ] {
+        let count =
+            after.labelled(DROPPED, "reason", reason) - dropped.labelled(DROPPED, "reason", reason);
+        println!("{reason}: {count}");
+        assert!(count > 0.0, "nothing was counted as {reason}");
+    }
+    let counted = after.sum(DROPPED) - dropped.sum(DROPPED) + outcome.replies as f64;
+    assert!(
+        counted >= 0.95 * outcome.sent as f64,
+        "{counted} of {} were accounted for",
+        outcome.sent
+    );
+    let grown = house
+        .service(Service::RelayNode)
+        .unwrap()
+        .resident_bytes()
+        .unwrap()
+        .saturating_sub(resident);
+    assert!(grown < 8 << 20, "memory grew by {grown} bytes");
+    let logged = log_lines(&house) - lines;
+    assert!(logged < 1000, "{logged} lines were logged");
+
+    publisher.kill().unwrap();
+    media::finish(&mut player, &received).unwrap();
+    let (sent, mut received) = (
+        std::fs::read(sent).unwrap(),
+        std::fs::read(received).unwrap(),
+    );
+    received
+        .truncate(received.len() - received.len() % transport_stream::PACKET_BYTES - bytes_of(2));
+    transport_stream::check_identical(&sent, &received, bytes_of(4), bytes_of(4)).unwrap();
+}
+
+#[test]
+fn a_stopped_session_is_cut_and_its_keys_are_unknown() {
+    let _turn = turn();
+    let house = House::start().unwrap();
+    let session = house.start_session("cam1").unwrap();
+    let mut publisher = media::publish_repeatedly(
+        &clip_path(),
+        10,
+        &session.publish_url,
+        &house.file("sent.ts"),
+    )
+    .unwrap();
+    wait_published(&house, 1.0);
+    house.stop_session(&session).unwrap();
+    wait::until("the publisher is cut", Duration::from_secs(10), || {
+        (!publisher.is_running().ok()?).then_some(())
+    })
+    .unwrap();
+    let outcome =
+        media::try_publish(&clip_path(), &session.publish_url, &house.file("again.log")).unwrap();
+    assert!(outcome.is_err(), "the stopped session's key still works");
+    assert!(house.sessions().unwrap().is_empty());
+}
+
+fn claims(now: UnixMillis, expires_at: UnixMillis) -> Claims {
+    Claims {
+        session: SessionId::from_u128(1),
+        tenant: TenantId::from_u128(1),
+        stream: StreamId::from_u128(1),
+        role: Role::Publish,
+        not_before: now.minus(Duration::from_secs(7200)),
+        expires_at,
+        latency_min_ms: None,
+        latency_max_ms: None,
+        rate_bps_max: None,
+        bytes_max: None,
+        players_max: None,
+    }
+}
+
+/// Another letter within the signature, which lies before the last dot.
+fn flip_a_bit(lease: &str) -> String {
+    let place = lease.rfind('.').unwrap() - 20;
+    let other = if lease.as_bytes()[place] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
+    format!("{}{other}{}", &lease[..place], &lease[place + 1..])
+}
+
+fn stream_id(url: &str) -> String {
+    let query = url.split_once('?').unwrap().1;
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("streamid="))
+        .unwrap()
+        .to_owned()
+}
+
+fn now() -> UnixMillis {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap())
+}
+
+fn log_lines(house: &House) -> usize {
+    std::fs::read_to_string(house.log(Service::RelayNode))
+        .unwrap()
+        .lines()
+        .count()
+}

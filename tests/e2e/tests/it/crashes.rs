@@ -1,0 +1,57 @@
+//! A crash in the control plane does not stop the picture.
+
+use std::time::Duration;
+
+use streamhaul_e2e::house::{House, READY_LIMIT, Service};
+use streamhaul_e2e::{media, transport_stream};
+
+use crate::{bytes_of, clip_path, turn, wait_published};
+
+/// How long a crashed part stays away.
+const AWAY: Duration = Duration::from_secs(6);
+
+#[test]
+fn killed_api_jobs_and_postgres_return_and_the_picture_goes_on() {
+    let _turn = turn();
+    let mut house = House::start().unwrap();
+    let session = house.start_session("cam1").unwrap();
+    let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
+    let mut publisher =
+        media::publish_repeatedly(&clip_path(), 10, &session.publish_url, &sent).unwrap();
+    wait_published(&house, 1.0);
+    let mut player = media::record(&session.play_url, &received).unwrap();
+
+    for service in [Service::Api, Service::Jobs] {
+        house.kill(service).unwrap();
+        std::thread::sleep(AWAY);
+        house.launch(service).unwrap();
+        assert_whole(&house, &session.id);
+    }
+    house.postgres().kill().unwrap();
+    std::thread::sleep(AWAY);
+    house.postgres().restart().unwrap();
+    assert_whole(&house, &session.id);
+
+    assert!(publisher.is_running().unwrap(), "{}", publisher.log());
+    publisher.kill().unwrap();
+    media::finish(&mut player, &received).unwrap();
+    // The killed sender had not written its last bytes to the file yet.
+    let (sent, mut received) = (
+        std::fs::read(sent).unwrap(),
+        std::fs::read(received).unwrap(),
+    );
+    received
+        .truncate(received.len() - received.len() % transport_stream::PACKET_BYTES - bytes_of(2));
+    transport_stream::check_identical(&sent, &received, bytes_of(4), bytes_of(4)).unwrap();
+}
+
+fn assert_whole(house: &House, session: &str) {
+    house.wait_ready(READY_LIMIT).unwrap();
+    let sessions = house.sessions().unwrap();
+    let ids: Vec<_> = sessions
+        .iter()
+        .map(|listed| listed["session_id"].as_str())
+        .collect();
+    assert_eq!(ids, [Some(session)]);
+    assert_eq!(sessions[0]["status"], "active");
+}
