@@ -34,12 +34,26 @@
 //! reason in `reason`; to add a statistic, count it where it happens and show it
 //! in `samples`.
 
+mod admission;
 mod command;
 mod config;
+mod connections;
 mod counters;
+mod directives;
+mod ending;
 mod event;
+mod limits;
+mod output;
+mod player;
+mod publisher;
 mod reason;
 mod relay;
+mod ring;
+mod sessions;
+mod slab;
+mod stream;
+mod timeline;
+mod timers;
 mod transmit;
 
 pub use command::{Assignment, Command, CommandError, KeyedLease};

@@ -1,6 +1,8 @@
 //! Why datagrams are dropped, callers refused and connections ended: one word
 //! each, the same in metrics, logs and events.
 
+use srt::RejectReason;
+
 /// Declares an enum with `ALL`, `as_str` and `index`.
 macro_rules! reasons {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -89,7 +91,7 @@ reasons! {
         /// The lease is for later.
         LeaseNotYetValid = "lease_not_yet_valid",
         /// The lease is not one.
-        LeaseMalformed = "lease_malformed",
+        MalformedLease = "malformed_lease",
         /// The lease was not signed by us, or was altered.
         BadSignature = "bad_signature",
         /// The lease is for another node.
@@ -102,6 +104,27 @@ reasons! {
         LatencyTooHigh = "latency_too_high",
         /// A mode of SRT that the node does not speak.
         Unsupported = "unsupported",
+    }
+}
+
+impl RefusalReason {
+    /// The code that the caller is told.
+    pub(crate) const fn code(self) -> RejectReason {
+        match self {
+            Self::UnknownKey
+            | Self::LeaseExpired
+            | Self::LeaseNotYetValid
+            | Self::MalformedLease
+            | Self::BadSignature
+            | Self::Revoked => RejectReason::UNAUTHORIZED,
+            Self::WrongRole | Self::WrongNode => RejectReason::FORBIDDEN,
+            Self::NoPublisher => RejectReason::NOT_FOUND,
+            Self::OverCapacity | Self::SessionFull => RejectReason::OVERLOAD,
+            Self::Draining => RejectReason::DOWN,
+            Self::Conflict => RejectReason::CONFLICT,
+            Self::BadStreamId | Self::Unsupported => RejectReason::BAD_REQUEST,
+            Self::LatencyTooHigh => RejectReason::UNACCEPTABLE,
+        }
     }
 }
 

@@ -1,0 +1,155 @@
+//! The table of connections: who is behind a socket id.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hasher;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use model::session::Role;
+use model::{SessionId, UnixMillis};
+use siphasher::sip::SipHasher24;
+use srt::listener::Reply;
+use srt::{Seq, SocketId};
+
+use crate::slab::Slab;
+
+/// Socket ids have 30 bits: the next one would mean a socket group to libsrt.
+const SOCKET_ID_MASK: u64 = 0x3fff_ffff;
+/// Ended connections whose handshakes are not believed again, and how long: a
+/// cookie is good for two minutes.
+const ENDED_MAX: usize = 4096;
+const ENDED_KEPT: Duration = Duration::from_secs(130);
+
+/// What a connection request is known by when it is sent again.
+pub(crate) type Caller = (SocketAddr, SocketId);
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket_id: SocketId,
+    pub(crate) caller: Caller,
+    pub(crate) isn: Seq,
+    /// The stream's number.
+    pub(crate) stream: u32,
+    pub(crate) leg: Leg,
+    pub(crate) session: SessionId,
+    /// When the lease that the caller brought itself is over.
+    pub(crate) lease_end: Option<UnixMillis>,
+    /// The answer to its conclusion, which it may not have got.
+    pub(crate) reply: Reply,
+}
+
+/// Which end of a stream a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leg {
+    Publisher,
+    /// With its place among the stream's players.
+    Player(u32),
+}
+
+impl Leg {
+    pub(crate) const fn role(self) -> Role {
+        match self {
+            Self::Publisher => Role::Publish,
+            Self::Player(_) => Role::Play,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Connections {
+    table: Slab<Connection>,
+    by_id: BTreeMap<SocketId, u32>,
+    by_caller: BTreeMap<Caller, u32>,
+    ended: VecDeque<(Instant, Caller, Seq)>,
+    id_key: [u8; 16],
+    ids_made: u64,
+}
+
+impl Connections {
+    pub(crate) const fn new(id_key: [u8; 16]) -> Self {
+        Self {
+            table: Slab::new(),
+            by_id: BTreeMap::new(),
+            by_caller: BTreeMap::new(),
+            ended: VecDeque::new(),
+            id_key,
+            ids_made: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
+        self.table.iter()
+    }
+
+    pub(crate) fn connection(&self, key: u32) -> Option<&Connection> {
+        self.table.item(key)
+    }
+
+    pub(crate) fn connection_mut(&mut self, key: u32) -> Option<&mut Connection> {
+        self.table.item_mut(key)
+    }
+
+    /// Who has this socket id.
+    pub(crate) fn find(&self, id: SocketId) -> Option<(u32, &Connection)> {
+        let key = *self.by_id.get(&id)?;
+        Some((key, self.table.item(key)?))
+    }
+
+    /// Whose connection request this was before.
+    pub(crate) fn find_caller(&self, caller: Caller) -> Option<u32> {
+        self.by_caller.get(&caller).copied()
+    }
+
+    /// Whether this request made a connection that has ended.
+    pub(crate) fn has_ended(&self, caller: Caller, isn: Seq) -> bool {
+        self.ended
+            .iter()
+            .any(|(_, other, other_isn)| *other == caller && *other_isn == isn)
+    }
+
+    /// An id that nobody has and nobody can guess.
+    pub(crate) fn make_id(&mut self) -> SocketId {
+        loop {
+            let mut hasher = SipHasher24::new_with_key(&self.id_key);
+            hasher.write_u64(self.ids_made);
+            self.ids_made += 1;
+            let id = SocketId((hasher.finish() & SOCKET_ID_MASK) as u32);
+            if id != SocketId::LISTENER && !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
+        let (id, caller) = (connection.socket_id, connection.caller);
+        let key = self.table.insert(connection);
+        self.by_id.insert(id, key);
+        self.by_caller.insert(caller, key);
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: u32, now: Instant) -> Option<Connection> {
+        let connection = self.table.remove(key)?;
+        self.by_id.remove(&connection.socket_id);
+        if self.by_caller.get(&connection.caller) == Some(&key) {
+            self.by_caller.remove(&connection.caller);
+        }
+        self.remember_end(now, &connection);
+        Some(connection)
+    }
+
+    fn remember_end(&mut self, now: Instant, connection: &Connection) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) > ENDED_KEPT;
+        while self.ended.len() >= ENDED_MAX
+            || self.ended.front().is_some_and(|(at, ..)| is_old(*at))
+        {
+            self.ended.pop_front();
+        }
+        self.ended
+            .push_back((now, connection.caller, connection.isn));
+    }
+}

@@ -1,0 +1,193 @@
+//! How connections, holds and leases end.
+
+use std::time::Instant;
+
+use lease::Refusal;
+use model::SessionId;
+
+use crate::Event;
+use crate::connections::{Connection, Leg};
+use crate::player::Player;
+use crate::reason::GoneReason;
+use crate::relay::Relay;
+use crate::stream::Stream;
+
+impl Relay {
+    /// Ends a connection and reports it.
+    pub(crate) fn close(&mut self, now: Instant, key: u32, reason: GoneReason) {
+        let Some(connection) = self.end(now, key, reason) else {
+            return;
+        };
+        let session = connection.session;
+        self.output.report(match connection.leg {
+            Leg::Publisher => Event::PublisherGone { session, reason },
+            Leg::Player(_) => Event::PlayerGone { session, reason },
+        });
+        self.drop_stream_if_unused(connection.stream);
+        self.plan_upkeep(now);
+    }
+
+    /// Takes a connection out of everything; tells the peer unless it knows.
+    pub(crate) fn end(&mut self, now: Instant, key: u32, reason: GoneReason) -> Option<Connection> {
+        let connection = self.connections.remove(key, now)?;
+        self.timers.set(key, None);
+        self.sessions.leave(&connection.session);
+        let tell = reason != GoneReason::Closed;
+        match connection.leg {
+            Leg::Publisher => self.detach_publisher(now, connection.stream, tell),
+            Leg::Player(place) => self.remove_player(now, connection.stream, place, tell),
+        }
+        Some(connection)
+    }
+
+    fn detach_publisher(&mut self, now: Instant, stream: u32, tell: bool) {
+        let Some(stream) = self.streams.item_mut(stream) else {
+            return;
+        };
+        let Some(publisher) = stream.detach(now) else {
+            return;
+        };
+        stream.hold_until = Some(now + self.config.hold);
+        if tell {
+            publisher.send_shutdown(now, &mut self.output);
+        }
+    }
+
+    /// The last player moves to the free place.
+    fn remove_player(&mut self, now: Instant, stream: u32, place: u32, tell: bool) {
+        let Some(stream) = self.streams.item_mut(stream) else {
+            return;
+        };
+        if place as usize >= stream.players.len() {
+            return;
+        }
+        let player = stream.players.swap_remove(place as usize);
+        if tell {
+            player.send_shutdown(now, &stream.timeline, &mut self.output);
+        }
+        if let Some(moved) = stream.players.get(place as usize) {
+            if let Some(connection) = self.connections.connection_mut(moved.connection) {
+                connection.leg = Leg::Player(place);
+            }
+        }
+    }
+
+    fn drop_stream_if_unused(&mut self, key: u32) {
+        if self.streams.item(key).is_some_and(Stream::is_unused) {
+            if let Some(stream) = self.streams.remove(key) {
+                self.streams_by_id.remove(&stream.id);
+            }
+        }
+    }
+
+    /// Cuts every connection of a session and holds nothing for it.
+    pub(crate) fn cut(&mut self, now: Instant, session: &SessionId, reason: GoneReason) {
+        let streams: Vec<u32> = self.streams_published_by(session);
+        self.close_where(now, reason, |_, connection| connection.session == *session);
+        for key in streams {
+            self.end_hold(now, key, reason);
+        }
+    }
+
+    fn streams_published_by(&self, session: &SessionId) -> Vec<u32> {
+        let published = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.last_session == *session);
+        published.map(|(key, _)| key).collect()
+    }
+
+    /// Nobody waits for this stream's publisher any longer.
+    fn end_hold(&mut self, now: Instant, key: u32, reason: GoneReason) {
+        if let Some(stream) = self.streams.item_mut(key).filter(|s| s.publisher.is_none()) {
+            stream.hold_until = None;
+            self.close_where(now, reason, |_, connection| connection.stream == key);
+            self.drop_stream_if_unused(key);
+        }
+    }
+
+    fn close_where(
+        &mut self,
+        now: Instant,
+        reason: GoneReason,
+        is_meant: impl Fn(&Self, &Connection) -> bool,
+    ) {
+        let meant = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| is_meant(self, connection));
+        let keys: Vec<u32> = meant.map(|(key, _)| key).collect();
+        for key in keys {
+            self.close(now, key, reason);
+        }
+    }
+
+    /// Ends the holds and leases that are over.
+    pub(crate) fn upkeep(&mut self, now: Instant) {
+        self.close_where(now, GoneReason::LeaseExpired, |relay, connection| {
+            relay.has_expired(now, connection)
+        });
+        let is_over = |stream: &Stream| stream.hold_until.is_some_and(|until| until <= now);
+        let over = self.streams.iter().filter(|(_, stream)| is_over(stream));
+        let keys: Vec<u32> = over.map(|(key, _)| key).collect();
+        for key in keys {
+            self.end_hold(now, key, GoneReason::HoldExpired);
+        }
+        self.plan_upkeep(now);
+    }
+
+    /// A caller that brought its own lease has that; others have their session's.
+    fn has_expired(&self, now: Instant, connection: &Connection) -> bool {
+        let wall = self.clock.at(now);
+        if let Some(end) = connection.lease_end {
+            return wall >= end;
+        }
+        let claims = self
+            .sessions
+            .claims(&connection.session, connection.leg.role());
+        claims.is_none_or(|claims| claims.check_time(wall) == Err(Refusal::Expired))
+    }
+
+    /// Works out when the next hold or lease ends.
+    pub(crate) fn plan_upkeep(&mut self, now: Instant) {
+        let wall = self.clock.at(now);
+        let own = self
+            .connections
+            .iter()
+            .filter_map(|(_, connection)| connection.lease_end);
+        let lease_end = own.chain(self.sessions.next_expiry(wall)).min();
+        let lease_at = lease_end.map(|end| self.clock.instant_of(end));
+        let holds = self
+            .streams
+            .iter()
+            .filter_map(|(_, stream)| stream.hold_until);
+        self.upkeep_at = holds.chain(lease_at).min();
+    }
+
+    pub(crate) fn publishing_stream(&self, session: &SessionId) -> Option<&Stream> {
+        let publishes = |stream: &Stream| {
+            stream
+                .publisher
+                .as_ref()
+                .is_some_and(|publisher| publisher.session == *session)
+        };
+        self.streams
+            .iter()
+            .map(|(_, stream)| stream)
+            .find(|stream| publishes(stream))
+    }
+
+    /// The stream that a session publishes, or published last.
+    pub(crate) fn stream_of(&self, session: &SessionId) -> Option<&Stream> {
+        let mut streams = self.streams.iter().map(|(_, stream)| stream);
+        streams.find(|stream| stream.last_session == *session)
+    }
+
+    pub(crate) fn players_of<'a>(
+        &'a self,
+        session: &'a SessionId,
+    ) -> impl Iterator<Item = &'a Player> {
+        let players = self.streams.iter().flat_map(|(_, stream)| &stream.players);
+        players.filter(move |player| player.session == *session)
+    }
+}

@@ -1,0 +1,289 @@
+//! The leg from the node to one player.
+
+use std::time::{Duration, Instant};
+
+use model::SessionId;
+use model::telemetry::PlayerSample;
+use srt::packet::{Ack, Nak, build};
+use srt::rate::Rate;
+use srt::sender::{Sender, Settings};
+use srt::{SeqRange, Timestamp};
+
+use crate::Ingress;
+use crate::output::Output;
+use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
+use crate::ring::Ring;
+use crate::timeline::Timeline;
+
+/// Packets looked at for one loss report; the rest is reported again anyway.
+const NAK_PACKETS_MAX: u64 = 4096;
+/// Drop requests sent for one loss report.
+const DROP_REQUESTS_MAX: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct Player {
+    /// Its number in the table of connections.
+    pub(crate) connection: u32,
+    pub(crate) session: SessionId,
+    pub(crate) sender: Sender,
+    path: Ingress,
+    payload_max: usize,
+    rate: Rate,
+    started_at: Instant,
+    heard_at: Instant,
+    sent_at: Instant,
+}
+
+/// What a player is made with.
+#[derive(Debug)]
+pub(crate) struct NewPlayer {
+    pub(crate) connection: u32,
+    pub(crate) session: SessionId,
+    pub(crate) path: Ingress,
+    pub(crate) payload_max: usize,
+    pub(crate) settings: Settings,
+}
+
+/// A packet on its way through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing<'a> {
+    pub(crate) index: u64,
+    /// On the stream's timeline.
+    pub(crate) timestamp: Timestamp,
+    pub(crate) retransmitted: bool,
+    pub(crate) payload: &'a [u8],
+}
+
+/// What a player's loss report is answered from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) ring: &'a Ring,
+    pub(crate) timeline: &'a Timeline,
+    pub(crate) publisher: Option<&'a Publisher>,
+}
+
+impl Player {
+    pub(crate) fn new(new: NewPlayer, now: Instant) -> Self {
+        Self {
+            connection: new.connection,
+            session: new.session,
+            sender: Sender::new(new.settings, now),
+            path: new.path,
+            payload_max: new.payload_max,
+            rate: Rate::new(now),
+            started_at: now,
+            heard_at: now,
+            sent_at: now,
+        }
+    }
+
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// Sends a packet on, unless it is from before this player joined.
+    pub(crate) fn forward(&mut self, now: Instant, packet: Passing<'_>, output: &mut Output) {
+        let Passing {
+            index,
+            timestamp,
+            retransmitted,
+            payload,
+        } = packet;
+        if payload.len() > self.payload_max {
+            self.sender.count_dropped(1);
+            return;
+        }
+        let length = payload.len();
+        if let Some(header) = self.sender.label(index, timestamp, retransmitted, length) {
+            self.sent_at = now;
+            self.rate.add(now, length);
+            output.send(self.path, &header.to_bytes(), payload);
+        }
+    }
+
+    /// Confirms an acknowledgement.
+    pub(crate) fn handle_ack(
+        &mut self,
+        now: Instant,
+        timeline: &Timeline,
+        ack: &Ack,
+        output: &mut Output,
+    ) {
+        if let Some(number) = self.sender.handle_ack(ack) {
+            let mut buffer = [0; build::CONTROL_MAX];
+            let header = self.sender.control_header(timeline.now(now));
+            let length = build::ackack(&mut buffer, header, number);
+            self.sent_at = now;
+            output.send(self.path, &buffer[..length], &[]);
+        }
+    }
+
+    /// Sends again what is still here and in time, says so of what will never
+    /// come, and keeps silent about what may come yet: it is sent on arrival.
+    pub(crate) fn handle_nak(
+        &mut self,
+        now: Instant,
+        source: Source<'_>,
+        nak: &Nak<'_>,
+        output: &mut Output,
+    ) {
+        self.sender.handle_nak();
+        let mut packets_left = NAK_PACKETS_MAX;
+        let mut gone = Gone::default();
+        for range in nak.ranges() {
+            let Some((first, last)) = self.sender.indexes(range) else {
+                continue;
+            };
+            let oldest = (last + 1)
+                .saturating_sub(source.ring.span().max(1))
+                .max(first);
+            if first < oldest {
+                gone.add(first, oldest - 1);
+            }
+            for index in oldest..=last {
+                if packets_left == 0 {
+                    break;
+                }
+                packets_left -= 1;
+                self.answer(now, source, index, &mut gone, output);
+            }
+        }
+        self.send_drop_requests(now, source.timeline, &gone, output);
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        source: Source<'_>,
+        index: u64,
+        gone: &mut Gone,
+        output: &mut Output,
+    ) {
+        let Some(stored) = source.ring.packet(index) else {
+            if !source
+                .publisher
+                .is_some_and(|publisher| publisher.is_missing(index))
+            {
+                gone.add(index, index);
+            }
+            return;
+        };
+        let age_us = source.timeline.age_us(now, stored.timestamp);
+        if !self.sender.is_worth_sending(age_us) {
+            gone.add(index, index);
+            return;
+        }
+        let rate = source
+            .publisher
+            .map_or(0, |p| p.receiver.rate().packets_per_second(now));
+        if self
+            .sender
+            .may_retransmit(now, index, stored.arrived_at, rate)
+        {
+            let passing = Passing {
+                index,
+                timestamp: stored.timestamp,
+                retransmitted: true,
+                payload: stored.payload,
+            };
+            self.forward(now, passing, output);
+        }
+    }
+
+    fn send_drop_requests(
+        &mut self,
+        now: Instant,
+        timeline: &Timeline,
+        gone: &Gone,
+        output: &mut Output,
+    ) {
+        let header = self.sender.control_header(timeline.now(now));
+        for (first, last) in gone.runs[..gone.length].iter().copied() {
+            self.sender.count_dropped(last - first + 1);
+            if let Some(range) = self.sender.range(first, last) {
+                self.send_drop_request(now, header, range, output);
+            }
+        }
+    }
+
+    fn send_drop_request(
+        &mut self,
+        now: Instant,
+        header: srt::packet::ControlHeader,
+        range: SeqRange,
+        output: &mut Output,
+    ) {
+        let mut buffer = [0; build::CONTROL_MAX];
+        let length = build::dropreq(&mut buffer, header, 0, range);
+        self.sent_at = now;
+        output.send(self.path, &buffer[..length], &[]);
+    }
+
+    /// Does what is due; false when the peer has been silent for too long.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        idle_max: Duration,
+        timeline: &Timeline,
+        output: &mut Output,
+    ) -> bool {
+        if now >= self.heard_at + idle_max {
+            return false;
+        }
+        if now >= self.sent_at + KEEPALIVE_INTERVAL {
+            let mut buffer = [0; build::CONTROL_MAX];
+            let header = self.sender.control_header(timeline.now(now));
+            let length = build::keepalive(&mut buffer, header);
+            self.sent_at = now;
+            output.send(self.path, &buffer[..length], &[]);
+        }
+        true
+    }
+
+    pub(crate) fn poll_timeout(&self, idle_max: Duration) -> Instant {
+        (self.sent_at + KEEPALIVE_INTERVAL).min(self.heard_at + idle_max)
+    }
+
+    pub(crate) fn send_shutdown(&self, now: Instant, timeline: &Timeline, output: &mut Output) {
+        let mut buffer = [0; build::CONTROL_MAX];
+        let header = self.sender.control_header(timeline.now(now));
+        let length = build::shutdown(&mut buffer, header);
+        output.send(self.path, &buffer[..length], &[]);
+    }
+
+    pub(crate) fn sample(&self, now: Instant) -> PlayerSample {
+        let statistics = self.sender.statistics();
+        PlayerSample {
+            bytes_total: statistics.bytes,
+            packets_total: statistics.packets,
+            packets_retransmitted_total: statistics.retransmitted,
+            packets_dropped_total: statistics.dropped,
+            bitrate_bps: self.rate.bytes_per_second(now) * 8,
+            rtt_us: self.sender.rtt().smoothed().as_micros() as u32,
+            latency_ms: self.sender.latency().as_millis() as u32,
+            uptime_ms: now.saturating_duration_since(self.started_at).as_millis() as u64,
+            naks_received_total: statistics.naks,
+        }
+    }
+}
+
+/// Runs of packets that will never come, in the order they were asked for.
+#[derive(Debug, Default)]
+struct Gone {
+    runs: [(u64, u64); DROP_REQUESTS_MAX],
+    length: usize,
+}
+
+impl Gone {
+    fn add(&mut self, first: u64, last: u64) {
+        if let Some(run) = self.runs[..self.length]
+            .last_mut()
+            .filter(|run| run.1 + 1 == first)
+        {
+            run.1 = last;
+        } else if let Some(run) = self.runs.get_mut(self.length) {
+            *run = (first, last);
+            self.length += 1;
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The sessions this node holds, and who may join them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lease::{Claims, KeySet, Refusal};
+use model::session::Role;
+use model::{NodeId, SessionId, StreamKey, UnixMillis};
+use sha2::{Digest as _, Sha256};
+use srt::streamid::StreamIdText;
+
+use crate::config::PortRole;
+use crate::reason::RefusalReason;
+use crate::{Assignment, CommandError, KeyedLease};
+
+/// Revoked sessions remembered, so that their leases are not used again.
+const REVOKED_MAX: usize = 4096;
+
+type KeyDigest = [u8; 32];
+
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    node_id: NodeId,
+    keys: KeySet,
+    sessions_max: u32,
+    held: BTreeMap<SessionId, Session>,
+    by_key: BTreeMap<KeyDigest, (SessionId, Role)>,
+    revoked: BTreeSet<SessionId>,
+    revoked_order: VecDeque<SessionId>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    /// Whether the control plane assigned it; else a caller brought its lease.
+    assigned: bool,
+    publish: Option<Permission>,
+    play: Option<Permission>,
+    connections: u32,
+}
+
+#[derive(Debug)]
+struct Permission {
+    digest: KeyDigest,
+    claims: Claims,
+}
+
+/// What a caller may do.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(crate) claims: Claims,
+    /// Whether the caller brought the lease itself.
+    pub(crate) own_lease: bool,
+}
+
+/// Why a caller may not, and whose session it asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) reason: RefusalReason,
+    pub(crate) session: Option<SessionId>,
+}
+
+impl Refused {
+    pub(crate) const fn unknown(reason: RefusalReason) -> Self {
+        Self {
+            reason,
+            session: None,
+        }
+    }
+}
+
+impl Sessions {
+    pub(crate) const fn new(node_id: NodeId, keys: KeySet, sessions_max: u32) -> Self {
+        Self {
+            node_id,
+            keys,
+            sessions_max,
+            held: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+            revoked_order: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn set_keys(&mut self, keys: KeySet) {
+        self.keys = keys;
+    }
+
+    pub(crate) fn set_sessions_max(&mut self, sessions_max: u32) {
+        self.sessions_max = sessions_max;
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &SessionId> {
+        self.held.keys()
+    }
+
+    /// The sessions that were assigned and are not in `keep`.
+    pub(crate) fn assigned_except(&self, keep: &BTreeSet<&SessionId>) -> Vec<SessionId> {
+        let others = self
+            .held
+            .iter()
+            .filter(|(id, session)| session.assigned && !keep.contains(id));
+        others.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(crate) fn contains(&self, session: &SessionId) -> bool {
+        self.held.contains_key(session)
+    }
+
+    /// Holds a session, or replaces its keys and leases. Nothing changes when a
+    /// lease does not verify.
+    pub(crate) fn assign(
+        &mut self,
+        assignment: &Assignment,
+        wall: UnixMillis,
+    ) -> Result<(), CommandError> {
+        let publish =
+            self.permission(assignment, assignment.publish.as_ref(), Role::Publish, wall)?;
+        let play = self.permission(assignment, assignment.play.as_ref(), Role::Play, wall)?;
+        if !self.contains(&assignment.session) && self.is_full() {
+            return Err(CommandError::OverCapacity);
+        }
+        self.forget_keys(&assignment.session);
+        self.revoked.remove(&assignment.session);
+        self.remember_key(&assignment.session, publish.as_ref(), Role::Publish);
+        self.remember_key(&assignment.session, play.as_ref(), Role::Play);
+        let session = self.held.entry(assignment.session.clone()).or_default();
+        (session.assigned, session.publish, session.play) = (true, publish, play);
+        Ok(())
+    }
+
+    fn permission(
+        &self,
+        assignment: &Assignment,
+        keyed: Option<&KeyedLease>,
+        role: Role,
+        wall: UnixMillis,
+    ) -> Result<Option<Permission>, CommandError> {
+        let Some(keyed) = keyed else { return Ok(None) };
+        let verified = self.keys.verify(&keyed.lease, &self.node_id, wall);
+        let claims = verified.map_err(CommandError::Lease)?;
+        if claims.session != assignment.session || claims.role != role {
+            return Err(CommandError::Mismatch);
+        }
+        Ok(Some(Permission {
+            digest: digest(&keyed.key),
+            claims,
+        }))
+    }
+
+    fn remember_key(&mut self, session: &SessionId, permission: Option<&Permission>, role: Role) {
+        if let Some(permission) = permission {
+            self.by_key
+                .insert(permission.digest, (session.clone(), role));
+        }
+    }
+
+    /// Keys that belong to another session by now stay.
+    fn forget_keys(&mut self, id: &SessionId) {
+        let Some(session) = self.held.get(id) else {
+            return;
+        };
+        for permission in [&session.publish, &session.play].into_iter().flatten() {
+            let owner = self.by_key.get(&permission.digest);
+            if owner.is_some_and(|(owner, _)| owner == id) {
+                self.by_key.remove(&permission.digest);
+            }
+        }
+    }
+
+    /// Forgets a session; its leases are worth nothing from now on.
+    pub(crate) fn revoke(&mut self, id: &SessionId) {
+        self.forget_keys(id);
+        self.held.remove(id);
+        if self.revoked.insert(id.clone()) {
+            self.revoked_order.push_back(id.clone());
+        }
+        if self.revoked_order.len() > REVOKED_MAX {
+            if let Some(oldest) = self.revoked_order.pop_front() {
+                self.revoked.remove(&oldest);
+            }
+        }
+    }
+
+    /// What a caller with this stream id, on a port of this role, may do.
+    pub(crate) fn permit(
+        &self,
+        stream_id: &str,
+        port: PortRole,
+        wall: UnixMillis,
+    ) -> Result<Permit, Refused> {
+        let Ok(text) = StreamIdText::parse(stream_id) else {
+            return Err(Refused::unknown(RefusalReason::BadStreamId));
+        };
+        let permit = if text.is_lease() {
+            self.permit_lease(text.name(), wall)?
+        } else {
+            self.permit_key(text.name(), wall)?
+        };
+        let wished = match text {
+            StreamIdText::Publish(_) => Some(Role::Publish),
+            StreamIdText::Play(_) => Some(Role::Play),
+            StreamIdText::Either(_) => None,
+        };
+        let offered = match port {
+            PortRole::Any => None,
+            PortRole::Publish => Some(Role::Publish),
+            PortRole::Play => Some(Role::Play),
+        };
+        let role = permit.claims.role;
+        if [wished, offered]
+            .into_iter()
+            .flatten()
+            .any(|other| other != role)
+        {
+            let session = Some(permit.claims.session);
+            return Err(Refused {
+                reason: RefusalReason::WrongRole,
+                session,
+            });
+        }
+        Ok(permit)
+    }
+
+    fn permit_key(&self, name: &str, wall: UnixMillis) -> Result<Permit, Refused> {
+        let unknown = || Refused::unknown(RefusalReason::UnknownKey);
+        let key = StreamKey::parse(name).map_err(|_| unknown())?;
+        let (id, role) = self.by_key.get(&digest(&key)).ok_or_else(unknown)?;
+        let claims = self.claims(id, *role).ok_or_else(unknown)?;
+        claims.check_time(wall).map_err(|refusal| Refused {
+            reason: reason(refusal),
+            session: Some(id.clone()),
+        })?;
+        Ok(Permit {
+            claims: claims.clone(),
+            own_lease: false,
+        })
+    }
+
+    fn permit_lease(&self, token: &str, wall: UnixMillis) -> Result<Permit, Refused> {
+        let verified = self.keys.verify(token, &self.node_id, wall);
+        let claims = verified.map_err(|refusal| Refused::unknown(reason(refusal)))?;
+        let refused = |reason| {
+            Err(Refused {
+                reason,
+                session: Some(claims.session.clone()),
+            })
+        };
+        if self.revoked.contains(&claims.session) {
+            return refused(RefusalReason::Revoked);
+        }
+        if !self.contains(&claims.session) && self.is_full() {
+            return refused(RefusalReason::OverCapacity);
+        }
+        Ok(Permit {
+            claims,
+            own_lease: true,
+        })
+    }
+
+    /// Counts a connection of a session in.
+    pub(crate) fn join(&mut self, id: &SessionId) {
+        self.held.entry(id.clone()).or_default().connections += 1;
+    }
+
+    /// Counts a connection out; a session that came with it goes with it.
+    pub(crate) fn leave(&mut self, id: &SessionId) {
+        let Some(session) = self.held.get_mut(id) else {
+            return;
+        };
+        session.connections = session.connections.saturating_sub(1);
+        if session.connections == 0 && !session.assigned {
+            self.held.remove(id);
+        }
+    }
+
+    /// What a session's key in this role permits.
+    pub(crate) fn claims(&self, id: &SessionId, role: Role) -> Option<&Claims> {
+        let session = self.held.get(id)?;
+        let permission = match role {
+            Role::Publish => session.publish.as_ref(),
+            Role::Play => session.play.as_ref(),
+        };
+        permission.map(|permission| &permission.claims)
+    }
+
+    /// When the next lease of a held session ends, after `wall`.
+    pub(crate) fn next_expiry(&self, wall: UnixMillis) -> Option<UnixMillis> {
+        let permissions = self
+            .held
+            .values()
+            .flat_map(|s| [s.publish.as_ref(), s.play.as_ref()]);
+        let ends = permissions
+            .flatten()
+            .map(|permission| end_of(&permission.claims));
+        ends.filter(|end| *end > wall).min()
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.len() >= self.sessions_max as usize
+    }
+}
+
+/// From this time on a lease is worth nothing.
+pub(crate) fn end_of(claims: &Claims) -> UnixMillis {
+    claims.expires_at.plus(lease::SKEW_TOLERATED)
+}
+
+fn digest(key: &StreamKey) -> KeyDigest {
+    Sha256::digest(key.expose().as_bytes()).into()
+}
+
+const fn reason(refusal: Refusal) -> RefusalReason {
+    match refusal {
+        Refusal::Malformed => RefusalReason::MalformedLease,
+        Refusal::UnknownKey => RefusalReason::UnknownKey,
+        Refusal::BadSignature => RefusalReason::BadSignature,
+        Refusal::WrongNode => RefusalReason::WrongNode,
+        Refusal::NotYetValid => RefusalReason::LeaseNotYetValid,
+        Refusal::Expired => RefusalReason::LeaseExpired,
+    }
+}

@@ -1,0 +1,226 @@
+//! One stream: its publisher, its players, and the forwarding between them.
+//!
+//! Packets have an *index* that counts through the stream's whole life, whoever
+//! publishes it, and a timestamp on the stream's own timeline. A player's
+//! sequence numbers and timestamps lie at a constant distance from those, so a
+//! new publisher simply goes on where the old one was.
+
+use std::time::{Duration, Instant};
+
+use model::telemetry::PublisherSample;
+use model::{SessionId, StreamId};
+use srt::packet::DataHeader;
+use srt::receiver::Arrival;
+use srt::{Seq, SocketId, Timestamp};
+
+use crate::output::Output;
+use crate::player::{NewPlayer, Passing, Player, Source};
+use crate::publisher::{NewPublisher, Publisher};
+use crate::reason::DropReason;
+use crate::ring::Ring;
+use crate::timeline::Timeline;
+
+/// Far enough from zero that nothing before it is ever negative.
+const INDEX_START: u64 = 1 << 40;
+/// A player's clock when it joins: nothing it gets is from before zero.
+const PLAYER_CLOCK_START_US: i64 = 10_000_000;
+/// What may be asked for is kept for the player's latency, at least a second,
+/// and a little.
+const RETENTION_MIN: Duration = Duration::from_millis(1000);
+const RETENTION_SLACK: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) publisher: Option<Publisher>,
+    pub(crate) players: Vec<Player>,
+    pub(crate) timeline: Timeline,
+    /// While nobody publishes: until when the players are kept.
+    pub(crate) hold_until: Option<Instant>,
+    /// Who publishes, or did last.
+    pub(crate) last_session: SessionId,
+    ring: Ring,
+    next_index: u64,
+    latency: Duration,
+    margin: Duration,
+    last_sample: PublisherSample,
+}
+
+impl Stream {
+    /// A stream begins with its first publisher.
+    pub(crate) fn new(
+        id: StreamId,
+        publisher: NewPublisher,
+        margin: Duration,
+        ring_bytes_max: usize,
+        now: Instant,
+    ) -> Self {
+        let timeline = Timeline::new(now, publisher.timestamp);
+        let mut stream = Self {
+            id,
+            publisher: None,
+            players: Vec::new(),
+            timeline,
+            hold_until: None,
+            last_session: publisher.session.clone(),
+            ring: Ring::new(ring_bytes_max),
+            next_index: INDEX_START,
+            latency: Duration::ZERO,
+            margin,
+            last_sample: PublisherSample::default(),
+        };
+        stream.attach(publisher, now);
+        stream
+    }
+
+    /// Goes on with this publisher: its first packet follows the last one seen.
+    pub(crate) fn attach(&mut self, new: NewPublisher, now: Instant) {
+        self.timeline.continue_with(now, new.timestamp);
+        self.latency = new.latency;
+        self.hold_until = None;
+        self.last_session = new.session.clone();
+        for player in &mut self.players {
+            player.sender.raise_latency_to(self.latency + self.margin);
+            keep_for(&mut self.ring, player.sender.latency());
+        }
+        self.publisher = Some(Publisher::new(new, self.next_index, now));
+    }
+
+    /// Takes the publisher out; its missing packets are given up with it.
+    pub(crate) fn detach(&mut self, now: Instant) -> Option<Publisher> {
+        let publisher = self.publisher.take()?;
+        self.last_sample = PublisherSample {
+            bitrate_bps: 0,
+            ..publisher.sample(now)
+        };
+        Some(publisher)
+    }
+
+    /// The least latency of a player.
+    pub(crate) fn player_latency(&self) -> Duration {
+        self.latency + self.margin
+    }
+
+    /// What a player that joins now starts with. The first packet it gets is
+    /// the next new one.
+    pub(crate) fn player_settings(
+        &self,
+        now: Instant,
+        destination: SocketId,
+        isn: Seq,
+        latency: Duration,
+    ) -> srt::sender::Settings {
+        srt::sender::Settings {
+            destination,
+            isn,
+            first_index: self.next_index,
+            timeline_offset_us: PLAYER_CLOCK_START_US - self.timeline.now_us(now),
+            latency,
+        }
+    }
+
+    /// Adds a player; returns its place.
+    pub(crate) fn add_player(&mut self, new: NewPlayer, now: Instant) -> u32 {
+        let player = Player::new(new, now);
+        keep_for(&mut self.ring, player.sender.latency());
+        self.players.push(player);
+        (self.players.len() - 1) as u32
+    }
+
+    /// Takes a packet from the publisher and sends it on to every player.
+    pub(crate) fn handle_data(
+        &mut self,
+        now: Instant,
+        header: &DataHeader,
+        payload: &[u8],
+        output: &mut Output,
+    ) {
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
+        if self.players.is_empty() {
+            self.timeline
+                .refine(now, self.timeline.place(header.timestamp));
+        }
+        let timestamp = self.timeline.place(header.timestamp);
+        let deadline = self
+            .timeline
+            .due(now, timestamp, self.latency + self.margin);
+        let arrival = publisher.receiver.handle_data(
+            now,
+            header.seq,
+            payload.len(),
+            header.retransmitted,
+            deadline,
+        );
+        if let Arrival::Resync { index } = arrival {
+            publisher.index_shift = self.next_index.wrapping_sub(index);
+        }
+        match arrival {
+            Arrival::New { index } | Arrival::Recovered { index } | Arrival::Resync { index } => {
+                let index = index.wrapping_add(publisher.index_shift);
+                let retransmitted = header.retransmitted;
+                self.pass(
+                    now,
+                    Passing {
+                        index,
+                        timestamp,
+                        retransmitted,
+                        payload,
+                    },
+                    output,
+                );
+            }
+            Arrival::Duplicate => output.drop_datagram(DropReason::Duplicate),
+            Arrival::OutOfWindow => output.drop_datagram(DropReason::OutOfWindow),
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.flush(now, output);
+        }
+    }
+
+    fn pass(&mut self, now: Instant, packet: Passing<'_>, output: &mut Output) {
+        self.next_index = self.next_index.max(packet.index + 1);
+        self.ring
+            .insert(now, packet.index, packet.timestamp, packet.payload);
+        for player in &mut self.players {
+            player.forward(now, packet, output);
+        }
+    }
+
+    /// Takes the publisher's answer to an acknowledgement.
+    pub(crate) fn handle_ackack(&mut self, now: Instant, number: u32, timestamp: Timestamp) {
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
+        if let Some(round_trip) = publisher.receiver.handle_ackack(now, number) {
+            self.timeline.compare(now, timestamp, round_trip);
+        }
+    }
+
+    /// A player, and what its loss reports are answered from.
+    pub(crate) fn player_and_source(&mut self, place: u32) -> Option<(&mut Player, Source<'_>)> {
+        let source = Source {
+            ring: &self.ring,
+            timeline: &self.timeline,
+            publisher: self.publisher.as_ref(),
+        };
+        Some((self.players.get_mut(place as usize)?, source))
+    }
+
+    /// The publisher's leg now, or as it was last.
+    pub(crate) fn publisher_sample(&self, now: Instant) -> PublisherSample {
+        self.publisher
+            .as_ref()
+            .map_or(self.last_sample, |publisher| publisher.sample(now))
+    }
+
+    /// Whether nobody is here and nobody is waited for.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.publisher.is_none() && self.players.is_empty() && self.hold_until.is_none()
+    }
+}
+
+fn keep_for(ring: &mut Ring, latency: Duration) {
+    ring.keep_for(latency.max(RETENTION_MIN) + RETENTION_SLACK);
+}
