@@ -8,5 +8,7 @@
 //! default does nothing, and let [`linksim::Link::send`] act on it.
 
 pub mod capture;
+#[cfg(feature = "database")]
+pub mod database;
 pub mod linksim;
 pub mod random;
