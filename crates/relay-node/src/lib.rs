@@ -1,1 +1,36 @@
-//! The data plane: one UDP port, batched.
+//! A relay node: the shell around `relay-core`.
+//!
+//! ```text
+//!  UDP ⇄ sockets ⇄ shard (one OS thread: receive, decide, send)
+//!                   ▲ │ commands in, events and snapshots out; bounded, never waiting
+//!                   │ ▼
+//!  async runtime: control (api), report (metrics-gateway), http (stats), metrics
+//! ```
+//!
+//! The data thread owns the sockets and the relay and waits for nothing but the
+//! network: whatever happens to the control plane, the gateway or a scrape, it
+//! forwards. The node owns no durable state but its identity and knows no
+//! database: it verifies leases offline with the control plane's public keys.
+//!
+//! To add a directive: a variant in `relay_core::Command` and its arm in
+//! `control/directive.rs`. To add a metric: its name and help in `metrics.rs`
+//! and, if the data thread counts it, a field in `snapshot.rs`.
+
+mod backlog;
+mod backoff;
+mod config;
+mod control;
+mod egress;
+mod http;
+mod identity;
+mod ingress;
+mod metrics;
+mod report;
+mod sampler;
+mod service;
+mod shard;
+mod snapshot;
+mod sockets;
+
+pub use config::{Config, Limits};
+pub use service::run;

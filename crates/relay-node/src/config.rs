@@ -1,0 +1,270 @@
+//! What an operator can set.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::Region;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use service_kit::{KitConfig, ServiceConfig};
+
+/// The relay node's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin listener, logs, traces, shutdown.
+    pub kit: KitConfig,
+    /// The port for publishers and players.
+    pub listen_udp: SocketAddr,
+    /// The compatibility port for publishers.
+    pub listen_publish: SocketAddr,
+    /// The compatibility port for players.
+    pub listen_play: SocketAddr,
+    /// Statistics over HTTP.
+    pub listen_stats: SocketAddr,
+    /// Where the node keeps who it is.
+    pub state_dir: PathBuf,
+    /// The one-time token to enrol with; needed at the first start only.
+    #[serde(
+        serialize_with = "service_kit::secret::redacted_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub join_token: Option<SecretString>,
+    /// The same, in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_token_file: Option<PathBuf>,
+    /// The control plane.
+    pub api_grpc: String,
+    /// The metrics-gateway; without it the node reports no samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway_grpc: Option<String>,
+    /// The host name or address that phones and players reach.
+    pub public_host: String,
+    /// Where the node stands.
+    pub region: Region,
+    /// How much it takes on.
+    pub limits: Limits,
+    /// What a player's latency is raised by, over the publisher's.
+    pub latency_margin_ms: u64,
+    /// Callers that ask for more latency are refused.
+    pub latency_max_ms: u64,
+    /// How long players are kept after their publisher went.
+    pub hold_seconds: u64,
+    /// A publisher silent for so long is gone.
+    pub publisher_timeout_seconds: u64,
+}
+
+/// How much the node takes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Sessions held at once.
+    pub sessions_max: u32,
+    /// Players of one stream.
+    pub players_per_stream_max: u32,
+    /// Connection requests from one source prefix in a second.
+    pub handshakes_per_second_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        Self {
+            kit: KitConfig::with_admin_port(9103),
+            listen_udp: any(5000),
+            listen_publish: any(4001),
+            listen_play: any(4000),
+            listen_stats: (Ipv4Addr::LOCALHOST, 8090).into(),
+            state_dir: "/var/lib/streamhaul/relay-node".into(),
+            join_token: None,
+            join_token_file: None,
+            api_grpc: "http://127.0.0.1:7001".into(),
+            gateway_grpc: None,
+            public_host: "127.0.0.1".into(),
+            region: Region::parse("local").expect("a region's name"),
+            limits: Limits::default(),
+            latency_margin_ms: 60,
+            latency_max_ms: 10_000,
+            hold_seconds: 120,
+            publisher_timeout_seconds: 10,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let relay = relay_core::Limits::default();
+        Self {
+            sessions_max: relay.sessions_max,
+            players_per_stream_max: relay.players_per_stream_max,
+            handshakes_per_second_max: relay.handshakes_per_second_max,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn kit(&self) -> &KitConfig {
+        &self.kit
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        plain_http("api_grpc", &self.api_grpc)?;
+        if let Some(gateway) = &self.gateway_grpc {
+            plain_http("gateway_grpc", gateway)?;
+        }
+        self.check_ports()?;
+        check_host(&self.public_host)?;
+        if self.join_token.is_some() && self.join_token_file.is_some() {
+            return Err("set join_token or join_token_file, not both".into());
+        }
+        within("latency_margin_ms", self.latency_margin_ms, 0, 5_000)?;
+        within("latency_max_ms", self.latency_max_ms, 20, 60_000)?;
+        within("hold_seconds", self.hold_seconds, 0, 86_400)?;
+        within(
+            "publisher_timeout_seconds",
+            self.publisher_timeout_seconds,
+            1,
+            3_600,
+        )?;
+        within(
+            "limits.sessions_max",
+            self.limits.sessions_max.into(),
+            1,
+            20_000,
+        )?;
+        let players_max = self.limits.players_per_stream_max;
+        within(
+            "limits.players_per_stream_max",
+            players_max.into(),
+            1,
+            1_024,
+        )?;
+        let handshakes_max = self.limits.handshakes_per_second_max;
+        within(
+            "limits.handshakes_per_second_max",
+            handshakes_max.into(),
+            1,
+            1_000_000,
+        )
+    }
+}
+
+impl Config {
+    fn check_ports(&self) -> Result<(), String> {
+        let ports = [
+            self.listen_udp.port(),
+            self.listen_publish.port(),
+            self.listen_play.port(),
+        ];
+        let same = |a: usize, b: usize| ports[a] != 0 && ports[a] == ports[b];
+        if same(0, 1) || same(0, 2) || same(1, 2) {
+            return Err("listen_udp, listen_publish and listen_play need a port each".into());
+        }
+        Ok(())
+    }
+
+    /// The settings of the relay inside, whose sockets are in the order of
+    /// [`listens`](Self::listens).
+    pub(crate) fn relay(&self) -> relay_core::Config {
+        use relay_core::PortRole;
+        relay_core::Config {
+            sockets: vec![PortRole::Any, PortRole::Publish, PortRole::Play],
+            limits: relay_core::Limits {
+                sessions_max: self.limits.sessions_max,
+                players_per_stream_max: self.limits.players_per_stream_max,
+                handshakes_per_second_max: self.limits.handshakes_per_second_max,
+                ..relay_core::Limits::default()
+            },
+            latency_margin: Duration::from_millis(self.latency_margin_ms),
+            latency_max: Duration::from_millis(self.latency_max_ms),
+            hold: Duration::from_secs(self.hold_seconds),
+            publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),
+            ..relay_core::Config::default()
+        }
+    }
+
+    /// The UDP addresses to bind.
+    pub(crate) const fn listens(&self) -> [SocketAddr; 3] {
+        [self.listen_udp, self.listen_publish, self.listen_play]
+    }
+}
+
+fn plain_http(name: &str, url: &str) -> Result<(), String> {
+    let authority = url.strip_prefix("http://").unwrap_or_default();
+    if authority.is_empty() {
+        return Err(format!("{name} must be http://host:port, not `{url}`"));
+    }
+    Ok(())
+}
+
+/// It becomes part of URLs that people paste.
+fn check_host(host: &str) -> Result<(), String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    if (1..=255).contains(&host.len()) && host.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(format!(
+            "public_host is not a host name or address: `{host}`"
+        ))
+    }
+}
+
+fn within(name: &str, value: u64, min: u64, max: u64) -> Result<(), String> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{name} must be {min} to {max}, not {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: fn(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config.validate().unwrap_err()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert_eq!(
+            Config::default().relay().sockets.len(),
+            Config::default().listens().len()
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        assert!(
+            refused(|c| c.api_grpc = "https://a:1".into()).starts_with("api_grpc must be http://")
+        );
+        assert!(
+            refused(|c| c.gateway_grpc = Some("a:1".into())).starts_with("gateway_grpc must be")
+        );
+        assert!(refused(|c| c.listen_play = c.listen_udp).contains("a port each"));
+        assert!(refused(|c| c.public_host = "a/b?c".into()).contains("public_host"));
+        assert!(refused(|c| c.latency_max_ms = 0).starts_with("latency_max_ms must be 20 to"));
+        assert!(refused(|c| c.limits.sessions_max = 0).starts_with("limits.sessions_max must be"));
+        assert!(
+            refused(|c| {
+                c.join_token = Some("sh_join_1".into());
+                c.join_token_file = Some("/x".into());
+            })
+            .contains("not both")
+        );
+    }
+
+    #[test]
+    fn the_join_token_is_never_shown() {
+        let config = Config {
+            join_token: Some("sh_join_secret".into()),
+            ..Config::default()
+        };
+        let shown = serde_json::to_string(&config).unwrap() + &format!("{config:?}");
+        assert!(!shown.contains("sh_join_secret"), "{shown}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Directives from the wire to the relay's commands.
+
+use lease::{InvalidKey, KeySet, Kid};
+use model::{SessionId, StreamKey};
+use proto::fleet as pb;
+use relay_core::{Assignment, Command, KeyedLease};
+
+/// Directives may be longer than this many sessions only by mistake.
+const SESSIONS_MAX: usize = proto::convert::SESSIONS_MAX;
+
+/// Why a directive was not understood. Secrets in it are not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("malformed_session_id")]
+    Session,
+    #[error("malformed_stream_key")]
+    StreamKey,
+    #[error("malformed_lease")]
+    Lease,
+    #[error("malformed_key_set: {0}")]
+    Keys(#[from] InvalidKey),
+    #[error("too_many_sessions")]
+    TooMany,
+}
+
+pub(crate) fn assign(assign: pb::AssignLease) -> Result<Command, Error> {
+    Ok(Command::Assign(assignment(assign)?))
+}
+
+pub(crate) fn revoke(revoke: pb::Revoke) -> Result<Command, Error> {
+    let reason = revoke
+        .reason
+        .chars()
+        .take(proto::convert::REASON_LENGTH_MAX)
+        .collect();
+    Ok(Command::Revoke {
+        session: session(&revoke.session_id)?,
+        reason,
+    })
+}
+
+/// A set with one assignment that is not understood is refused as a whole:
+/// carried out in part it would cut sessions that should live.
+pub(crate) fn resync(resync: pb::Resync) -> Result<Command, Error> {
+    if resync.assigned.len() > SESSIONS_MAX {
+        return Err(Error::TooMany);
+    }
+    let assigned = resync
+        .assigned
+        .into_iter()
+        .map(assignment)
+        .collect::<Result<_, _>>()?;
+    Ok(Command::Resync(assigned))
+}
+
+pub(crate) fn key_set(set: pb::KeySet) -> Result<KeySet, Error> {
+    let keys = set
+        .keys
+        .into_iter()
+        .map(public_key)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(KeySet::new(keys)?)
+}
+
+fn public_key(key: pb::PublicKey) -> Result<(Kid, [u8; 32]), InvalidKey> {
+    let bytes = <[u8; 32]>::try_from(key.public_key).map_err(|_| InvalidKey::PublicKey)?;
+    Ok((Kid::parse(&key.kid)?, bytes))
+}
+
+fn assignment(assign: pb::AssignLease) -> Result<Assignment, Error> {
+    Ok(Assignment {
+        session: session(&assign.session_id)?,
+        publish: assign.publish.map(keyed_lease).transpose()?,
+        play: assign.play.map(keyed_lease).transpose()?,
+    })
+}
+
+fn keyed_lease(keyed: pb::KeyedLease) -> Result<KeyedLease, Error> {
+    if keyed.lease.len() > lease::LENGTH_MAX {
+        return Err(Error::Lease);
+    }
+    Ok(KeyedLease {
+        key: StreamKey::parse(&keyed.stream_key).map_err(|_| Error::StreamKey)?,
+        lease: keyed.lease,
+    })
+}
+
+fn session(id: &str) -> Result<SessionId, Error> {
+    SessionId::parse(id).map_err(|_| Error::Session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire() -> pb::AssignLease {
+        let keyed = |digit: &str| pb::KeyedLease {
+            stream_key: digit.repeat(32),
+            lease: "v4.public.x".into(),
+        };
+        pb::AssignLease {
+            session_id: "ses_1".into(),
+            publish: Some(keyed("1")),
+            play: Some(keyed("2")),
+        }
+    }
+
+    #[test]
+    fn an_assignment_is_taken_over() {
+        let Ok(Command::Assign(assignment)) = assign(wire()) else {
+            panic!("an assignment")
+        };
+        assert_eq!(assignment.session.as_str(), "ses_1");
+        assert_eq!(assignment.publish.unwrap().key.expose(), "1".repeat(32));
+        assert_eq!(assignment.play.unwrap().lease, "v4.public.x");
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused_without_repeating_it() {
+        let changed = |change: fn(&mut pb::AssignLease)| {
+            let mut wire = wire();
+            change(&mut wire);
+            assign(wire).unwrap_err()
+        };
+        assert_eq!(changed(|a| a.session_id = "nod_1".into()), Error::Session);
+        assert_eq!(
+            changed(|a| a.publish.as_mut().unwrap().stream_key = "secret".into()).to_string(),
+            "malformed_stream_key"
+        );
+        assert_eq!(
+            changed(|a| a.play.as_mut().unwrap().lease = "v".repeat(513)),
+            Error::Lease
+        );
+    }
+
+    #[test]
+    fn a_set_with_one_mistake_cuts_nobody() {
+        let bad = pb::AssignLease {
+            session_id: "x".into(),
+            ..wire()
+        };
+        assert_eq!(
+            resync(pb::Resync {
+                assigned: vec![wire(), bad]
+            })
+            .unwrap_err(),
+            Error::Session
+        );
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        let key = |kid: &str, public_key: Vec<u8>| pb::KeySet {
+            keys: vec![pb::PublicKey {
+                kid: kid.into(),
+                public_key,
+            }],
+        };
+        let good = lease::SigningKey::from_seed(&[1; 32]);
+        let set = key_set(key(good.kid().as_str(), good.public_key().to_vec())).unwrap();
+        assert_eq!(set.len(), 1);
+        assert_eq!(
+            key_set(key("k", vec![1; 31])).unwrap_err(),
+            Error::Keys(InvalidKey::PublicKey)
+        );
+        assert_eq!(
+            key_set(key("", vec![1; 32])).unwrap_err(),
+            Error::Keys(InvalidKey::Kid)
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Every metric of the relay node: name, help and label values, started at zero.
+//! The data thread counts in plain integers; they are published each second.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use model::session::Role;
+use relay_core::{DropReason, RefusalReason};
+
+use crate::snapshot::{SendStats, Snapshot};
+
+const TRAFFIC_BYTES: &str = "streamhaul_relay_traffic_bytes_total";
+const TRAFFIC_DATAGRAMS: &str = "streamhaul_relay_traffic_datagrams_total";
+const DROPPED_DATAGRAMS: &str = "streamhaul_relay_dropped_datagrams_total";
+const REFUSALS: &str = "streamhaul_relay_refusals_total";
+const SESSIONS: &str = "streamhaul_relay_sessions";
+const SESSIONS_HELD: &str = "streamhaul_relay_sessions_held";
+const DATA_THREAD_LOAD: &str = "streamhaul_relay_data_thread_load_ratio";
+const DATA_THREAD_BUSY: &str = "streamhaul_relay_data_thread_busy_seconds_total";
+const SOCKET_CALLS: &str = "streamhaul_relay_socket_calls_total";
+const SEND_ERRORS: &str = "streamhaul_relay_send_errors_total";
+const RECEIVE_ERRORS: &str = "streamhaul_relay_receive_errors_total";
+const CONTROL_CONNECTED: &str = "streamhaul_relay_control_connected";
+const CONTROL_LOST: &str = "streamhaul_relay_control_connections_lost_total";
+const EVENTS_DROPPED: &str = "streamhaul_relay_events_dropped_total";
+const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
+
+/// A drop that the shell makes before the relay sees the datagram.
+const UNANSWERABLE: &str = "unanswerable";
+
+/// Describes every metric and starts every series at zero.
+pub(crate) fn register() {
+    describe();
+    publish(&Snapshot::default(), 0.0);
+    control_connected(false);
+    counter!(CONTROL_LOST).absolute(0);
+    counter!(EVENTS_DROPPED, "stage" => "control").absolute(0);
+    counter!(REPORTS_DROPPED).absolute(0);
+}
+
+fn describe() {
+    describe_counter!(TRAFFIC_BYTES, "UDP payload bytes by direction.");
+    describe_counter!(TRAFFIC_DATAGRAMS, "Datagrams by direction.");
+    describe_counter!(
+        DROPPED_DATAGRAMS,
+        "Datagrams received and without effect, by reason."
+    );
+    describe_counter!(
+        REFUSALS,
+        "Callers with a proven address that were refused, by reason."
+    );
+    describe_gauge!(SESSIONS, "Publishers and players connected, by role.");
+    describe_gauge!(SESSIONS_HELD, "Sessions that the node holds a lease for.");
+    describe_gauge!(
+        DATA_THREAD_LOAD,
+        "Share of one core the data thread used in the last second."
+    );
+    describe_counter!(
+        DATA_THREAD_BUSY,
+        "Time the data thread spent working, not waiting."
+    );
+    describe_counter!(
+        SOCKET_CALLS,
+        "Socket calls that carried datagrams, by direction: datagrams per call is the batch size."
+    );
+    describe_counter!(SEND_ERRORS, "Sends that failed, by cause.");
+    describe_counter!(RECEIVE_ERRORS, "Receive calls that failed.");
+    describe_gauge!(
+        CONTROL_CONNECTED,
+        "1 while the control plane's stream is up."
+    );
+    describe_counter!(
+        CONTROL_LOST,
+        "Times the control plane's stream was lost or not established."
+    );
+    describe_counter!(
+        EVENTS_DROPPED,
+        "Session events that nobody took in time, by stage."
+    );
+    describe_counter!(
+        REPORTS_DROPPED,
+        "Samples given up because the metrics-gateway was away."
+    );
+}
+
+/// Publishes what the data thread said.
+pub(crate) fn publish(snapshot: &Snapshot, load_ratio: f64) {
+    traffic(snapshot);
+    reasons(snapshot);
+    callers(snapshot);
+    sends(&snapshot.send);
+    counter!(SOCKET_CALLS, "direction" => "ingress").absolute(snapshot.receive.calls);
+    counter!(RECEIVE_ERRORS).absolute(snapshot.receive.errors);
+    counter!(EVENTS_DROPPED, "stage" => "data_thread").absolute(snapshot.events_dropped);
+    counter!(DATA_THREAD_BUSY).absolute(snapshot.busy.as_secs());
+    gauge!(DATA_THREAD_LOAD).set(load_ratio);
+}
+
+fn traffic(snapshot: &Snapshot) {
+    let counters = &snapshot.counters;
+    counter!(TRAFFIC_BYTES, "direction" => "ingress").absolute(counters.ingress_bytes);
+    counter!(TRAFFIC_BYTES, "direction" => "egress").absolute(counters.egress_bytes);
+    counter!(TRAFFIC_DATAGRAMS, "direction" => "ingress").absolute(counters.ingress_datagrams);
+    counter!(TRAFFIC_DATAGRAMS, "direction" => "egress").absolute(counters.egress_datagrams);
+}
+
+fn reasons(snapshot: &Snapshot) {
+    for reason in DropReason::ALL {
+        let drops = snapshot.counters.drops(*reason);
+        counter!(DROPPED_DATAGRAMS, "reason" => reason.as_str()).absolute(drops);
+    }
+    let unanswerable = snapshot.receive.unanswerable;
+    counter!(DROPPED_DATAGRAMS, "reason" => UNANSWERABLE).absolute(unanswerable);
+    for reason in RefusalReason::ALL {
+        let refusals = snapshot.counters.refusals(*reason);
+        counter!(REFUSALS, "reason" => reason.as_str()).absolute(refusals);
+    }
+}
+
+fn callers(snapshot: &Snapshot) {
+    gauge!(SESSIONS, "role" => Role::Publish.as_str()).set(f64::from(snapshot.publishers));
+    gauge!(SESSIONS, "role" => Role::Play.as_str()).set(f64::from(snapshot.players));
+    gauge!(SESSIONS_HELD).set(snapshot.held.len() as f64);
+}
+
+fn sends(send: &SendStats) {
+    counter!(SOCKET_CALLS, "direction" => "egress").absolute(send.calls);
+    let causes = [
+        ("too_big", send.too_big),
+        ("unreachable", send.unreachable),
+        ("denied", send.denied),
+        ("other", send.other),
+        ("queue_full", send.queue_full),
+    ];
+    for (cause, count) in causes {
+        counter!(SEND_ERRORS, "cause" => cause).absolute(count);
+    }
+}
+
+/// Says whether the control plane's stream is up.
+pub(crate) fn control_connected(connected: bool) {
+    gauge!(CONTROL_CONNECTED).set(if connected { 1.0 } else { 0.0 });
+}
+
+/// Counts a lost or failed connection to the control plane.
+pub(crate) fn control_connection_lost() {
+    counter!(CONTROL_LOST).increment(1);
+}
+
+/// Counts an event given up while the control plane was away.
+pub(crate) fn event_dropped() {
+    counter!(EVENTS_DROPPED, "stage" => "control").increment(1);
+}
+
+/// Counts a report given up while the gateway was away.
+pub(crate) fn report_dropped() {
+    counter!(REPORTS_DROPPED).increment(1);
+}

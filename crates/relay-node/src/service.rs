@@ -1,0 +1,247 @@
+//! Parse, bind, then run: the parts of the node put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use model::node::NodeAddress;
+use relay_core::{Event, Relay};
+use secrecy::SecretString;
+use service_kit::Context;
+use service_kit::grpc::BearerInterceptor;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
+
+use crate::config::Config;
+use crate::control::{self, About, Control, Parts, READINESS};
+use crate::identity::{Identity, Store};
+use crate::report::Reporter;
+use crate::sampler::{self, Sampled};
+use crate::shard::{Shard, ShardHandle};
+use crate::sockets::Socket;
+use crate::{http, metrics};
+
+/// The readiness part: the UDP ports are served.
+const SOCKETS: &str = "sockets";
+
+/// Runs a relay node until it is told to stop.
+///
+/// # Errors
+/// When a port cannot be bound, the node cannot be enrolled, or the data thread
+/// ends by itself.
+pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
+    context.readiness.expect(SOCKETS);
+    context.readiness.expect(READINESS);
+    metrics::register();
+    let sockets = bind(&config)?;
+    let addresses: Vec<_> = sockets.iter().map(Socket::local_addr).collect();
+    let listener = TcpListener::bind(config.listen_stats)
+        .await
+        .with_context(|| format!("cannot bind listen_stats {}", config.listen_stats))?;
+
+    let store = Store::new(&config.state_dir);
+    let endpoint = control::endpoint(&config.api_grpc).context("api_grpc")?;
+    let Some(identity) = identity(&config, &store, &endpoint, &context).await? else {
+        return Ok(());
+    };
+    tracing::info!(node.id = %identity.node_id, "the node knows who it is");
+
+    let bearer = BearerInterceptor::new(&identity.credential).context("the node's credential")?;
+    let (thread, shard, events) = start_data_thread(&config, sockets, &identity, &context)?;
+    context.readiness.set(SOCKETS, Ok(()));
+    let node = Node {
+        config,
+        context,
+        addresses,
+        listener,
+        store,
+        endpoint,
+        bearer,
+        identity,
+        shard,
+    };
+    let served = node.serve(events).await;
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
+    joined
+        .map_err(|_| anyhow!("the data thread panicked"))?
+        .context("the data thread")?;
+    served
+}
+
+/// What is ready once the data thread runs.
+struct Node {
+    config: Config,
+    context: Context,
+    addresses: Vec<SocketAddr>,
+    listener: TcpListener,
+    store: Store,
+    endpoint: Endpoint,
+    bearer: BearerInterceptor,
+    identity: Identity,
+    shard: ShardHandle,
+}
+
+impl Node {
+    /// Runs everything around the data thread, then stops it.
+    async fn serve(self, events: mpsc::Receiver<Event>) -> anyhow::Result<()> {
+        let shutdown = self.context.shutdown.clone();
+        let shard = self.shard.clone();
+        let mut tasks = self.spawn(events)?;
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            Some(ended) = tasks.join_next() => ended.map_err(Into::into).and_then(|ended| ended),
+        };
+        // An error means that the thread has ended already.
+        let _ = shard.stop().await;
+        ended
+    }
+
+    fn spawn(self, events: mpsc::Receiver<Event>) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+        let mut tasks = JoinSet::new();
+        let boot_id = boot_id()?;
+        let (draining, is_draining) = watch::channel(false);
+        let (sampled, samples) = watch::channel(Sampled::nothing(self.context.clock.now()));
+        let (shard, clock) = (self.shard.clone(), self.context.clock.clone());
+        tasks.spawn(async move { Err(sampler::run(shard, clock, sampled).await.into()) });
+        let shutdown = self.context.shutdown.clone();
+        tasks.spawn(async move { Ok(http::serve(self.listener, is_draining, shutdown).await?) });
+        if let Some(gateway) = &self.config.gateway_grpc {
+            let reporter = Reporter {
+                endpoint: control::endpoint(gateway).context("gateway_grpc")?,
+                bearer: self.bearer.clone(),
+                node_id: self.identity.node_id.clone(),
+                boot_id: boot_id.clone(),
+                samples: samples.clone(),
+            };
+            let shutdown = self.context.shutdown.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = reporter.run() => {}
+                    () = shutdown.cancelled() => {}
+                }
+                shutdown.cancelled().await;
+                Ok(())
+            });
+        }
+        let control = Control::new(Parts {
+            about: about(&self.config, &self.addresses, &self.identity, boot_id),
+            endpoint: self.endpoint,
+            bearer: self.bearer,
+            identity: self.identity,
+            store: self.store,
+            shard: self.shard,
+            events,
+            samples,
+            draining,
+            readiness: self.context.readiness,
+            clock: self.context.clock,
+            shutdown: self.context.shutdown,
+        });
+        tasks.spawn(async move { Ok(control.run().await?) });
+        Ok(tasks)
+    }
+}
+
+fn about(config: &Config, addresses: &[SocketAddr], identity: &Identity, boot_id: String) -> About {
+    About {
+        node_id: identity.node_id.clone(),
+        region: config.region.clone(),
+        address: NodeAddress {
+            public_host: config.public_host.clone(),
+            udp_port: addresses[0].port(),
+            publish_port: addresses[1].port(),
+            play_port: addresses[2].port(),
+        },
+        sessions_max: config.limits.sessions_max,
+        boot_id,
+    }
+}
+
+fn boot_id() -> anyhow::Result<String> {
+    Ok(hex::encode(random::<16>()?))
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
+    Ok(bytes)
+}
+
+fn bind(config: &Config) -> anyhow::Result<Vec<Socket>> {
+    let names = ["listen_udp", "listen_publish", "listen_play"];
+    let bind = |(name, address): (&str, SocketAddr)| {
+        let socket =
+            Socket::bind(address).with_context(|| format!("cannot bind {name} {address}"))?;
+        log_bound(name, &socket);
+        Ok(socket)
+    };
+    names.into_iter().zip(config.listens()).map(bind).collect()
+}
+
+fn log_bound(name: &str, socket: &Socket) {
+    let (address, buffers) = (socket.local_addr(), socket.buffers());
+    let (receive_bytes, send_bytes) = (buffers.receive_bytes, buffers.send_bytes);
+    tracing::info!(name, %address, receive_bytes, send_bytes, "bound");
+    if buffers.is_short() {
+        tracing::info!(
+            name,
+            "the kernel gave smaller buffers than asked for; raise net.core.rmem_max and \
+             net.core.wmem_max to 4194304 for high rates"
+        );
+    }
+}
+
+/// The node's identity, from its file or by enrolling; `None` when the node is
+/// stopped first.
+async fn identity(
+    config: &Config,
+    store: &Store,
+    endpoint: &Endpoint,
+    context: &Context,
+) -> anyhow::Result<Option<Identity>> {
+    if let Some(identity) = store.load()? {
+        return Ok(Some(identity));
+    }
+    let waiting = "waits for the control plane to enrol this node";
+    context.readiness.set(READINESS, Err(waiting.into()));
+    let join_token = join_token(config)?;
+    let enrolled = match control::enrol(endpoint, &join_token, &context.shutdown).await {
+        Err(control::EnrolError::Stopped) => return Ok(None),
+        enrolled => enrolled?,
+    };
+    store.save(&enrolled)?;
+    Ok(Some(enrolled))
+}
+
+fn join_token(config: &Config) -> anyhow::Result<SecretString> {
+    match (&config.join_token, &config.join_token_file) {
+        (Some(token), _) => Ok(token.clone()),
+        (None, Some(path)) => Ok(service_kit::secret::read_file(path)?),
+        (None, None) => Err(anyhow!(
+            "this node is not enrolled: set join_token or join_token_file"
+        )),
+    }
+}
+
+/// Starts the data thread over the sockets.
+fn start_data_thread(
+    config: &Config,
+    sockets: Vec<Socket>,
+    identity: &Identity,
+    context: &Context,
+) -> anyhow::Result<(
+    JoinHandle<io::Result<()>>,
+    ShardHandle,
+    mpsc::Receiver<Event>,
+)> {
+    let (now, wall) = (Instant::now(), context.clock.now());
+    let (keys, node_id) = (identity.keys.clone(), identity.node_id.clone());
+    let relay = Relay::new(config.relay(), random()?, keys, node_id, now, wall);
+    let (shard, handle, events) = Shard::new(sockets, relay).context("the data thread")?;
+    let thread = context.spawn_thread("data", move || shard.run())?;
+    Ok((thread, handle, events))
+}
