@@ -47,7 +47,15 @@ pub(crate) async fn serve(
     if let Some(reflection) = reflection(parts.descriptor_sets)? {
         grpc = grpc.add_service(reflection);
     }
-    let router = router(parts).merge(grpc.prepare().into_axum_router());
+    let router = router(parts)
+        .merge(grpc.prepare().into_axum_router())
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "no such page
+",
+            )
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await?;
