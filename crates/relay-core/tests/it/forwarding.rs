@@ -1,0 +1,80 @@
+//! What is published is played.
+
+use std::time::Duration;
+
+use testkit::linksim::{Impairment, Reorder};
+
+use crate::caller::Spec;
+use crate::leases::{live, play};
+use crate::world::World;
+
+pub(crate) fn delayed(ms: u64) -> Impairment {
+    Impairment::delayed(Duration::from_millis(ms))
+}
+
+/// A publisher on `up`, then a player on `down`, and `seconds` of streaming.
+fn stream(
+    latency_ms: u16,
+    up: &Impairment,
+    down: &Impairment,
+    seconds: u64,
+) -> (World, usize, usize) {
+    let mut world = World::with_session();
+    let publisher = world.publisher(
+        Spec {
+            latency_ms,
+            ..Spec::new(1, live(1))
+        },
+        0,
+        up,
+    );
+    world.run_ms(1500);
+    let player = world.player(Spec::new(2, play(1)), down);
+    world.run(Duration::from_secs(seconds));
+    world.published(publisher).is_running = false;
+    world.run_ms(3000);
+    (world, publisher, player)
+}
+
+/// Everything from the first played packet to the last published one was played.
+fn assert_complete(world: &mut World, publisher: usize, player: usize) {
+    let sent = world.published(publisher).sent;
+    let numbers = world.played(player).numbers();
+    let first = *numbers.first().expect("something was played");
+    assert!(first < sent / 2, "joined at packet {first} of {sent}");
+    assert_eq!(numbers, (first..sent).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_clean_path_delivers_everything_once() {
+    let (mut world, publisher, player) = stream(400, &delayed(5), &delayed(5), 5);
+    assert_complete(&mut world, publisher, player);
+    assert_eq!(world.played(player).latency(), Duration::from_millis(460));
+    assert_eq!(world.played(player).retransmitted, 0);
+    assert_eq!(world.played(player).duplicates, 0);
+    assert_eq!(world.published(publisher).naks, 0);
+    assert_eq!(world.relay.counters().drops_total(), 0);
+}
+
+#[test]
+fn loss_on_both_legs_is_repaired() {
+    let lossy = delayed(20).with_loss(0.02);
+    let (mut world, publisher, player) = stream(400, &lossy, &lossy, 20);
+    assert_complete(&mut world, publisher, player);
+    assert!(world.published(publisher).naks > 50);
+    assert!(world.played(player).retransmitted > 50);
+}
+
+#[test]
+fn reordering_is_forwarded_in_arrival_order_and_played_in_order() {
+    let reorder = Some(Reorder {
+        probability: 0.05,
+        delay: Duration::from_millis(10),
+    });
+    let up = Impairment {
+        reorder,
+        ..delayed(5)
+    };
+    let (mut world, publisher, player) = stream(200, &up, &delayed(5), 10);
+    assert_complete(&mut world, publisher, player);
+}

@@ -1,0 +1,74 @@
+//! Keys, leases and assignments for tests.
+
+use lease::{Claims, KeySet, SigningKey};
+use model::session::Role;
+use model::{NodeId, SessionId, StreamId, StreamKey, TenantId, UnixMillis};
+use streamhaul_relay_core::{Assignment, KeyedLease};
+
+pub(crate) const WALL_START: UnixMillis = UnixMillis(1_700_000_000_000);
+
+pub(crate) fn node_id() -> NodeId {
+    NodeId::from_u128(1)
+}
+
+pub(crate) fn signing_key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+pub(crate) fn key_set() -> KeySet {
+    KeySet::of([&signing_key()]).unwrap()
+}
+
+pub(crate) fn session_id(session: u8) -> SessionId {
+    SessionId::from_u128(u128::from(session))
+}
+
+/// The claims of `session` on `stream` for the next `seconds`.
+pub(crate) fn claims(session: u8, stream: u8, role: Role, seconds: i64) -> Claims {
+    Claims {
+        session: session_id(session),
+        tenant: TenantId::from_u128(1),
+        stream: StreamId::from_u128(u128::from(stream)),
+        role,
+        not_before: WALL_START,
+        expires_at: UnixMillis::from_secs(WALL_START.as_secs() + seconds),
+        latency_min_ms: None,
+        latency_max_ms: None,
+        rate_bps_max: None,
+        bytes_max: None,
+        players_max: None,
+    }
+}
+
+pub(crate) fn sign(claims: &Claims) -> String {
+    lease::issue(&signing_key(), claims, &node_id()).unwrap()
+}
+
+pub(crate) fn key(session: u8, role: Role) -> StreamKey {
+    StreamKey::from_bytes([session; 16].map(|byte| byte ^ (role as u8 + 1)))
+}
+
+/// An assignment that lasts `seconds`.
+pub(crate) fn assignment_for(session: u8, stream: u8, seconds: i64) -> Assignment {
+    let keyed = |role| KeyedLease {
+        key: key(session, role),
+        lease: sign(&claims(session, stream, role, seconds)),
+    };
+    Assignment {
+        session: session_id(session),
+        publish: Some(keyed(Role::Publish)),
+        play: Some(keyed(Role::Play)),
+    }
+}
+
+pub(crate) fn assignment(session: u8) -> Assignment {
+    assignment_for(session, session, 100_000)
+}
+
+pub(crate) fn live(session: u8) -> String {
+    format!("live_{}", key(session, Role::Publish).expose())
+}
+
+pub(crate) fn play(session: u8) -> String {
+    format!("play_{}", key(session, Role::Play).expose())
+}

@@ -1,0 +1,153 @@
+//! A simulated libsrt publisher: numbered payloads at a steady rate, sent again
+//! when asked for.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use srt::packet::{Control, DataHeader, build};
+use srt::{Packet, Seq, Timestamp};
+
+use crate::caller::{Caller, State};
+
+const PAYLOAD: usize = 300;
+
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) caller: Caller,
+    pub(crate) interval: Duration,
+    /// Sends nothing new while false.
+    pub(crate) is_running: bool,
+    /// Neither sends nor hears while true.
+    pub(crate) is_dead: bool,
+    pub(crate) sent: u64,
+    pub(crate) retransmitted: u64,
+    pub(crate) naks: u64,
+    pub(crate) acks: u64,
+    first_number: u64,
+    next_at: Option<Instant>,
+    kept: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+}
+
+impl Publisher {
+    pub(crate) fn new(caller: Caller, first_number: u64) -> Self {
+        Self {
+            caller,
+            interval: Duration::from_micros(1750),
+            is_running: true,
+            is_dead: false,
+            sent: 0,
+            retransmitted: 0,
+            naks: 0,
+            acks: 0,
+            first_number,
+            next_at: None,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    fn seq(&self, place: u64) -> Seq {
+        self.caller.isn().add(place as u32)
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, datagram: &[u8], outbox: &mut Vec<Vec<u8>>) {
+        if self.is_dead {
+            return;
+        }
+        let Ok(Packet::Control { body, .. }) = Packet::parse(datagram) else {
+            panic!("a publisher got something that is no control packet");
+        };
+        match body {
+            Control::Handshake(handshake) => {
+                if self.caller.handle_handshake(now, &handshake) {
+                    self.next_at = Some(now);
+                }
+            }
+            Control::Ack(ack) => {
+                self.acks += 1;
+                if ack.number != 0 {
+                    let mut buffer = [0; 64];
+                    let header = self.caller.header(now).unwrap();
+                    let length = build::ackack(&mut buffer, header, ack.number);
+                    outbox.push(buffer[..length].to_vec());
+                }
+            }
+            Control::Nak(nak) => {
+                self.naks += 1;
+                for seq in nak.ranges().flat_map(|range| range.iter().take(10_000)) {
+                    let place = self.place(seq);
+                    self.send(place, true, outbox);
+                    self.retransmitted += 1;
+                }
+            }
+            Control::Shutdown => self.caller.state = State::Closed,
+            Control::KeepAlive => {}
+            other => panic!("a publisher got {other:?}"),
+        }
+    }
+
+    fn place(&self, seq: Seq) -> u64 {
+        let newest = self.sent.checked_sub(1).expect("something was sent");
+        let behind = self.seq(newest).distance(seq);
+        newest
+            .checked_sub(u64::from(behind))
+            .expect("only sent packets are asked for")
+    }
+
+    fn send(&self, place: u64, retransmitted: bool, outbox: &mut Vec<Vec<u8>>) {
+        let (Some(peer), Some((timestamp, payload))) = (self.caller.peer(), self.kept.get(&place))
+        else {
+            return;
+        };
+        let header = DataHeader {
+            retransmitted,
+            ..DataHeader::live(self.seq(place), place as u32 + 1, *timestamp, peer)
+        };
+        outbox.push([&header.to_bytes()[..], payload].concat());
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_dead {
+            return None;
+        }
+        let data_at = self
+            .next_at
+            .filter(|_| self.is_running && self.caller.peer().is_some());
+        [self.caller.poll_timeout(), data_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
+        if self.is_dead {
+            return;
+        }
+        self.caller.handle_timeout(now, outbox);
+        while let Some(at) = self.next_at.filter(|at| *at <= now) {
+            if !self.is_running || self.caller.peer().is_none() {
+                self.next_at = Some(now);
+                break;
+            }
+            self.next_at = Some(at + self.interval);
+            self.publish(now, outbox);
+        }
+    }
+
+    fn publish(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
+        let number = self.first_number + self.sent;
+        let mut payload = vec![number as u8; PAYLOAD];
+        payload[..8].copy_from_slice(&number.to_be_bytes());
+        self.kept
+            .insert(self.sent, (self.caller.timestamp(now), payload));
+        self.kept = self.kept.split_off(&self.sent.saturating_sub(2000));
+        self.sent += 1;
+        self.send(self.sent - 1, false, outbox);
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Instant) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let length = build::shutdown(&mut buffer, self.caller.header(now).unwrap());
+        self.caller.state = State::Closed;
+        buffer[..length].to_vec()
+    }
+}

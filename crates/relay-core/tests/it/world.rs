@@ -1,0 +1,234 @@
+//! A relay, its callers and the paths between them, in virtual time.
+
+use std::time::{Duration, Instant};
+
+use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay};
+use testkit::linksim::{Impairment, Link};
+
+use crate::caller::{Caller, Spec, State};
+use crate::leases::{WALL_START, assignment, key_set, node_id};
+use crate::player::Player;
+use crate::publisher::Publisher;
+
+/// Printed by every failing test's world; the same for all, so that runs repeat.
+const SEED: u64 = 20_261;
+
+#[derive(Debug)]
+pub(crate) enum Role {
+    Publisher(Box<Publisher>),
+    Player(Box<Player>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) role: Role,
+    pub(crate) up: Link<Vec<u8>>,
+    pub(crate) down: Link<Vec<u8>>,
+}
+
+pub(crate) struct World {
+    pub(crate) relay: Relay,
+    pub(crate) now: Instant,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) events: Vec<Event>,
+    /// How often the relay asked to be woken.
+    pub(crate) wakes: u64,
+    /// What was sent to nobody we know.
+    pub(crate) strays: Vec<Vec<u8>>,
+    callers: u32,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "tests need one instant to count from"
+        )]
+        let now = Instant::now();
+        let relay = Relay::new(config, [9; 32], key_set(), node_id(), now, WALL_START);
+        Self {
+            relay,
+            now,
+            peers: Vec::new(),
+            events: Vec::new(),
+            wakes: 0,
+            strays: Vec::new(),
+            callers: 0,
+        }
+    }
+
+    /// A world whose relay holds session 1.
+    pub(crate) fn with_session() -> Self {
+        let mut world = Self::new();
+        world.assign(assignment(1));
+        world
+    }
+
+    pub(crate) fn assign(&mut self, assignment: Assignment) {
+        self.command(Command::Assign(assignment));
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.relay
+            .handle_command(self.now, command)
+            .expect("the command is carried out");
+        self.drain();
+    }
+
+    fn caller(&mut self, spec: Spec) -> Caller {
+        self.callers += 1;
+        Caller::new(spec, 0x1000 + self.callers, self.now)
+    }
+
+    fn add(&mut self, role: Role, impairment: &Impairment) -> usize {
+        let seed = SEED + 2 * self.peers.len() as u64;
+        let up = Link::new(seed, impairment.clone());
+        let down = Link::new(seed + 1, impairment.clone());
+        self.peers.push(Peer { role, up, down });
+        self.peers.len() - 1
+    }
+
+    /// Adds a publisher whose payloads count from `first_number`.
+    pub(crate) fn publisher(
+        &mut self,
+        spec: Spec,
+        first_number: u64,
+        impairment: &Impairment,
+    ) -> usize {
+        let publisher = Publisher::new(self.caller(spec), first_number);
+        self.add(Role::Publisher(Box::new(publisher)), impairment)
+    }
+
+    pub(crate) fn player(&mut self, spec: Spec, impairment: &Impairment) -> usize {
+        let player = Player::new(self.caller(spec));
+        self.add(Role::Player(Box::new(player)), impairment)
+    }
+
+    pub(crate) fn published(&mut self, peer: usize) -> &mut Publisher {
+        match &mut self.peers[peer].role {
+            Role::Publisher(publisher) => publisher,
+            Role::Player(_) => panic!("peer {peer} is a player"),
+        }
+    }
+
+    pub(crate) fn played(&mut self, peer: usize) -> &mut Player {
+        match &mut self.peers[peer].role {
+            Role::Player(player) => player,
+            Role::Publisher(_) => panic!("peer {peer} is a publisher"),
+        }
+    }
+
+    pub(crate) fn state(&self, peer: usize) -> State {
+        match &self.peers[peer].role {
+            Role::Publisher(publisher) => publisher.caller.state,
+            Role::Player(player) => player.caller.state,
+        }
+    }
+
+    /// Hands the relay a datagram from `host`, past all links.
+    pub(crate) fn inject(&mut self, ingress: Ingress, datagram: &[u8]) {
+        self.relay.handle_datagram(self.now, ingress, datagram);
+        self.drain();
+    }
+
+    pub(crate) fn ingress(&self, peer: usize) -> Ingress {
+        let spec = self.peers[peer].spec();
+        Ingress {
+            peer: spec.addr,
+            local_ip: None,
+            socket: spec.socket,
+        }
+    }
+
+    pub(crate) fn run_ms(&mut self, ms: u64) {
+        self.run(Duration::from_millis(ms));
+    }
+
+    pub(crate) fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(next) = self.next_time().filter(|next| *next <= end) {
+            self.now = next.max(self.now);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let peers = self.peers.iter().filter_map(Peer::poll_timeout);
+        peers.chain(self.relay.poll_timeout()).min()
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        if self.relay.poll_timeout().is_some_and(|at| at <= now) {
+            self.relay.handle_timeout(now);
+            self.wakes += 1;
+            self.drain();
+        }
+        for place in 0..self.peers.len() {
+            let ingress = self.ingress(place);
+            while let Some(datagram) = self.peers[place].up.poll(now) {
+                self.relay.handle_datagram(now, ingress, &datagram);
+                self.drain();
+            }
+            self.peers[place].step(now);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(transmit) = self.relay.poll_transmit() {
+            let contents = transmit.contents.to_vec();
+            let to = transmit.to;
+            match self.peers.iter_mut().find(|peer| peer.spec().addr == to) {
+                Some(peer) => {
+                    peer.down.send(self.now, contents.len(), contents);
+                }
+                None => self.strays.push(contents),
+            }
+        }
+        while let Some(event) = self.relay.poll_event() {
+            self.events.push(event);
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) fn spec(&self) -> &Spec {
+        match &self.role {
+            Role::Publisher(publisher) => &publisher.caller.spec,
+            Role::Player(player) => &player.caller.spec,
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let own = match &self.role {
+            Role::Publisher(publisher) => publisher.poll_timeout(),
+            Role::Player(player) => player.poll_timeout(),
+        };
+        [own, self.up.poll_timeout(), self.down.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn step(&mut self, now: Instant) {
+        let mut outbox = Vec::new();
+        while let Some(datagram) = self.down.poll(now) {
+            match &mut self.role {
+                Role::Publisher(publisher) => publisher.handle(now, &datagram, &mut outbox),
+                Role::Player(player) => player.handle(now, &datagram, &mut outbox),
+            }
+        }
+        match &mut self.role {
+            Role::Publisher(publisher) => publisher.handle_timeout(now, &mut outbox),
+            Role::Player(player) => player.handle_timeout(now, &mut outbox),
+        }
+        for datagram in outbox {
+            self.up.send(now, datagram.len(), datagram);
+        }
+    }
+}
