@@ -349,6 +349,22 @@ impl House {
         Ok(())
     }
 
+    /// Waits until so many publishers are connected: a player is refused before.
+    ///
+    /// # Errors
+    /// When they are not within 15 seconds.
+    pub fn wait_publishers(&self, publishers: u32) -> anyhow::Result<()> {
+        wait::until(
+            "the publisher is connected",
+            Duration::from_secs(15),
+            || {
+                let metrics = self.metrics(Service::RelayNode).ok()?;
+                let connected = metrics.labelled("streamhaul_relay_sessions", "role", "publish");
+                (connected >= f64::from(publishers)).then_some(())
+            },
+        )
+    }
+
     /// Where a service logs.
     #[must_use]
     pub fn log(&self, service: Service) -> PathBuf {

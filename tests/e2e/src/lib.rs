@@ -8,8 +8,12 @@
 //!
 //! To add a scenario, write a file under `tests/it/` named for the behaviour.
 
+pub mod call;
 pub mod clip;
+pub mod delay;
+pub mod drill;
 pub mod flood;
+pub mod forwarder;
 pub mod house;
 pub mod http;
 pub mod media;

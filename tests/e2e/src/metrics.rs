@@ -46,6 +46,16 @@ impl Metrics {
             .map(|(series, value)| (series.as_str(), *value))
     }
 
+    /// The values that one label of a metric has.
+    #[must_use]
+    pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
+        let start = format!("{label}=\"");
+        let value = |part: &str| Some(part.strip_prefix(&start)?.trim_end_matches('"').to_owned());
+        self.matching(name)
+            .filter_map(|(series, _)| series.split(['{', ',', '}']).find_map(value))
+            .collect()
+    }
+
     /// Whether there is anything at all.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

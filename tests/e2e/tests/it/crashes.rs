@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamhaul_e2e::house::{House, READY_LIMIT, Service};
 use streamhaul_e2e::{media, transport_stream};
 
-use crate::{bytes_of, clip_path, turn, wait_published};
+use crate::{bytes_of, clip_path, turn};
 
 /// How long a crashed part stays away.
 const AWAY: Duration = Duration::from_secs(6);
@@ -18,7 +18,7 @@ fn killed_api_jobs_and_postgres_return_and_the_picture_goes_on() {
     let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
     let mut publisher =
         media::publish_repeatedly(&clip_path(), 10, &session.publish_url, &sent).unwrap();
-    wait_published(&house, 1.0);
+    house.wait_publishers(1).unwrap();
     let mut player = media::record(&session.play_url, &received).unwrap();
 
     for service in [Service::Api, Service::Jobs] {

@@ -12,10 +12,8 @@ mod picture;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use streamhaul_e2e::house::{House, Service};
-use streamhaul_e2e::{clip, wait};
+use streamhaul_e2e::clip;
 
 /// Two heavy streams on a small machine disturb each other: one house at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -33,18 +31,4 @@ fn clip_path() -> PathBuf {
 fn bytes_of(seconds: usize) -> usize {
     let length = usize::try_from(std::fs::metadata(clip_path()).unwrap().len()).unwrap();
     length * seconds / usize::try_from(clip::LENGTH.as_secs()).unwrap()
-}
-
-/// A player is refused until somebody publishes.
-fn wait_published(house: &House, publishers: f64) {
-    wait::until(
-        "the publisher is connected",
-        Duration::from_secs(15),
-        || {
-            let metrics = house.metrics(Service::RelayNode).ok()?;
-            (metrics.labelled("streamhaul_relay_connections", "role", "publish") >= publishers)
-                .then_some(())
-        },
-    )
-    .unwrap();
 }

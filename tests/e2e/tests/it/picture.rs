@@ -7,7 +7,7 @@ use streamhaul_e2e::{clip, media, transport_stream};
 use testkit::linksim::Impairment;
 use testkit::linksim::udp::UdpPath;
 
-use crate::{bytes_of, clip_path, turn, wait_published};
+use crate::{bytes_of, clip_path, turn};
 
 /// What a player may miss while it joins, in seconds.
 const HEAD: usize = 4;
@@ -46,7 +46,7 @@ fn srt_live_transmit_to_srt_live_transmit() {
     let log = house.file("sender.log");
     let (mut sender, feeder) =
         media::transmit(&clip_path(), clip::LENGTH, &session.publish_url, &log).unwrap();
-    wait_published(&house, 1.0);
+    house.wait_publishers(1).unwrap();
     let mut player = media::receive(&session.play_url, &received).unwrap();
     feeder.join().unwrap().unwrap();
     sender.wait(Duration::from_secs(10)).unwrap();
@@ -72,7 +72,7 @@ fn impair(house: &House, session: &Session) -> ([UdpPath; 2], String, String) {
 fn carry_with_ffmpeg(house: &House, publish_url: &str, play_url: &str) {
     let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
     let mut publisher = media::publish(&clip_path(), publish_url, &sent).unwrap();
-    wait_published(house, 1.0);
+    house.wait_publishers(1).unwrap();
     let mut recorder = media::record(play_url, &received).unwrap();
     let mut watcher = media::watch(play_url, &house.file("watch.log")).unwrap();
     let status = publisher.wait(Duration::from_secs(60)).unwrap();
