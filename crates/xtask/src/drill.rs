@@ -1,0 +1,18 @@
+//! `cargo xtask drill …`: breaks things on purpose, and says what happened.
+
+use std::process::ExitStatus;
+
+use anyhow::bail;
+
+use crate::bench;
+
+/// Runs the drill that `arguments` name, such as `garbage --json`.
+///
+/// # Errors
+/// When the build fails or the name is unknown.
+pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    match arguments.first().map(String::as_str) {
+        Some("garbage") => bench::measure(arguments),
+        _ => bail!("usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]"),
+    }
+}
