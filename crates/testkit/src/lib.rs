@@ -12,3 +12,5 @@ pub mod capture;
 pub mod database;
 pub mod linksim;
 pub mod random;
+#[cfg(feature = "srt-caller")]
+pub mod srt_caller;
