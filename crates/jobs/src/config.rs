@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::queue::Retention;
 
@@ -22,7 +22,7 @@ pub struct Config {
     /// Where gRPC `jobs.v1` listens.
     pub listen_grpc: SocketAddr,
     /// The database; this or `database_url_file`.
-    #[serde(serialize_with = "redacted")]
+    #[serde(serialize_with = "service_kit::secret::redacted")]
     pub database_url: SecretString,
     /// A file that holds the database's URL.
     pub database_url_file: Option<PathBuf>,
@@ -100,6 +100,10 @@ impl ServiceConfig for Config {
         &self.kit
     }
 
+    fn descriptor_sets() -> &'static [&'static [u8]] {
+        &[proto::FILE_DESCRIPTOR_SET]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let has_url = !self.database_url.expose_secret().is_empty();
         if has_url == self.database_url_file.is_some() {
@@ -149,16 +153,6 @@ impl Schedules {
         })
         .collect()
     }
-}
-
-/// `--print-config` shows whether there is a URL, never the URL.
-fn redacted<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = if secret.expose_secret().is_empty() {
-        ""
-    } else {
-        "[redacted]"
-    };
-    serializer.serialize_str(shown)
 }
 
 #[cfg(test)]

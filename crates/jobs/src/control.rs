@@ -26,8 +26,8 @@ impl Control {
     /// A client of the api at `uri`.
     ///
     /// # Errors
-    /// When `uri` is not one.
-    pub fn new(uri: &str, token: SecretString) -> anyhow::Result<Self> {
+    /// When `uri` is not one, or the token cannot stand in a header.
+    pub fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
         let channel = Endpoint::from_shared(uri.to_owned())
             .with_context(|| format!("api_grpc: {uri}"))?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -36,7 +36,7 @@ impl Control {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .connect_lazy();
-        let client = ControlClient::with_interceptor(channel, BearerInterceptor { token });
+        let client = ControlClient::with_interceptor(channel, BearerInterceptor::new(token)?);
         Ok(Self { client })
     }
 

@@ -47,7 +47,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     context.readiness.expect(health::DATABASE);
     context.readiness.expect(health::API);
     let token = service_kit::secret::read_file(&config.service_token_file)?;
-    let control = Control::new(&config.api_grpc, token.clone())?;
+    let control = Control::new(&config.api_grpc, &token)?;
     let pool = pool(&config)?;
     let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
     let registry = jobs::registry(&control, offline_after);
