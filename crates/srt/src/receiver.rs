@@ -117,6 +117,8 @@ struct AckState {
     number: u32,
     /// What it said, and when.
     sent: Option<(u64, Instant)>,
+    /// The first one that said so.
+    first_number: u32,
     /// Whether the peer confirmed it.
     confirmed: bool,
     packets_since: u32,
@@ -148,6 +150,7 @@ impl Receiver {
             ack: AckState {
                 number: 0,
                 sent: None,
+                first_number: 0,
                 confirmed: true,
                 packets_since: 0,
                 is_due: false,
@@ -262,7 +265,7 @@ impl Receiver {
     pub fn handle_ackack(&mut self, now: Instant, number: u32) -> Option<Duration> {
         let round_trip = self.acks.answered(number, now)?;
         self.rtt.sample(round_trip);
-        self.ack.confirmed |= number == self.ack.number;
+        self.ack.confirmed |= (self.ack.first_number..=self.ack.number).contains(&number);
         Some(round_trip)
     }
 
@@ -312,9 +315,7 @@ impl Receiver {
     fn ack_timer(&self) -> Option<Instant> {
         match self.ack.sent {
             Some((_, at)) if self.ack_moved() => Some(at + ACK_INTERVAL + ACK_TIMER_SLACK),
-            Some((_, at)) if !self.ack.confirmed => {
-                Some(at + self.rtt.patience().max(ACK_INTERVAL))
-            }
+            Some((_, at)) if !self.ack.confirmed => Some(at + self.rtt.patience() + ACK_INTERVAL),
             _ => None,
         }
     }
@@ -345,9 +346,15 @@ impl Receiver {
     fn full_ack(&mut self, now: Instant) -> Ack {
         let number = self.ack.number.wrapping_add(1).max(1);
         let point = self.ack_point();
+        let repeats = self.ack.sent.is_some_and(|(said, _)| said == point);
         self.acks.sent(number, now);
         self.ack = AckState {
             number,
+            first_number: if repeats {
+                self.ack.first_number
+            } else {
+                number
+            },
             sent: Some((point, now)),
             confirmed: false,
             packets_since: 0,

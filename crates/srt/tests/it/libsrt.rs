@@ -25,6 +25,7 @@ impl Caller {
         let child = Command::new("srt-live-transmit")
             .args([
                 "-chunk:1316",
+                "-timeout:30",
                 "-loglevel:warning",
                 "-logfile:/dev/stdout",
                 "file://con",
@@ -153,8 +154,8 @@ fn a_caller_is_accepted_and_sends_what_it_has() {
                 assert_eq!(payload, [b'G'; 1316]);
                 break;
             }
-            // A repeated conclusion would mean that the first answer was not understood.
-            Packet::Control { header, .. } => assert_eq!(header.destination, OUR_ID),
+            // It may repeat its conclusion until it has read our answer.
+            Packet::Control { .. } => {}
         }
     }
     let header = ControlHeader {

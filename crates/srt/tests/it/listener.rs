@@ -365,3 +365,29 @@ fn restamping_and_readdressing_touch_nothing_else() {
     };
     assert_eq!(body, before);
 }
+
+#[test]
+fn the_callers_address_is_written_as_libsrt_does() {
+    let datagrams = read(CLEAR);
+    let (_, knock) = handshakes(&datagrams)[0];
+    for (from, written) in [
+        (
+            "192.0.2.7:1",
+            [7, 2, 0, 192, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ),
+        (
+            "[::ffff:192.0.2.7]:1",
+            [7, 2, 0, 192, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ),
+        (
+            "[2001:db8::1]:1",
+            [0xb8, 0x0d, 1, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+        ),
+    ] {
+        let step = listener().handle(MINUTE, from.parse().unwrap(), &knock, Timestamp(0));
+        let Step::Reply(reply) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(handshake(&reply).peer_ip, written, "{from}");
+    }
+}
