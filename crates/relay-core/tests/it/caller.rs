@@ -8,9 +8,11 @@ use srt::handshake::{
     EXTENSION_CONFIG, EXTENSION_DGRAM, EXTENSION_HSREQ, Features, HSREQ, Handshake, Kind, Latency,
     SID, TEXT_BLOCK_MAX, VERSION, VERSION_INDUCTION, write_features, write_text,
 };
-use srt::packet::ControlHeader;
+use srt::packet::{ControlHeader, build};
 use srt::{RejectReason, Seq, SocketId, Timestamp};
 
+/// libsrt sends a keepalive after so long without sending anything.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub(crate) struct Caller {
     pub(crate) spec: Spec,
     pub(crate) id: SocketId,
     pub(crate) state: State,
-    started_at: Instant,
+    pub(crate) started_at: Instant,
     retry_at: Instant,
 }
 
@@ -201,4 +203,10 @@ impl Caller {
         handshake.write(&mut packet, header);
         packet
     }
+}
+
+pub(crate) fn keepalive(header: ControlHeader) -> Vec<u8> {
+    let mut buffer = [0; build::CONTROL_MAX];
+    let length = build::keepalive(&mut buffer, header);
+    buffer[..length].to_vec()
 }

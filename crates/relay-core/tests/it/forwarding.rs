@@ -13,7 +13,7 @@ pub(crate) fn delayed(ms: u64) -> Impairment {
 }
 
 /// A publisher on `up`, then a player on `down`, and `seconds` of streaming.
-fn stream(
+pub(crate) fn stream(
     latency_ms: u16,
     up: &Impairment,
     down: &Impairment,
@@ -37,12 +37,33 @@ fn stream(
 }
 
 /// Everything from the first played packet to the last published one was played.
-fn assert_complete(world: &mut World, publisher: usize, player: usize) {
+pub(crate) fn assert_complete(world: &mut World, publisher: usize, player: usize) {
     let sent = world.published(publisher).sent;
     let numbers = world.played(player).numbers();
     let first = *numbers.first().expect("something was played");
     assert!(first < sent / 2, "joined at packet {first} of {sent}");
     assert_eq!(numbers, (first..sent).collect::<Vec<_>>());
+}
+
+/// From hand-over to play, in milliseconds, of the played packet `place`.
+pub(crate) fn end_to_end_ms(
+    world: &mut World,
+    publisher: usize,
+    player: usize,
+    place: usize,
+) -> u64 {
+    let played = world.played(player).played[place];
+    let published_at = world.published(publisher).published_at[played.number as usize];
+    played.at.duration_since(published_at).as_millis() as u64
+}
+
+#[test]
+fn the_path_and_one_latency_is_all_the_delay_there_is() {
+    let (mut world, publisher, player) = stream(400, &delayed(20), &delayed(30), 3);
+    for place in [0, 500, 1500] {
+        let delay = end_to_end_ms(&mut world, publisher, player, place);
+        assert!((508..=511).contains(&delay), "{delay} ms for 20 + 460 + 30");
+    }
 }
 
 #[test]

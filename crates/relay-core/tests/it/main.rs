@@ -1,8 +1,19 @@
 //! Scenarios in virtual time, through the public API.
 
+mod admission;
 mod caller;
+mod drift;
 mod forwarding;
+mod garbage;
+mod handshakes;
+mod hold;
+mod idle;
 mod leases;
+mod leasing;
 mod player;
 mod publisher;
+mod retransmission;
+mod slow_player;
+mod takeover;
 mod world;
+mod wrap;

@@ -8,7 +8,7 @@ use srt::packet::{Control, build};
 use srt::receiver::{Arrival, Receiver, Report, Settings};
 use srt::{Packet, Timestamp};
 
-use crate::caller::{Caller, State};
+use crate::caller::{Caller, KEEPALIVE, State, keepalive};
 
 const DRIFT_SAMPLES: u32 = 1000;
 
@@ -38,12 +38,12 @@ pub(crate) struct Player {
     drift: (i64, u32),
     buffer: BTreeMap<u64, (Timestamp, u64)>,
     next_index: u64,
+    sent_at: Instant,
 }
 
 impl Player {
     pub(crate) fn new(caller: Caller) -> Self {
         Self {
-            caller,
             is_dead: false,
             played: Vec::new(),
             skipped: 0,
@@ -57,6 +57,8 @@ impl Player {
             drift: (0, 0),
             buffer: BTreeMap::new(),
             next_index: 0,
+            sent_at: caller.started_at,
+            caller,
         }
     }
 
@@ -177,6 +179,9 @@ impl Player {
         let Some(receiver) = &mut self.receiver else {
             return;
         };
+        if now >= self.sent_at + KEEPALIVE {
+            outbox.push(keepalive(header));
+        }
         while let Some(report) = receiver.poll_report(now) {
             let mut buffer = [0; 1472];
             let length = match report {
@@ -184,6 +189,9 @@ impl Player {
                 Report::Nak(ranges) => build::nak(&mut buffer, header, ranges.iter().copied()),
             };
             outbox.push(buffer[..length].to_vec());
+        }
+        if !outbox.is_empty() {
+            self.sent_at = now;
         }
     }
 
@@ -196,7 +204,8 @@ impl Player {
             .buffer
             .first_key_value()
             .map(|(_, (timestamp, _))| self.due(*timestamp));
-        [self.caller.poll_timeout(), receiver_at, due]
+        let keepalive_at = self.caller.peer().map(|_| self.sent_at + KEEPALIVE);
+        [self.caller.poll_timeout(), receiver_at, due, keepalive_at]
             .into_iter()
             .flatten()
             .min()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use srt::packet::{Control, DataHeader, build};
 use srt::{Packet, Seq, Timestamp};
 
-use crate::caller::{Caller, State};
+use crate::caller::{Caller, KEEPALIVE, State, keepalive};
 
 const PAYLOAD: usize = 300;
 
@@ -23,14 +23,18 @@ pub(crate) struct Publisher {
     pub(crate) retransmitted: u64,
     pub(crate) naks: u64,
     pub(crate) acks: u64,
+    /// When each packet was handed over.
+    pub(crate) published_at: Vec<Instant>,
     first_number: u64,
     next_at: Option<Instant>,
     kept: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+    sent_at: Instant,
 }
 
 impl Publisher {
     pub(crate) fn new(caller: Caller, first_number: u64) -> Self {
         Self {
+            sent_at: caller.started_at,
             caller,
             interval: Duration::from_micros(1750),
             is_running: true,
@@ -39,6 +43,7 @@ impl Publisher {
             retransmitted: 0,
             naks: 0,
             acks: 0,
+            published_at: Vec::new(),
             first_number,
             next_at: None,
             kept: BTreeMap::new(),
@@ -50,12 +55,15 @@ impl Publisher {
     }
 
     pub(crate) fn handle(&mut self, now: Instant, datagram: &[u8], outbox: &mut Vec<Vec<u8>>) {
-        if self.is_dead {
+        if self.is_dead || self.caller.state == State::Closed {
             return;
         }
-        let Ok(Packet::Control { body, .. }) = Packet::parse(datagram) else {
+        let Ok(Packet::Control { header, body }) = Packet::parse(datagram) else {
             panic!("a publisher got something that is no control packet");
         };
+        if header.destination != self.caller.id {
+            return; // to an earlier socket on this port
+        }
         match body {
             Control::Handshake(handshake) => {
                 if self.caller.handle_handshake(now, &handshake) {
@@ -112,7 +120,8 @@ impl Publisher {
         let data_at = self
             .next_at
             .filter(|_| self.is_running && self.caller.peer().is_some());
-        [self.caller.poll_timeout(), data_at]
+        let keepalive_at = self.caller.peer().map(|_| self.sent_at + KEEPALIVE);
+        [self.caller.poll_timeout(), data_at, keepalive_at]
             .into_iter()
             .flatten()
             .min()
@@ -131,6 +140,12 @@ impl Publisher {
             self.next_at = Some(at + self.interval);
             self.publish(now, outbox);
         }
+        if now >= self.sent_at + KEEPALIVE {
+            outbox.extend(self.caller.header(now).map(keepalive));
+        }
+        if !outbox.is_empty() {
+            self.sent_at = now;
+        }
     }
 
     fn publish(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
@@ -141,6 +156,7 @@ impl Publisher {
             .insert(self.sent, (self.caller.timestamp(now), payload));
         self.kept = self.kept.split_off(&self.sent.saturating_sub(2000));
         self.sent += 1;
+        self.published_at.push(now);
         self.send(self.sent - 1, false, outbox);
     }
 
