@@ -1,1 +1,156 @@
 //! Telemetry in, the fleet's truth out.
+//!
+//! Nodes report each second over gRPC `telemetry.v1`; viewers
+//! watch a session over server-sent events; Prometheus gets the fleet's totals from
+//! the admin listener. Everything is in memory, for minutes, and bounded. This
+//! service refuses to know who may do what: it asks the api and remembers the
+//! answer, so that it goes on while the api is away.
+//!
+//! To add a figure to the live view, add it to `point.rs`; to add a metric, add it
+//! to [`metrics`] with its help; to add a route, add a file to `http/` and its
+//! line to `http.rs`.
+
+mod access;
+mod config;
+mod control;
+mod fleet;
+mod health;
+mod history;
+mod http;
+mod ingest;
+mod live;
+pub mod metrics;
+mod point;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt;
+use proto::telemetry::telemetry_server::TelemetryServer;
+use service_kit::Context;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use access::Access;
+pub use config::Config;
+use control::Control;
+use fleet::Fleet;
+use ingest::Ingest;
+use live::Live;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A peer that takes nothing for this long is gone.
+const PEER_SILENT_MAX: Duration = Duration::from_secs(20);
+const STREAMS_PER_CONNECTION_MAX: u32 = 16;
+
+/// Runs the service until its shutdown.
+///
+/// # Errors
+/// When the service token cannot be read, or a listener cannot be opened or fails.
+pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
+    context.readiness.expect(health::API);
+    let token = service_kit::secret::read_file(&config.service_token_file)?;
+    let control = Control::new(&config.api_grpc, &token)?;
+    metrics::start();
+    let access = Arc::new(Access::new(
+        control.clone(),
+        config.nodes_max,
+        config.viewers_max,
+    ));
+    let fleet = Arc::new(Fleet::new(config.nodes_max));
+    let live = Arc::new(Live::new(config.limits()));
+
+    let grpc = bind("listen_grpc", config.listen_grpc).await?;
+    let http = bind("listen_http", config.listen_http).await?;
+    let ingest = Ingest {
+        access: access.clone(),
+        fleet: fleet.clone(),
+        live: live.clone(),
+        clock: context.clock.clone(),
+        // A node that reconnects may overlap with what is left of itself.
+        streams: Semaphore::new(
+            config
+                .nodes_max
+                .saturating_mul(2)
+                .min(Semaphore::MAX_PERMITS),
+        ),
+        stopping: context.shutdown.clone(),
+    };
+    let state = http::State {
+        access,
+        live: live.clone(),
+        stopping: context.shutdown.clone(),
+    };
+    let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
+    let (reports, viewers, (), ()) = tokio::join!(
+        serve_reports(grpc, ingest, context.shutdown.clone()),
+        serve_viewers(http, state, context.shutdown.clone()),
+        sweep(&live, &fleet, &context),
+        watch,
+    );
+    reports.and(viewers)
+}
+
+async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{name}: {address}"))?;
+    tracing::info!(listener = name, address = %listener.local_addr()?, "listening");
+    Ok(listener)
+}
+
+/// A server that ends by itself takes the service with it.
+async fn serve_reports(
+    listener: TcpListener,
+    ingest: Ingest,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(PEER_SILENT_MAX / 2))
+        .http2_keepalive_timeout(Some(PEER_SILENT_MAX / 2))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .add_service(TelemetryServer::new(ingest))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown.clone().cancelled_owned(),
+        )
+        .await;
+    shutdown.cancel();
+    served.context("gRPC server")
+}
+
+async fn serve_viewers(
+    listener: TcpListener,
+    state: http::State,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        let socket = socket2::SockRef::from(&*stream);
+        // A viewer that reads nothing is cut, even while its connection lives.
+        let limited = socket.set_tcp_user_timeout(Some(PEER_SILENT_MAX));
+        if let Err(error) = limited.and_then(|()| stream.set_nodelay(true)) {
+            tracing::debug!(%error, "a viewer's socket takes no options");
+        }
+    });
+    let served = axum::serve(listener, http::router(state))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .await;
+    shutdown.cancel();
+    served.context("HTTP server")
+}
+
+async fn sweep(live: &Live, fleet: &Fleet, context: &Context) {
+    loop {
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        let now = context.clock.now();
+        live.sweep(now);
+        fleet.sweep(now);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who may report and who may watch: asked at the api, remembered for a while.
+//!
+//! A yes is fresh for a minute; while the api is away an older one counts for ten.
+//! A no is remembered for seconds, so that guessing does not reach the api. Tokens
+//! are kept as their SHA-256 only.
+
+mod cache;
+
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::{NodeId, SessionId};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tonic::Status;
+
+use crate::control::{self, Control};
+use cache::{Cache, Known};
+
+/// How long a yes counts while the api is away.
+pub(crate) const AWAY_MAX: Duration = Duration::from_secs(600);
+/// Questions to the api at the same time.
+const QUESTIONS_MAX: usize = 32;
+/// A longer token is none of ours.
+const TOKEN_LENGTH_MAX: usize = 512;
+
+type Secret = [u8; 32];
+
+/// What the api says, or said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict<T> {
+    Yes(T),
+    No,
+    /// The api is away, and there is no recent yes.
+    Unknown,
+}
+
+pub(crate) struct Access {
+    control: Control,
+    nodes: Mutex<Cache<Secret, NodeId>>,
+    viewers: Mutex<Cache<(Secret, SessionId), ()>>,
+    questions: Semaphore,
+}
+
+impl Access {
+    pub(crate) fn new(control: Control, nodes_max: usize, viewers_max: usize) -> Self {
+        Self {
+            control,
+            // Twice what may be connected: those who come again find their place.
+            nodes: Mutex::new(Cache::new(2 * nodes_max)),
+            viewers: Mutex::new(Cache::new(2 * viewers_max)),
+            questions: Semaphore::new(QUESTIONS_MAX),
+        }
+    }
+
+    /// Which node a credential belongs to.
+    pub(crate) async fn node(&self, credential: &str) -> Verdict<NodeId> {
+        let Some(secret) = digest(credential) else {
+            return Verdict::No;
+        };
+        let ask = async { self.control.node(credential).await };
+        self.verdict(&self.nodes, secret, ask).await
+    }
+
+    /// Whether the holder of a token may watch a session.
+    pub(crate) async fn viewer(&self, token: &str, session: &SessionId) -> Verdict<()> {
+        let Some(secret) = digest(token) else {
+            return Verdict::No;
+        };
+        let ask = async {
+            let allowed = self.control.viewer(token, session).await?;
+            Ok(allowed.then_some(()))
+        };
+        self.verdict(&self.viewers, (secret, session.clone()), ask)
+            .await
+    }
+
+    async fn verdict<K: Hash + Eq, V: Clone>(
+        &self,
+        cache: &Mutex<Cache<K, V>>,
+        key: K,
+        ask: impl Future<Output = Result<Option<V>, Status>>,
+    ) -> Verdict<V> {
+        let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().look_up(&key, Instant::now());
+        let old = match known {
+            Known::Fresh(Some(value)) => return Verdict::Yes(value),
+            Known::Fresh(None) => return Verdict::No,
+            Known::Old(value) => Some(value),
+            Known::Nothing => None,
+        };
+        // The semaphore is never closed; without a permit the api counts as away.
+        let answer = match self.questions.acquire().await {
+            Ok(_permit) => ask.await,
+            Err(_) => Err(Status::unavailable("stopping")),
+        };
+        match answer {
+            Ok(Some(value)) => {
+                lock().remember_yes(key, value.clone(), Instant::now());
+                Verdict::Yes(value)
+            }
+            Ok(None) => {
+                lock().remember_no(key, Instant::now());
+                Verdict::No
+            }
+            Err(status) if control::is_answer(&status) => {
+                lock().remember_no(key, Instant::now());
+                Verdict::No
+            }
+            Err(status) => {
+                tracing::debug!(%status, "the api does not answer who may");
+                old.map_or(Verdict::Unknown, Verdict::Yes)
+            }
+        }
+    }
+}
+
+fn digest(token: &str) -> Option<Secret> {
+    let plausible = !token.is_empty() && token.len() <= TOKEN_LENGTH_MAX;
+    plausible.then(|| Sha256::digest(token.as_bytes()).into())
+}

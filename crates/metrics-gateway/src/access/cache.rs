@@ -1,0 +1,114 @@
+//! Answers and how old they are; bounded.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use super::AWAY_MAX;
+
+/// A yes is believed for this long.
+const YES_FRESH: Duration = Duration::from_secs(60);
+/// A no is believed for this long.
+const NO_FRESH: Duration = Duration::from_secs(5);
+
+pub(super) struct Cache<K, V> {
+    entries_max: usize,
+    yes: HashMap<K, (V, Instant)>,
+    /// Apart, so that guesses cannot push out who was let in.
+    no: HashMap<K, Instant>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known<V> {
+    /// Believe it.
+    Fresh(Option<V>),
+    /// Ask; if nobody answers, it was a yes.
+    Old(V),
+    Nothing,
+}
+
+impl<K: Hash + Eq, V: Clone> Cache<K, V> {
+    pub(super) fn new(entries_max: usize) -> Self {
+        Self {
+            entries_max,
+            yes: HashMap::new(),
+            no: HashMap::new(),
+        }
+    }
+
+    pub(super) fn look_up(&self, key: &K, now: Instant) -> Known<V> {
+        if let Some((value, asked)) = self.yes.get(key) {
+            let age = now.duration_since(*asked);
+            if age < YES_FRESH {
+                return Known::Fresh(Some(value.clone()));
+            }
+            if age < AWAY_MAX {
+                return Known::Old(value.clone());
+            }
+        }
+        match self.no.get(key) {
+            Some(asked) if now.duration_since(*asked) < NO_FRESH => Known::Fresh(None),
+            _ => Known::Nothing,
+        }
+    }
+
+    pub(super) fn remember_yes(&mut self, key: K, value: V, now: Instant) {
+        self.no.remove(&key);
+        if self.yes.len() >= self.entries_max && !self.yes.contains_key(&key) {
+            self.yes
+                .retain(|_, (_, asked)| now.duration_since(*asked) < YES_FRESH);
+        }
+        // Still full of fresh ones: this one asks again next time.
+        if self.yes.len() < self.entries_max || self.yes.contains_key(&key) {
+            self.yes.insert(key, (value, now));
+        }
+    }
+
+    pub(super) fn remember_no(&mut self, key: K, now: Instant) {
+        self.yes.remove(&key);
+        if self.no.len() >= self.entries_max {
+            self.no.clear();
+        }
+        self.no.insert(key, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_age() {
+        let (mut cache, start) = (Cache::new(10), Instant::now());
+        cache.remember_yes("a", 1, start);
+        assert_eq!(cache.look_up(&"a", start), Known::Fresh(Some(1)));
+        assert_eq!(cache.look_up(&"a", start + YES_FRESH), Known::Old(1));
+        assert_eq!(cache.look_up(&"a", start + AWAY_MAX), Known::Nothing);
+        cache.remember_no("a", start);
+        assert_eq!(cache.look_up(&"a", start), Known::Fresh(None));
+        assert_eq!(cache.look_up(&"a", start + NO_FRESH), Known::Nothing);
+        assert_eq!(cache.look_up(&"b", start), Known::Nothing);
+    }
+
+    #[test]
+    fn guesses_do_not_push_out_who_was_let_in() {
+        let (mut cache, now) = (Cache::new(3), Instant::now());
+        cache.remember_yes(0, (), now);
+        for guess in 1..100 {
+            cache.remember_no(guess, now);
+        }
+        assert!(cache.no.len() <= 3);
+        assert_eq!(cache.look_up(&0, now), Known::Fresh(Some(())));
+    }
+
+    #[test]
+    fn entries_are_bounded_and_old_ones_make_room() {
+        let (mut cache, now) = (Cache::new(2), Instant::now());
+        for key in 0..5 {
+            cache.remember_yes(key, (), now);
+        }
+        assert_eq!(cache.yes.len(), 2);
+        cache.remember_yes(9, (), now + YES_FRESH);
+        assert_eq!(cache.look_up(&9, now + YES_FRESH), Known::Fresh(Some(())));
+    }
+}

@@ -1,0 +1,126 @@
+//! This service's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use service_kit::{KitConfig, ServiceConfig};
+
+use crate::live::Limits;
+
+/// Configuration of the metrics-gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin listener, logs, traces, shutdown.
+    pub kit: KitConfig,
+    /// Where viewers connect.
+    pub listen_http: SocketAddr,
+    /// Where nodes report.
+    pub listen_grpc: SocketAddr,
+    /// A file that holds the token which the services know each other by.
+    pub service_token_file: PathBuf,
+    /// The api's gRPC listener.
+    pub api_grpc: String,
+    /// How far the history of a session goes back; a point a second.
+    pub history_seconds: u32,
+    /// The memory that all histories share; when it is used up, the longest get shorter.
+    pub history_bytes_max: usize,
+    /// Sessions with a history.
+    pub sessions_max: usize,
+    /// A session without a report for this long is stale.
+    pub stale_after_seconds: u32,
+    /// Nodes reporting at the same time.
+    pub nodes_max: usize,
+    /// Viewers of all sessions.
+    pub viewers_max: usize,
+    /// Viewers of one session.
+    pub viewers_per_session_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kit: KitConfig::with_admin_port(9104),
+            listen_http: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            listen_grpc: SocketAddr::from(([127, 0, 0, 1], 7004)),
+            service_token_file: PathBuf::new(),
+            api_grpc: "http://127.0.0.1:7001".to_owned(),
+            history_seconds: 600,
+            history_bytes_max: 256 * 1024 * 1024,
+            sessions_max: 2000,
+            stale_after_seconds: 5,
+            nodes_max: 1000,
+            viewers_max: 1000,
+            viewers_per_session_max: 16,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn kit(&self) -> &KitConfig {
+        &self.kit
+    }
+
+    fn descriptor_sets() -> &'static [&'static [u8]] {
+        &[proto::FILE_DESCRIPTOR_SET]
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.service_token_file.as_os_str().is_empty() {
+            return Err("service_token_file: set it".to_owned());
+        }
+        if !(1..=3600).contains(&self.history_seconds) {
+            return Err("history_seconds: 1 to 3600".to_owned());
+        }
+        if !(2..=300).contains(&self.stale_after_seconds) {
+            return Err("stale_after_seconds: 2 to 300".to_owned());
+        }
+        let limits = [
+            ("history_bytes_max", self.history_bytes_max),
+            ("sessions_max", self.sessions_max),
+            ("nodes_max", self.nodes_max),
+            ("viewers_max", self.viewers_max),
+            ("viewers_per_session_max", self.viewers_per_session_max),
+        ];
+        match limits.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name}: at least 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            points_max: self.history_seconds as usize,
+            history: Duration::from_secs(self.history_seconds.into()),
+            bytes_max: self.history_bytes_max,
+            sessions_max: self.sessions_max,
+            stale_after: Duration::from_secs(self.stale_after_seconds.into()),
+            viewers_max: self.viewers_max,
+            viewers_per_session_max: self.viewers_per_session_max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_needs_a_token_and_limits() {
+        let valid = Config {
+            service_token_file: "/run/secrets/service_token".into(),
+            ..Config::default()
+        };
+        assert_eq!(valid.validate(), Ok(()));
+        assert!(Config::default().validate().is_err());
+        let unlimited = Config {
+            viewers_max: 0,
+            ..valid
+        };
+        assert!(unlimited.validate().unwrap_err().contains("viewers_max"));
+    }
+}

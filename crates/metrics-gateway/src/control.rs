@@ -1,0 +1,78 @@
+//! The control plane, as this service calls it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use model::{NodeId, SessionId};
+use proto::fleet::control_client::ControlClient;
+use proto::fleet::{AuthorizeNodeRequest, AuthorizeViewerRequest};
+use secrecy::SecretString;
+use service_kit::grpc::BearerInterceptor;
+use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client that connects on first use, and again after every loss.
+#[derive(Clone)]
+pub(crate) struct Control {
+    client: ControlClient<InterceptedService<Channel, BearerInterceptor>>,
+}
+
+impl Control {
+    pub(crate) fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(uri.to_owned())
+            .with_context(|| format!("api_grpc: {uri}"))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        let client = ControlClient::with_interceptor(channel, BearerInterceptor::new(token)?);
+        Ok(Self { client })
+    }
+
+    /// Whose credential this is.
+    pub(crate) async fn node(&self, credential: &str) -> Result<Option<NodeId>, Status> {
+        let credential = credential.to_owned();
+        let request = AuthorizeNodeRequest { credential };
+        let response = self.client.clone().authorize_node(request).await?;
+        let node_id = response.into_inner().node_id;
+        if node_id.is_empty() {
+            return Ok(None);
+        }
+        let parsed = NodeId::parse(&node_id);
+        parsed
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// Whether the holder of a token may watch a session.
+    pub(crate) async fn viewer(&self, token: &str, session: &SessionId) -> Result<bool, Status> {
+        let request = AuthorizeViewerRequest {
+            token: token.to_owned(),
+            session_id: session.to_string(),
+        };
+        let response = self.client.clone().authorize_viewer(request).await?;
+        Ok(response.into_inner().allowed)
+    }
+
+    /// Asks for a sign of life that changes nothing: who holds the empty credential?
+    pub(crate) async fn ping(&self) -> Result<(), Status> {
+        match self.node("").await {
+            Err(status) if !is_answer(&status) => Err(status),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the api answered and said no, rather than being away.
+pub(crate) fn is_answer(status: &Status) -> bool {
+    use tonic::Code::{InvalidArgument, NotFound};
+    matches!(status.code(), InvalidArgument | NotFound)
+}

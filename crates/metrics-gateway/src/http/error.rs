@@ -1,0 +1,65 @@
+//! Errors as every Streamhaul service writes them.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Error {
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    TooManyViewers,
+    Unavailable,
+}
+
+impl Error {
+    pub(super) fn response(self, request_id: &str) -> Response {
+        let (status, code, message) = self.parts();
+        let body = json!({
+            "error": { "code": code, "message": message, "request_id": request_id }
+        });
+        let mut response = (status, Json(body)).into_response();
+        if self == Self::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Send `Authorization: Bearer <token>`.",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This token may not watch this session.",
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing here."),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This address answers to GET.",
+            ),
+            Self::TooManyViewers => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_viewers",
+                "All places for viewers are taken; try again later.",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The token cannot be checked now; try again.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Every session's last minutes, and who watches them.
+//!
+//! ```text
+//! report ─▶ owner? in order? ─▶ ring ─▶ sample ─▶ viewers (each a bounded queue)
+//! sweep, each second: silent for 5 s ─▶ stale;  10 minutes ─▶ forgotten
+//! ```
+//!
+//! All of it is in memory and bounded: sessions, points, bytes, viewers. A session
+//! belongs to the node that reports it; another takes over once that one is silent.
+
+mod session;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::telemetry::NodeReport;
+use model::{SessionId, UnixMillis};
+
+use crate::metrics::{self, SampleRefusal, ViewerRefusal};
+use session::Session;
+pub(crate) use watch::{Event, Watch, seen};
+
+/// What bounds it all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) points_max: usize,
+    pub(crate) history: Duration,
+    pub(crate) bytes_max: usize,
+    pub(crate) sessions_max: usize,
+    pub(crate) stale_after: Duration,
+    pub(crate) viewers_max: usize,
+    pub(crate) viewers_per_session_max: usize,
+}
+
+pub(crate) struct Live {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<SessionId, Session>,
+    /// Of all histories together.
+    bytes: usize,
+    viewers: usize,
+}
+
+impl Live {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes a report's samples; each that is refused is counted under its reason.
+    pub(crate) fn accept(&self, report: &NodeReport, now: UnixMillis) {
+        for sample in &report.sessions {
+            let mut state = self.lock();
+            let full = state.sessions.len() >= self.limits.sessions_max;
+            if full && !state.sessions.contains_key(&sample.session_id) {
+                metrics::sample_refused(SampleRefusal::SessionsFull);
+                continue;
+            }
+            let state = &mut *state;
+            let session = state.sessions.entry(sample.session_id.clone()).or_default();
+            let before = session.history.bytes();
+            if let Err(refusal) = session.accept(report, sample, now, &self.limits) {
+                metrics::sample_refused(refusal);
+            }
+            state.bytes = state.bytes - before + session.history.bytes();
+            let share = self.limits.bytes_max / state.sessions.len().max(1);
+            state.trim(&sample.session_id, self.limits.bytes_max, share);
+        }
+    }
+
+    /// Begins to watch a session: what to send first, and what follows.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        id: &SessionId,
+        seen: Option<UnixMillis>,
+    ) -> Result<Watch, ViewerRefusal> {
+        let mut state = self.lock();
+        if state.viewers >= self.limits.viewers_max {
+            return Err(ViewerRefusal::ViewersFull);
+        }
+        let full = state.sessions.len() >= self.limits.sessions_max;
+        if full && !state.sessions.contains_key(id) {
+            return Err(ViewerRefusal::SessionsFull);
+        }
+        let session = state.sessions.entry(id.clone()).or_default();
+        if session.viewers >= self.limits.viewers_per_session_max {
+            return Err(ViewerRefusal::SessionViewersFull);
+        }
+        session.viewers += 1;
+        let watch = session.watch(id, seen, self.clone());
+        state.viewers += 1;
+        metrics::viewers(state.viewers);
+        Ok(watch)
+    }
+
+    /// Tells viewers what became stale, and forgets what is old.
+    pub(crate) fn sweep(&self, now: UnixMillis) {
+        let mut state = self.lock();
+        let horizon = now.minus(self.limits.history);
+        let mut bytes = 0;
+        state.sessions.retain(|_, session| {
+            session.history.age_out(horizon);
+            session.note_silence(now, self.limits.stale_after);
+            bytes += session.history.bytes();
+            session.history.len() > 0 || session.viewers > 0
+        });
+        state.bytes = bytes;
+        let reporting = state.sessions.values().filter(|session| !session.stale);
+        metrics::sessions(reporting.count(), bytes);
+    }
+
+    fn unwatch(&self, id: &SessionId) {
+        let mut state = self.lock();
+        state.viewers = state.viewers.saturating_sub(1);
+        metrics::viewers(state.viewers);
+        if let Some(session) = state.sessions.get_mut(id) {
+            session.viewers = session.viewers.saturating_sub(1);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Shortens a history that is longer than its share while memory is short.
+    /// Whoever is over the share pays at its next report, so the excess is at
+    /// most one report.
+    fn trim(&mut self, id: &SessionId, bytes_max: usize, share: usize) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        while self.bytes > bytes_max && session.history.bytes() > share && session.history.len() > 1
+        {
+            let before = session.history.bytes();
+            session.history.pop();
+            self.bytes -= before - session.history.bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::tests::{report, sample};
+
+    const LIMITS: Limits = Limits {
+        points_max: 600,
+        history: Duration::from_secs(600),
+        bytes_max: 1 << 20,
+        sessions_max: 2,
+        stale_after: Duration::from_secs(5),
+        viewers_max: 3,
+        viewers_per_session_max: 2,
+    };
+
+    fn id(text: &str) -> SessionId {
+        SessionId::parse(text).unwrap()
+    }
+
+    fn reported(live: &Live, session: &str, at_ms: i64) {
+        let mut report = report(at_ms, "b");
+        report.sessions.push(sample(session, 1, 1));
+        live.accept(&report, UnixMillis(at_ms));
+    }
+
+    fn points(live: &Live, session: &str) -> usize {
+        let state = live.lock();
+        state
+            .sessions
+            .get(&id(session))
+            .map_or(0, |session| session.history.len())
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_make_room_when_they_age_out() {
+        let live = Live::new(LIMITS);
+        for session in ["ses_1", "ses_2", "ses_3"] {
+            reported(&live, session, 1000);
+        }
+        assert_eq!((points(&live, "ses_2"), points(&live, "ses_3")), (1, 0));
+        live.sweep(UnixMillis(700_000));
+        reported(&live, "ses_3", 700_000);
+        assert_eq!((points(&live, "ses_2"), points(&live, "ses_3")), (0, 1));
+    }
+
+    #[test]
+    fn histories_share_the_memory() {
+        let live = Live::new(Limits {
+            bytes_max: 10_000,
+            ..LIMITS
+        });
+        for second in 1..=600 {
+            reported(&live, "ses_1", second * 1000);
+        }
+        let alone = points(&live, "ses_1");
+        for second in 1..=600 {
+            reported(&live, "ses_2", second * 1000);
+            reported(&live, "ses_1", (600 + second) * 1000);
+            assert!(live.lock().bytes <= 11_000, "memory is bounded");
+        }
+        let shared = (points(&live, "ses_1"), points(&live, "ses_2"));
+        assert!(alone > 10 && alone < 600, "{alone}");
+        assert!(shared.0.abs_diff(shared.1) <= 1, "{shared:?}");
+    }
+
+    #[test]
+    fn viewers_are_bounded_and_counted_back() {
+        let live = Arc::new(Live::new(LIMITS));
+        let watch = |session| live.watch(&id(session), None);
+        let first = watch("ses_1").unwrap();
+        let _second = watch("ses_1").unwrap();
+        assert_eq!(
+            watch("ses_1").err(),
+            Some(ViewerRefusal::SessionViewersFull)
+        );
+        let _third = watch("ses_2").unwrap();
+        assert_eq!(watch("ses_2").err(), Some(ViewerRefusal::ViewersFull));
+        drop(first);
+        assert_eq!(watch("ses_3").err(), Some(ViewerRefusal::SessionsFull));
+        assert!(watch("ses_1").is_ok());
+    }
+
+    #[test]
+    fn a_watched_session_is_not_forgotten() {
+        let live = Arc::new(Live::new(LIMITS));
+        let watch = live.watch(&id("ses_1"), None).unwrap();
+        live.sweep(UnixMillis(10_000_000));
+        assert_eq!(live.lock().sessions.len(), 1);
+        drop(watch);
+        live.sweep(UnixMillis(10_000_000));
+        assert!(live.lock().sessions.is_empty());
+    }
+}
