@@ -83,6 +83,9 @@ mod tests {
     #[test]
     fn kept_errors_are_bounded_and_storable() {
         assert_eq!(kept_error("a\0b"), "ab");
-        assert_eq!(kept_error(&"ü".repeat(5000)).chars().count(), ERROR_LENGTH_MAX);
+        assert_eq!(
+            kept_error(&"ü".repeat(5000)).chars().count(),
+            ERROR_LENGTH_MAX
+        );
     }
 }

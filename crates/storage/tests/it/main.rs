@@ -1,0 +1,3 @@
+//! The only SQL, against a real server.
+
+mod queue;
