@@ -1,1 +1,28 @@
-//! The control plane.
+//! The control plane: accounts, sessions, nodes, leases.
+//!
+//! HTTP for people and their programs (`routes/`), gRPC for nodes and the other
+//! services (`grpc/`), and in between the two things it decides: where a session goes
+//! (`relay/`, with `placement`) and what each node is told (`fleet/`). It keeps no
+//! session in memory: any number of replicas share one database. It refuses to know
+//! SQL (`storage`), how a node forwards a packet, and what a job is.
+//!
+//! To add an endpoint, add its handler and its line in `routes/v1/`; to add a
+//! directive, send it from `fleet::connection`; to add a metric, see [`metrics`].
+
+mod auth;
+mod config;
+mod error;
+mod fleet;
+mod grpc;
+pub mod metrics;
+mod relay;
+mod routes;
+mod server;
+mod state;
+mod time;
+mod token;
+
+pub use auth::Access;
+pub use config::{Config, FleetConfig, HttpConfig, SessionsConfig};
+pub use routes::table;
+pub use server::{Server, Surroundings, run};

@@ -1,9 +1,10 @@
 //! Stream slots.
 
 use model::{StreamId, TenantId, UnixMillis, UserId};
+use sqlx::PgExecutor;
 
 use super::{column, number};
-use crate::{Error, Pool, Transaction};
+use crate::{Error, Transaction};
 
 /// A stream slot: its keys are derived from these two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,11 @@ pub async fn find_or_create(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_user(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Stream>, Error> {
+pub async fn of_user(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    limit: u32,
+) -> Result<Vec<Stream>, Error> {
     let rows = sqlx::query_as!(
         StreamRow,
         "SELECT id, generation FROM control.streams WHERE user_id = $1
@@ -85,7 +90,7 @@ pub async fn of_user(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Strea
         user.as_str(),
         i64::from(limit)
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -1,0 +1,286 @@
+//! This service's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::Region;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use service_kit::{KitConfig, ServiceConfig};
+use storage::control::heartbeats::Renewal;
+
+/// Configuration of api.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin listener, logs, traces, shutdown.
+    pub kit: KitConfig,
+    /// Where the HTTP API listens.
+    pub listen_http: SocketAddr,
+    /// Where gRPC `fleet.v1` listens.
+    pub listen_grpc: SocketAddr,
+    /// The database; this or `database_url_file`.
+    #[serde(serialize_with = "service_kit::secret::redacted")]
+    pub database_url: SecretString,
+    /// A file that holds the database's URL.
+    pub database_url_file: Option<PathBuf>,
+    /// The most connections to the database.
+    pub database_connections_max: u32,
+    /// A file that holds the first administrator's token.
+    pub admin_token_file: PathBuf,
+    /// A file that holds the token which the services know each other by.
+    pub service_token_file: PathBuf,
+    /// A file that holds the Ed25519 seed leases are signed with, 64 hexadecimal digits.
+    pub lease_key_file: PathBuf,
+    /// The same for the key that comes next; nodes learn it ahead of time.
+    pub next_lease_key_file: Option<PathBuf>,
+    /// A file that holds the secret that stream keys are derived from.
+    pub stream_key_secret_file: PathBuf,
+    /// The regions nodes may stand in; empty: any.
+    pub regions: Vec<Region>,
+    /// The region of a node whose operator names none.
+    pub default_region: Region,
+    /// How long sessions and their leases live.
+    pub sessions: SessionsConfig,
+    /// How nodes are watched.
+    pub fleet: FleetConfig,
+    /// What one caller may ask for.
+    pub http: HttpConfig,
+}
+
+/// How long sessions and their leases live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// How long a session lives without its node's heartbeat.
+    pub lease_seconds: u32,
+    /// How long it is renewed without a publisher.
+    pub grace_seconds: u32,
+    /// How long a signed lease is good; it is sent again at half of it.
+    pub lease_token_seconds: u32,
+    /// The longest a session lives.
+    pub max_session_seconds: u32,
+    /// How long an `Idempotency-Key` is remembered.
+    pub idempotency_seconds: u32,
+}
+
+/// How nodes are watched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetConfig {
+    /// Between two heartbeats of a node.
+    pub heartbeat_seconds: u32,
+    /// A node silent for this long is given no session.
+    pub offline_after_seconds: u32,
+    /// No session expires for this long after trouble of our own.
+    pub expiry_pause_seconds: u32,
+    /// How long a join token is good.
+    pub join_token_seconds: u32,
+    /// Between two looks at what a node should hold, besides being told.
+    pub sync_seconds: u32,
+}
+
+/// What one caller may ask for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// The largest request body.
+    pub body_bytes_max: usize,
+    /// The longest a request may take.
+    pub timeout_seconds: u32,
+    /// Requests at the same time; more are turned away.
+    pub requests_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kit: KitConfig::with_admin_port(9101),
+            listen_http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen_grpc: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            database_url: SecretString::default(),
+            database_url_file: None,
+            database_connections_max: 8,
+            admin_token_file: PathBuf::new(),
+            service_token_file: PathBuf::new(),
+            lease_key_file: PathBuf::new(),
+            next_lease_key_file: None,
+            stream_key_secret_file: PathBuf::new(),
+            regions: Vec::new(),
+            default_region: Region::parse("local").expect("a literal region name is valid"),
+            sessions: SessionsConfig::default(),
+            fleet: FleetConfig::default(),
+            http: HttpConfig::default(),
+        }
+    }
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self {
+            lease_seconds: 300,
+            grace_seconds: 600,
+            lease_token_seconds: 3600,
+            max_session_seconds: 16 * 3600,
+            idempotency_seconds: 3600,
+        }
+    }
+}
+
+impl Default for FleetConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_seconds: 5,
+            offline_after_seconds: 15,
+            expiry_pause_seconds: 60,
+            join_token_seconds: 24 * 3600,
+            sync_seconds: 5,
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 * 1024,
+            timeout_seconds: 15,
+            requests_max: 512,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn kit(&self) -> &KitConfig {
+        &self.kit
+    }
+
+    fn descriptor_sets() -> &'static [&'static [u8]] {
+        &[proto::FILE_DESCRIPTOR_SET]
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        self.validate_database()?;
+        let files = [
+            ("admin_token_file", &self.admin_token_file),
+            ("service_token_file", &self.service_token_file),
+            ("lease_key_file", &self.lease_key_file),
+            ("stream_key_secret_file", &self.stream_key_secret_file),
+        ];
+        if let Some((name, _)) = files.iter().find(|(_, path)| path.as_os_str().is_empty()) {
+            return Err(format!("{name}: set it"));
+        }
+        let numbers = [
+            ("sessions.lease_seconds", self.sessions.lease_seconds),
+            (
+                "sessions.lease_token_seconds",
+                self.sessions.lease_token_seconds,
+            ),
+            (
+                "sessions.max_session_seconds",
+                self.sessions.max_session_seconds,
+            ),
+            ("fleet.heartbeat_seconds", self.fleet.heartbeat_seconds),
+            (
+                "fleet.offline_after_seconds",
+                self.fleet.offline_after_seconds,
+            ),
+            ("fleet.join_token_seconds", self.fleet.join_token_seconds),
+            ("fleet.sync_seconds", self.fleet.sync_seconds),
+            ("http.timeout_seconds", self.http.timeout_seconds),
+        ];
+        if let Some((name, _)) = numbers.iter().find(|(_, seconds)| *seconds == 0) {
+            return Err(format!("{name}: at least 1"));
+        }
+        self.validate_regions()
+    }
+}
+
+impl Config {
+    fn validate_database(&self) -> Result<(), String> {
+        let has_url = !self.database_url.expose_secret().is_empty();
+        if has_url == self.database_url_file.is_some() {
+            return Err("set either database_url or database_url_file".to_owned());
+        }
+        if has_url {
+            storage::check_url(self.database_url.expose_secret())
+                .map_err(|error| format!("database_url: {error}"))?;
+        }
+        if !(3..=256).contains(&self.database_connections_max) {
+            return Err("database_connections_max: 3 to 256".to_owned());
+        }
+        Ok(())
+    }
+
+    fn validate_regions(&self) -> Result<(), String> {
+        if self.regions.is_empty() || self.regions.contains(&self.default_region) {
+            return Ok(());
+        }
+        Err(format!(
+            "default_region: {} is not among regions",
+            self.default_region
+        ))
+    }
+
+    /// Whether a node may stand there.
+    pub(crate) fn knows(&self, region: &Region) -> bool {
+        self.regions.is_empty() || self.regions.contains(region)
+    }
+}
+
+impl SessionsConfig {
+    pub(crate) fn renewal(&self) -> Renewal {
+        Renewal {
+            lease: seconds(self.lease_seconds),
+            grace: seconds(self.grace_seconds),
+        }
+    }
+}
+
+pub(crate) fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> Config {
+        Config {
+            database_url: "postgres://streamhaul@localhost/streamhaul".into(),
+            admin_token_file: "/a".into(),
+            service_token_file: "/b".into(),
+            lease_key_file: "/c".into(),
+            stream_key_secret_file: "/d".into(),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn a_config_says_what_it_lacks() {
+        assert_eq!(valid().validate(), Ok(()));
+        assert!(Config::default().validate().is_err());
+        let keyless = Config {
+            lease_key_file: PathBuf::new(),
+            ..valid()
+        };
+        assert_eq!(keyless.validate(), Err("lease_key_file: set it".to_owned()));
+        let mut idle = valid();
+        idle.fleet.sync_seconds = 0;
+        assert_eq!(
+            idle.validate(),
+            Err("fleet.sync_seconds: at least 1".to_owned())
+        );
+        let elsewhere = Config {
+            regions: vec![Region::parse("eu").unwrap()],
+            ..valid()
+        };
+        assert!(elsewhere.validate().is_err());
+    }
+
+    #[test]
+    fn a_printed_config_hides_the_database_url() {
+        let printed = serde_json::to_string(&valid()).unwrap();
+        assert!(!printed.contains("localhost/streamhaul"), "{printed}");
+    }
+}

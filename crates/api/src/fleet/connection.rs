@@ -1,0 +1,368 @@
+//! One node's stream: what it says is written down, what it should hold is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::node::{Heartbeat, Hello, SessionEvent};
+use model::{NodeId, SessionId, UnixMillis};
+use proto::fleet as pb;
+use proto::fleet::control_message::Directive;
+use proto::fleet::node_message::Message;
+use storage::control::nodes::Orders;
+use storage::control::sessions::Record;
+use storage::control::{heartbeats, nodes, sessions};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::{Status, Streaming};
+
+use super::registry::Seat;
+use crate::config::seconds;
+use crate::metrics::{self, Directive as Label};
+use crate::state::App;
+
+/// Messages on their way to one node.
+pub(crate) const OUTGOING_MAX: usize = 64;
+/// Directives a node may leave without an Ack.
+const UNACKNOWLEDGED_MAX: usize = 4096;
+/// How long a node may take to read a message.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A node silent for this many times `offline_after_seconds` has lost its stream.
+const SILENT_FACTOR: u32 = 3;
+
+/// What ends a stream, as the node is told.
+type Ended = Status;
+pub(crate) type Outgoing = mpsc::Sender<Result<pb::ControlMessage, Status>>;
+
+/// One node's stream, from Welcome to its end.
+pub(crate) struct Connection {
+    app: Arc<App>,
+    node: NodeId,
+    seat: Seat,
+    outgoing: Outgoing,
+    directive_id: u64,
+    /// What this stream told the node to hold.
+    told: BTreeMap<SessionId, Told>,
+    /// Which sessions an Ack confirms.
+    unacknowledged: BTreeMap<u64, BTreeSet<SessionId>>,
+    orders: Orders,
+    /// Whether the node knows the complete set.
+    is_synced: bool,
+}
+
+/// What a node was told of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    /// When its leases are half used up.
+    renew_at: UnixMillis,
+    generation: u32,
+}
+
+impl Connection {
+    pub(crate) fn new(app: Arc<App>, hello: &Hello, seat: Seat, outgoing: Outgoing) -> Self {
+        Self {
+            app,
+            node: hello.node_id.clone(),
+            seat,
+            outgoing,
+            directive_id: 0,
+            told: BTreeMap::new(),
+            unacknowledged: BTreeMap::new(),
+            orders: Orders {
+                draining: false,
+                sessions_limit: None,
+            },
+            is_synced: false,
+        }
+    }
+
+    /// Runs until the stream ends, and says why.
+    pub(crate) async fn run(
+        mut self,
+        incoming: Streaming<pb::NodeMessage>,
+        stopping: tokio_util::sync::CancellationToken,
+    ) {
+        let ended = tokio::select! {
+            () = stopping.cancelled() => Status::unavailable("the control plane is stopping"),
+            () = self.seat.replaced.clone().cancelled_owned() => {
+                Status::aborted("the node connected anew")
+            }
+            ended = self.exchange(incoming) => ended,
+        };
+        tracing::info!(node.id = %self.node, reason = ended.message(), "A node's stream ended");
+        // A node that is gone does not hear it.
+        let _ = self.outgoing.try_send(Err(ended));
+    }
+
+    async fn exchange(&mut self, mut incoming: Streaming<pb::NodeMessage>) -> Ended {
+        match self.talk(&mut incoming).await {
+            Ok(()) => Status::ok("the node closed its stream"),
+            Err(ended) => ended,
+        }
+    }
+
+    async fn talk(&mut self, incoming: &mut Streaming<pb::NodeMessage>) -> Result<(), Ended> {
+        self.welcome().await?;
+        let mut interval = tokio::time::interval(seconds(self.app.config.fleet.sync_seconds));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let silent_max = seconds(self.app.config.fleet.offline_after_seconds) * SILENT_FACTOR;
+        let mut deadline = Instant::now() + silent_max;
+        let wake = self.seat.wake.clone();
+        loop {
+            tokio::select! {
+                message = incoming.message() => {
+                    let Some(message) = message? else { return Ok(()) };
+                    deadline = Instant::now() + silent_max;
+                    self.hear(message).await?;
+                }
+                () = wake.notified() => self.sync().await?,
+                _ = interval.tick() => self.sync().await?,
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(Status::deadline_exceeded("the node is silent"));
+                }
+            }
+        }
+    }
+
+    async fn welcome(&mut self) -> Result<(), Ended> {
+        let heartbeat = seconds(self.app.config.fleet.heartbeat_seconds);
+        let welcome = pb::Welcome {
+            heartbeat_interval_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
+            keys: Some(self.app.issuer.key_set()),
+            now_unix_ms: self.app.now().0,
+        };
+        self.send(0, Directive::Welcome(welcome)).await
+    }
+
+    async fn hear(&mut self, message: pb::NodeMessage) -> Result<(), Ended> {
+        let invalid = |error: proto::convert::Error| Status::invalid_argument(error.to_string());
+        match message.message {
+            Some(Message::Heartbeat(beat)) => {
+                self.heartbeat(&beat.try_into().map_err(invalid)?).await;
+            }
+            Some(Message::Event(event)) => {
+                self.event(&event.try_into().map_err(invalid)?).await;
+            }
+            Some(Message::Ack(ack)) => self.acknowledged(&ack).await,
+            Some(Message::Hello(_)) => {
+                return Err(Status::failed_precondition("Hello comes once, and first"));
+            }
+            // A newer node may say what this version does not know.
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The database may be away: the node is heard all the same.
+    async fn heartbeat(&self, beat: &Heartbeat) {
+        let app = &self.app;
+        let renewal = app.config.sessions.renewal();
+        let written = heartbeats::record(&app.pool, &self.node, beat, renewal, app.now()).await;
+        metrics::heartbeat(written.is_ok());
+        if let Err(error) = written {
+            app.pause.trouble(app.now());
+            self.note("A heartbeat could not be written", &error);
+        }
+    }
+
+    async fn event(&self, event: &SessionEvent) {
+        let app = &self.app;
+        tracing::debug!(node.id = %self.node, session.id = %event.session_id, kind = %event.kind,
+            reason = event.reason, "A node told of a session");
+        // The next heartbeat says the same again.
+        if let Err(error) = heartbeats::observe(&app.pool, &self.node, event, app.now()).await {
+            self.note("A session's event could not be written", &error);
+        }
+    }
+
+    async fn acknowledged(&mut self, ack: &pb::Ack) {
+        let Some(sessions) = self.unacknowledged.remove(&ack.directive_id) else {
+            return;
+        };
+        if !ack.error.is_empty() {
+            metrics::directive_failed();
+            let error: String = ack.error.chars().take(256).collect();
+            tracing::warn!(node.id = %self.node, error, "A node could not follow a directive");
+            // Whatever it was about is told again at the next look.
+            self.told.retain(|session, _| !sessions.contains(session));
+            return;
+        }
+        for session in &sessions {
+            // A heartbeat that lists the session confirms it as well.
+            if let Err(error) = heartbeats::confirm(&self.app.pool, &self.node, session).await {
+                self.note("A session could not be confirmed", &error);
+                return;
+            }
+        }
+    }
+
+    /// Sends the difference between what the node should hold and what it was told.
+    async fn sync(&mut self) -> Result<(), Ended> {
+        let wanted = match self.wanted().await {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                self.note("What a node should hold could not be read", &error);
+                return Ok(());
+            }
+        };
+        let Some((orders, records)) = wanted else {
+            return Err(Status::unauthenticated("the node is no longer enrolled"));
+        };
+        self.order(orders).await?;
+        if self.is_synced {
+            self.revoke(&records).await?;
+            self.assign(&records).await
+        } else {
+            self.resync(&records).await
+        }
+    }
+
+    async fn wanted(&self) -> Result<Option<(Orders, Vec<Record>)>, storage::Error> {
+        let Some(orders) = nodes::orders(&self.app.pool, &self.node).await? else {
+            return Ok(None);
+        };
+        let records = sessions::live_of_node(&self.app.pool, &self.node).await?;
+        Ok(Some((orders, records)))
+    }
+
+    async fn order(&mut self, orders: Orders) -> Result<(), Ended> {
+        if orders.draining != self.orders.draining {
+            let drain = pb::Drain {
+                draining: orders.draining,
+            };
+            self.direct(Label::Drain, Directive::Drain(drain), BTreeSet::new())
+                .await?;
+        }
+        if let Some(sessions_max) = orders.sessions_limit
+            && orders.sessions_limit != self.orders.sessions_limit
+        {
+            let limits = pb::Limits { sessions_max };
+            self.direct(Label::Limits, Directive::Limits(limits), BTreeSet::new())
+                .await?;
+        }
+        self.orders = orders;
+        Ok(())
+    }
+
+    async fn resync(&mut self, records: &[Record]) -> Result<(), Ended> {
+        let mut assigned = Vec::with_capacity(records.len());
+        let mut sessions = BTreeSet::new();
+        for record in records {
+            if let Some(assign) = self.leases(record) {
+                sessions.insert(record.session.id.clone());
+                assigned.push(assign);
+            }
+        }
+        self.is_synced = true;
+        self.direct(
+            Label::Resync,
+            Directive::Resync(pb::Resync { assigned }),
+            sessions,
+        )
+        .await
+    }
+
+    async fn revoke(&mut self, records: &[Record]) -> Result<(), Ended> {
+        let wanted: BTreeSet<_> = records.iter().map(|record| &record.session.id).collect();
+        let gone: Vec<_> = self
+            .told
+            .keys()
+            .filter(|session| !wanted.contains(session))
+            .cloned()
+            .collect();
+        for session in gone {
+            self.told.remove(&session);
+            let reason = self.stop_reason(&session).await;
+            let revoke = pb::Revoke {
+                session_id: session.to_string(),
+                reason,
+            };
+            self.direct(Label::Revoke, Directive::Revoke(revoke), BTreeSet::new())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn assign(&mut self, records: &[Record]) -> Result<(), Ended> {
+        let now = self.app.now();
+        for record in records {
+            let session = &record.session.id;
+            let is_fresh = self
+                .told
+                .get(session)
+                .is_some_and(|told| told.renew_at > now && told.generation == record.generation);
+            if is_fresh {
+                continue;
+            }
+            if let Some(assign) = self.leases(record) {
+                let sessions = BTreeSet::from([session.clone()]);
+                self.direct(Label::Assign, Directive::Assign(assign), sessions)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs a session's leases, and remembers that the node knows them.
+    fn leases(&mut self, record: &Record) -> Option<pb::AssignLease> {
+        let now = self.app.now();
+        match self.app.issuer.assign(record, &self.app.stream_keys, now) {
+            Ok(assign) => {
+                let renew_at = now.plus(self.app.issuer.lifetime / 2);
+                let told = Told {
+                    renew_at,
+                    generation: record.generation,
+                };
+                self.told.insert(record.session.id.clone(), told);
+                Some(assign)
+            }
+            // Its longest life is over: it expires at the next look.
+            Err(error) => {
+                tracing::warn!(session.id = %record.session.id, %error, "A lease was not signed");
+                None
+            }
+        }
+    }
+
+    async fn stop_reason(&self, session: &SessionId) -> String {
+        let record = sessions::find(&self.app.pool, session).await.ok().flatten();
+        let reason = record.and_then(|record| record.session.stop_reason);
+        reason.unwrap_or_else(|| "stopped".to_owned())
+    }
+
+    async fn direct(
+        &mut self,
+        label: Label,
+        directive: Directive,
+        sessions: BTreeSet<SessionId>,
+    ) -> Result<(), Ended> {
+        if self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
+            return Err(Status::resource_exhausted("the node acknowledges nothing"));
+        }
+        self.directive_id += 1;
+        self.unacknowledged.insert(self.directive_id, sessions);
+        metrics::directive(label);
+        self.send(self.directive_id, directive).await
+    }
+
+    async fn send(&self, directive_id: u64, directive: Directive) -> Result<(), Ended> {
+        let message = pb::ControlMessage {
+            directive_id,
+            directive: Some(directive),
+        };
+        self.outgoing
+            .send_timeout(Ok(message), SEND_TIMEOUT)
+            .await
+            .map_err(|_| Status::deadline_exceeded("the node does not read"))
+    }
+
+    fn note(&self, message: &'static str, error: &storage::Error) {
+        let is_retryable = error.is_retryable();
+        let error = error as &dyn std::error::Error;
+        if is_retryable {
+            tracing::debug!(node.id = %self.node, error, "{message}");
+        } else {
+            tracing::error!(node.id = %self.node, error, "{message}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The fleet: what each node should hold, and telling it.
+//!
+//! Level-triggered: the sessions table is the truth, a [`connection`] compares it with what it
+//! told its node and sends the difference. A lost wake, a lost Ack or a lost process
+//! costs time, never correctness.
+
+pub(crate) mod connection;
+pub(crate) mod leases;
+pub(crate) mod pause;
+pub(crate) mod registry;
+pub(crate) mod watch;

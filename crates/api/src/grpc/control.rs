@@ -1,0 +1,137 @@
+//! `fleet.v1.Control`: what the other services may ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::SessionId;
+use proto::fleet as pb;
+use storage::control::{idempotency, nodes, sessions};
+use tonic::{Request, Response, Status};
+
+use super::{counted, status};
+use crate::auth::identify;
+use crate::config::seconds;
+use crate::metrics;
+use crate::state::App;
+use crate::token;
+
+/// The most sessions one call stops.
+const EXPIRE_MAX: u32 = 1000;
+const EXPIRE_DEFAULT: u32 = 100;
+/// The most expired idempotency records one call drops.
+const TRIM_MAX: u32 = 1000;
+
+pub(super) struct Control {
+    pub(super) app: Arc<App>,
+}
+
+#[tonic::async_trait]
+impl pb::control_server::Control for Control {
+    async fn expire_sessions(
+        &self,
+        request: Request<pb::ExpireSessionsRequest>,
+    ) -> Result<Response<pb::ExpireSessionsResponse>, Status> {
+        counted(
+            "Control/ExpireSessions",
+            self.expire(request.into_inner().limit).await,
+        )
+    }
+
+    async fn sweep_nodes(
+        &self,
+        request: Request<pb::SweepNodesRequest>,
+    ) -> Result<Response<pb::SweepNodesResponse>, Status> {
+        counted(
+            "Control/SweepNodes",
+            self.sweep(request.into_inner().silent_after_ms).await,
+        )
+    }
+
+    async fn authorize_viewer(
+        &self,
+        request: Request<pb::AuthorizeViewerRequest>,
+    ) -> Result<Response<pb::AuthorizeViewerResponse>, Status> {
+        let request = request.into_inner();
+        let allowed = self.may_view(&request.token, &request.session_id).await;
+        let response = allowed.map(|allowed| pb::AuthorizeViewerResponse { allowed });
+        counted("Control/AuthorizeViewer", response)
+    }
+
+    async fn authorize_node(
+        &self,
+        request: Request<pb::AuthorizeNodeRequest>,
+    ) -> Result<Response<pb::AuthorizeNodeResponse>, Status> {
+        let hash = token::hash(&request.into_inner().credential);
+        let node = nodes::by_credential(&self.app.pool, &hash)
+            .await
+            .map_err(status);
+        let response = node.map(|node| pb::AuthorizeNodeResponse {
+            node_id: node.map(|node| node.to_string()).unwrap_or_default(),
+        });
+        counted("Control/AuthorizeNode", response)
+    }
+}
+
+impl Control {
+    async fn expire(&self, limit: u32) -> Result<pb::ExpireSessionsResponse, Status> {
+        let limit = if limit == 0 {
+            EXPIRE_DEFAULT
+        } else {
+            limit.min(EXPIRE_MAX)
+        };
+        let now = self.app.now();
+        let pause = seconds(self.app.config.fleet.expiry_pause_seconds);
+        if self.app.pause.is_on(pause, now) {
+            return Ok(pb::ExpireSessionsResponse::default());
+        }
+        let stopped = sessions::expire(&self.app.pool, now, limit)
+            .await
+            .map_err(status)?;
+        idempotency::trim(&self.app.pool, now, TRIM_MAX)
+            .await
+            .map_err(status)?;
+        metrics::stopped(metrics::Stopped::Expired, stopped.len());
+        for session in &stopped {
+            tracing::info!(session.id = %session, "A session expired");
+        }
+        let session_ids = stopped.iter().map(ToString::to_string).collect();
+        Ok(pb::ExpireSessionsResponse { session_ids })
+    }
+
+    async fn sweep(&self, silent_after_ms: u32) -> Result<pb::SweepNodesResponse, Status> {
+        if silent_after_ms == 0 {
+            return Err(Status::invalid_argument("silent_after_ms: at least 1"));
+        }
+        let silent_after = Duration::from_millis(silent_after_ms.into());
+        let now = self.app.now();
+        // Who could not be heard is not silent.
+        if self.app.pause.is_on(silent_after, now) {
+            return Ok(pb::SweepNodesResponse::default());
+        }
+        let silent_since = now.minus(silent_after);
+        let swept = nodes::sweep(&self.app.pool, silent_since)
+            .await
+            .map_err(status)?;
+        for node in &swept {
+            tracing::warn!(node.id = %node, "A node is offline");
+        }
+        let node_ids = swept.iter().map(ToString::to_string).collect();
+        Ok(pb::SweepNodesResponse { node_ids })
+    }
+
+    /// The admin may see everything, a user what their tenant has.
+    async fn may_view(&self, token: &str, session: &str) -> Result<bool, Status> {
+        let Ok(session) = SessionId::parse(session) else {
+            return Ok(false);
+        };
+        let Some(caller) = identify(&self.app, token).await.map_err(status)? else {
+            return Ok(false);
+        };
+        let record = sessions::find(&self.app.pool, &session)
+            .await
+            .map_err(status)?;
+        Ok(record.is_some_and(|record| {
+            caller.is_admin || record.session.tenant_id == caller.account.tenant_id
+        }))
+    }
+}

@@ -1,0 +1,231 @@
+//! What Prometheus reads of this service, every name in full.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use model::node::NodeState;
+use model::session::SessionState;
+
+/// Label `method`, `route` (the template), `status`.
+pub const HTTP_REQUEST_DURATION_SECONDS: &str = "streamhaul_api_http_request_duration_seconds";
+/// Label `method`, `code`.
+pub const GRPC_REQUESTS_TOTAL: &str = "streamhaul_api_grpc_requests_total";
+/// Label `state`.
+pub const NODES: &str = "streamhaul_api_nodes";
+/// Label `state`; live sessions only.
+pub const SESSIONS: &str = "streamhaul_api_sessions";
+/// Label `outcome`.
+pub const PLACEMENTS_TOTAL: &str = "streamhaul_api_placements_total";
+/// Label `outcome`.
+pub const LEASES_TOTAL: &str = "streamhaul_api_leases_total";
+/// Nodes connected to this process.
+pub const FLEET_STREAMS: &str = "streamhaul_api_fleet_streams";
+/// Label `outcome`.
+pub const HEARTBEATS_TOTAL: &str = "streamhaul_api_heartbeats_total";
+/// Label `directive`.
+pub const DIRECTIVES_TOTAL: &str = "streamhaul_api_directives_total";
+/// Directives that a node could not follow.
+pub const DIRECTIVE_ERRORS_TOTAL: &str = "streamhaul_api_directive_errors_total";
+/// Label `reason`.
+pub const SESSIONS_STOPPED_TOTAL: &str = "streamhaul_api_sessions_stopped_total";
+
+/// What came of looking for a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// A node in the region that was asked for, or any when none was.
+    Placed,
+    /// A node in another region.
+    RegionFallback,
+    /// No node could take the session.
+    NoCapacity,
+}
+
+impl Placement {
+    /// Every outcome.
+    pub const ALL: &'static [Self] = &[Self::Placed, Self::RegionFallback, Self::NoCapacity];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::RegionFallback => "region_fallback",
+            Self::NoCapacity => "no_capacity",
+        }
+    }
+}
+
+/// What the control plane tells a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directive {
+    /// A session and its leases.
+    Assign,
+    /// The end of a session.
+    Revoke,
+    /// The complete set.
+    Resync,
+    /// Whether to take new sessions.
+    Drain,
+    /// How many sessions it may hold.
+    Limits,
+}
+
+impl Directive {
+    /// Every directive.
+    pub const ALL: &'static [Self] = &[
+        Self::Assign,
+        Self::Revoke,
+        Self::Resync,
+        Self::Drain,
+        Self::Limits,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assign => "assign",
+            Self::Revoke => "revoke",
+            Self::Resync => "resync",
+            Self::Drain => "drain",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+/// Why a session was stopped, as far as it is ours to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Its user said so.
+    Requested,
+    /// Its lease ran out.
+    Expired,
+}
+
+impl Stopped {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::Requested, Self::Expired];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+const OK: &str = "ok";
+const FAILED: &str = "failed";
+
+/// Describes every series and starts the known ones at zero.
+pub(crate) fn start() {
+    describe_histogram!(
+        HTTP_REQUEST_DURATION_SECONDS,
+        "Time to answer an HTTP request."
+    );
+    describe_counter!(GRPC_REQUESTS_TOTAL, "gRPC calls by method and status code.");
+    describe_gauge!(NODES, "Enrolled nodes by state.");
+    describe_gauge!(SESSIONS, "Live sessions by state.");
+    describe_counter!(PLACEMENTS_TOTAL, "Looks for a node by outcome.");
+    describe_counter!(LEASES_TOTAL, "Leases signed by outcome.");
+    describe_gauge!(FLEET_STREAMS, "Nodes connected to this process.");
+    describe_counter!(HEARTBEATS_TOTAL, "Heartbeats by whether they were written.");
+    describe_counter!(DIRECTIVES_TOTAL, "Directives sent to nodes.");
+    describe_counter!(
+        DIRECTIVE_ERRORS_TOTAL,
+        "Directives that a node could not follow."
+    );
+    describe_counter!(SESSIONS_STOPPED_TOTAL, "Sessions stopped by reason.");
+    for outcome in Placement::ALL {
+        counter!(PLACEMENTS_TOTAL, "outcome" => outcome.as_str()).absolute(0);
+    }
+    for directive in Directive::ALL {
+        counter!(DIRECTIVES_TOTAL, "directive" => directive.as_str()).absolute(0);
+    }
+    for reason in Stopped::ALL {
+        counter!(SESSIONS_STOPPED_TOTAL, "reason" => reason.as_str()).absolute(0);
+    }
+    for outcome in [OK, FAILED] {
+        counter!(LEASES_TOTAL, "outcome" => outcome).absolute(0);
+        counter!(HEARTBEATS_TOTAL, "outcome" => outcome).absolute(0);
+    }
+    counter!(DIRECTIVE_ERRORS_TOTAL).absolute(0);
+    nodes(&[]);
+    sessions(&[]);
+    fleet_streams(0);
+}
+
+pub(crate) fn http(method: &'static str, route: String, status: u16, took: Duration) {
+    histogram!(HTTP_REQUEST_DURATION_SECONDS,
+        "method" => method, "route" => route, "status" => status.to_string())
+    .record(took.as_secs_f64());
+}
+
+pub(crate) fn grpc(method: &'static str, code: tonic::Code) {
+    counter!(GRPC_REQUESTS_TOTAL, "method" => method, "code" => code_word(code)).increment(1);
+}
+
+pub(crate) fn placement(outcome: Placement) {
+    counter!(PLACEMENTS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn lease_issued(ok: bool) {
+    counter!(LEASES_TOTAL, "outcome" => if ok { OK } else { FAILED }).increment(1);
+}
+
+pub(crate) fn heartbeat(written: bool) {
+    counter!(HEARTBEATS_TOTAL, "outcome" => if written { OK } else { FAILED }).increment(1);
+}
+
+pub(crate) fn directive(directive: Directive) {
+    counter!(DIRECTIVES_TOTAL, "directive" => directive.as_str()).increment(1);
+}
+
+pub(crate) fn directive_failed() {
+    counter!(DIRECTIVE_ERRORS_TOTAL).increment(1);
+}
+
+pub(crate) fn stopped(reason: Stopped, count: usize) {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    counter!(SESSIONS_STOPPED_TOTAL, "reason" => reason.as_str()).increment(count);
+}
+
+pub(crate) fn fleet_streams(count: usize) {
+    gauge!(FLEET_STREAMS).set(u32::try_from(count).map_or(f64::INFINITY, f64::from));
+}
+
+pub(crate) fn nodes(counts: &[(NodeState, u32)]) {
+    for state in NodeState::ALL {
+        gauge!(NODES, "state" => state.as_str()).set(count_of(counts, *state));
+    }
+}
+
+pub(crate) fn sessions(counts: &[(SessionState, u32)]) {
+    for state in SessionState::ALL.iter().filter(|state| state.is_live()) {
+        gauge!(SESSIONS, "state" => state.as_str()).set(count_of(counts, *state));
+    }
+}
+
+fn count_of<S: Copy + PartialEq>(counts: &[(S, u32)], state: S) -> f64 {
+    counts
+        .iter()
+        .find(|(other, _)| *other == state)
+        .map_or(0.0, |(_, count)| f64::from(*count))
+}
+
+fn code_word(code: tonic::Code) -> &'static str {
+    match code {
+        tonic::Code::Ok => "ok",
+        tonic::Code::InvalidArgument => "invalid_argument",
+        tonic::Code::Unauthenticated => "unauthenticated",
+        tonic::Code::PermissionDenied => "permission_denied",
+        tonic::Code::NotFound => "not_found",
+        tonic::Code::Unavailable => "unavailable",
+        tonic::Code::DeadlineExceeded => "deadline_exceeded",
+        tonic::Code::ResourceExhausted => "resource_exhausted",
+        tonic::Code::Internal => "internal",
+        _ => "other",
+    }
+}

@@ -1,0 +1,294 @@
+//! Begins a session, once per intent and once per connection.
+//!
+//! ```text
+//! lock the user ─▶ same Idempotency-Key? ─▶ live session? ─▶ slot ─▶ choose a node
+//!                        └─ its session        └─ that one            │
+//!                  commit ◀── insert, remember the key ◀── lock it, look again
+//! ```
+//! Nothing is limited before the look-ups, so that a client that asks again gets its own
+//! session. A node that filled up meanwhile means another round with fresh figures.
+
+use http::HeaderMap;
+use model::session::Role;
+use model::{SessionId, StreamId};
+use placement::Request;
+use sha2::{Digest, Sha256};
+use storage::Transaction;
+use storage::control::accounts::Account;
+use storage::control::idempotency::{self, Key};
+use storage::control::nodes;
+use storage::control::sessions::{self, NewSession, Record};
+use storage::control::streams::{self, Slot, Stream};
+use subtle::ConstantTimeEq;
+
+use super::request::{StartRequest, unknown_stream_token};
+use crate::config::seconds;
+use crate::error::{ApiError, Code};
+use crate::metrics::{self, Placement};
+use crate::state::App;
+use crate::token;
+
+const ENDPOINT: &str = "relay/start";
+const KEY_LENGTH_MAX: usize = 128;
+/// Rounds before a start that keeps losing the race for nodes gives up.
+const ROUNDS_MAX: usize = 16;
+/// Slots looked through for a stream token.
+const SLOTS_MAX: u32 = 1000;
+
+/// A caller's name for what it wants done once.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    key: String,
+    request_sha256: token::Hash,
+}
+
+impl Intent {
+    /// From the `Idempotency-Key` header, if there is one.
+    pub(crate) fn from_request(
+        headers: &HeaderMap,
+        body: &serde_json::Value,
+    ) -> Result<Option<Self>, ApiError> {
+        let Some(key) = headers.get("idempotency-key") else {
+            return Ok(None);
+        };
+        let key = key
+            .to_str()
+            .ok()
+            .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
+        let key = key.ok_or_else(|| ApiError::invalid("Idempotency-Key: 1 to 128 characters"))?;
+        // A map sorts its keys, so the order in the body does not matter.
+        let request_sha256 = Sha256::digest(body.to_string()).into();
+        Ok(Some(Self {
+            key: key.to_owned(),
+            request_sha256,
+        }))
+    }
+}
+
+/// The session, and whether this request made it.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) record: Record,
+    pub(crate) created: bool,
+}
+
+enum Failure {
+    /// Another transaction was in the way: again.
+    Again,
+    Refused(ApiError),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Contention(_) => Self::Again,
+            storage::Error::Conflict { .. } => Self::Refused(ApiError::new(
+                Code::Conflict,
+                "this stream is live on another connection",
+            )),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+pub(crate) async fn start(
+    app: &App,
+    account: &Account,
+    request: &StartRequest,
+    intent: Option<&Intent>,
+) -> Result<Started, ApiError> {
+    let round = Round {
+        app,
+        account,
+        request,
+        intent,
+    };
+    for _ in 0..ROUNDS_MAX {
+        match round.run().await {
+            Ok(started) => return Ok(started),
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Again) => {}
+        }
+    }
+    Err(ApiError::new(
+        Code::Unavailable,
+        "too many sessions start at once; try again",
+    ))
+}
+
+struct Round<'a> {
+    app: &'a App,
+    account: &'a Account,
+    request: &'a StartRequest,
+    intent: Option<&'a Intent>,
+}
+
+impl Round<'_> {
+    async fn run(&self) -> Result<Started, Failure> {
+        let mut transaction = storage::begin(&self.app.pool).await?;
+        sessions::lock_user(&mut transaction, &self.account.user_id).await?;
+        let started = match self.find(&mut transaction).await? {
+            Some(record) => Started {
+                record,
+                created: false,
+            },
+            None => Started {
+                record: self.create(&mut transaction).await?,
+                created: true,
+            },
+        };
+        self.remember(&mut transaction, &started.record.session.id)
+            .await?;
+        transaction.commit().await.map_err(storage::Error::from)?;
+        if started.created {
+            let session = &started.record.session;
+            tracing::info!(session.id = %session.id, node.id = %session.node_id, "A session began");
+        }
+        Ok(started)
+    }
+
+    /// What an earlier request began.
+    async fn find(&self, transaction: &mut Transaction) -> Result<Option<Record>, Failure> {
+        if let (Some(intent), Some(key)) = (self.intent, self.key()) {
+            let known = idempotency::find(transaction, key, self.app.now()).await?;
+            if let Some(known) = known {
+                if known.request_sha256 != intent.request_sha256 {
+                    return Err(mismatch().into());
+                }
+                return Ok(sessions::find(&mut **transaction, &known.session_id).await?);
+            }
+        }
+        let connection = self.request.connection.as_deref();
+        let user = &self.account.user_id;
+        Ok(sessions::live_of_connection(&mut **transaction, user, connection).await?)
+    }
+
+    async fn create(&self, transaction: &mut Transaction) -> Result<Record, Failure> {
+        let stream = self.stream(transaction).await?;
+        let now = self.app.now();
+        let limits = &self.app.config.sessions;
+        let ends_at = now.plus(seconds(limits.max_session_seconds));
+        let node = self.place(transaction).await?;
+        let session = NewSession {
+            id: SessionId::from_u128(token::id_bits()),
+            account: self.account.clone(),
+            stream_id: stream.id,
+            connection_id: self.request.connection.clone(),
+            node_id: node.node_id,
+            region: node.region,
+            region_requested: self.request.region.clone(),
+            lease_expires_at: now.plus(seconds(limits.lease_seconds)).min(ends_at),
+            ends_at,
+        };
+        sessions::insert(transaction, &session, now).await?;
+        let record = sessions::find(&mut **transaction, &session.id).await?;
+        record.ok_or_else(|| Failure::Refused(ApiError::internal()))
+    }
+
+    /// A node that can take the session, locked until the end of the transaction.
+    async fn place(&self, transaction: &mut Transaction) -> Result<placement::Verdict, Failure> {
+        let wanted = Request {
+            region: self.request.region.clone(),
+            silent_max: seconds(self.app.config.fleet.offline_after_seconds),
+        };
+        let nodes = nodes::list(&mut **transaction).await?;
+        let ranking = placement::choose(&nodes, &wanted, self.app.now());
+        let Some(best) = ranking.best() else {
+            metrics::placement(Placement::NoCapacity);
+            return Err(no_capacity(&ranking).into());
+        };
+        let locked = nodes::lock(transaction, &best.node_id).await?;
+        let still = placement::choose(locked.as_slice(), &wanted, self.app.now());
+        if still.best().is_none() {
+            return Err(Failure::Again);
+        }
+        let fallback = ranking.region_fallback;
+        metrics::placement(if fallback {
+            Placement::RegionFallback
+        } else {
+            Placement::Placed
+        });
+        Ok(best.clone())
+    }
+
+    async fn stream(&self, transaction: &mut Transaction) -> Result<Stream, Failure> {
+        let Some(wanted) = &self.request.stream_key else {
+            let slot = Slot {
+                tenant_id: &self.account.tenant_id,
+                user_id: &self.account.user_id,
+                name: self.request.connection.as_deref().unwrap_or_default(),
+            };
+            let fresh = StreamId::from_u128(token::id_bits());
+            return Ok(streams::find_or_create(transaction, slot, &fresh, self.app.now()).await?);
+        };
+        let slots = streams::of_user(&mut **transaction, &self.account.user_id, SLOTS_MAX).await?;
+        let has_key = |stream: &Stream| {
+            let key = self
+                .app
+                .stream_keys
+                .derive(Role::Publish, &stream.id, stream.generation);
+            bool::from(key.expose().as_bytes().ct_eq(wanted.expose().as_bytes()))
+        };
+        slots
+            .into_iter()
+            .find(has_key)
+            .ok_or_else(|| unknown_stream_token().into())
+    }
+
+    async fn remember(
+        &self,
+        transaction: &mut Transaction,
+        session: &SessionId,
+    ) -> Result<(), Failure> {
+        let (Some(intent), Some(key)) = (self.intent, self.key()) else {
+            return Ok(());
+        };
+        let record = idempotency::Record {
+            request_sha256: intent.request_sha256.to_vec(),
+            session_id: session.clone(),
+        };
+        let lifetime = seconds(self.app.config.sessions.idempotency_seconds);
+        let expires_at = self.app.now().plus(lifetime);
+        Ok(idempotency::remember(transaction, key, &record, expires_at).await?)
+    }
+
+    fn key(&self) -> Option<Key<'_>> {
+        let key = &self.intent?.key;
+        Some(Key {
+            user_id: &self.account.user_id,
+            endpoint: ENDPOINT,
+            key,
+        })
+    }
+}
+
+fn mismatch() -> ApiError {
+    ApiError::new(
+        Code::IdempotencyMismatch,
+        "this Idempotency-Key came with another body",
+    )
+}
+
+fn no_capacity(ranking: &placement::Ranking) -> ApiError {
+    for verdict in &ranking.verdicts {
+        let refusal = verdict
+            .outcome
+            .as_ref()
+            .err()
+            .map_or("", |refusal| refusal.as_str());
+        tracing::info!(node.id = %verdict.node_id, refusal, "A node was refused");
+    }
+    let full = |verdict: &placement::Verdict| verdict.outcome == Err(placement::Refusal::Full);
+    let reason = if ranking.verdicts.iter().any(full) {
+        "nodes_full"
+    } else {
+        "no_node_online"
+    };
+    ApiError::new(Code::NoCapacity, "no relay node can take the session now").because(reason)
+}

@@ -1,0 +1,150 @@
+//! A session as its user sees it.
+
+use model::node::NodeAddress;
+use model::session::{Role, SessionState};
+use serde::Serialize;
+use storage::control::sessions::Record;
+
+use crate::state::App;
+use crate::time::rfc3339;
+
+/// The session object of every relay endpoint. Field names are the plugin's contract.
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionView {
+    session_id: String,
+    status: SessionState,
+    region: String,
+    region_requested: Option<String>,
+    /// Whether the session is not in the region that was asked for.
+    region_fallback: bool,
+    connection_id: Option<String>,
+    provision_step: &'static str,
+    instance_id: String,
+    publishing: bool,
+    started_at: String,
+    lease_expires_at: String,
+    relay: Relay,
+    credentials: Credentials,
+    timers: Timers,
+    sender_url: String,
+    srt_publish_url: String,
+    media_source_url: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Relay {
+    public_ip: String,
+    srt_port: u16,
+    relay_hostname: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Credentials {
+    /// Left over from a channel that no client uses; always empty.
+    pair_token: &'static str,
+    /// Likewise.
+    relay_ws_token: &'static str,
+    stream_token: String,
+    play_token: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Timers {
+    grace_window_seconds: u32,
+    max_session_seconds: u32,
+}
+
+/// Shows sessions.
+pub(crate) struct View<'a>(&'a App);
+
+impl<'a> View<'a> {
+    pub(crate) const fn new(app: &'a App) -> Self {
+        Self(app)
+    }
+
+    pub(crate) fn session(&self, record: &Record) -> SessionView {
+        let session = &record.session;
+        let publish = self.stream_key(Role::Publish, record);
+        let play = self.stream_key(Role::Play, record);
+        let (host, port) = address(record.address.as_ref());
+        let authority = format!("{}:{port}", bracketed(host));
+        let requested = record.region_requested.as_ref();
+        SessionView {
+            session_id: session.id.to_string(),
+            status: session.state,
+            region: session.region.to_string(),
+            region_requested: requested.map(ToString::to_string),
+            region_fallback: requested.is_some_and(|requested| *requested != session.region),
+            connection_id: session.connection_id.clone(),
+            provision_step: step(session.state),
+            instance_id: session.node_id.to_string(),
+            publishing: session.publishing,
+            started_at: rfc3339(session.started_at),
+            lease_expires_at: rfc3339(session.lease_expires_at),
+            sender_url: format!("srtla://{authority}?streamid=live_{publish}"),
+            srt_publish_url: format!("srt://{authority}?streamid=live_{publish}&mode=caller"),
+            media_source_url: format!("srt://{authority}?streamid=play_{play}&mode=caller"),
+            relay: Relay {
+                public_ip: host.to_owned(),
+                srt_port: port,
+                relay_hostname: host.to_owned(),
+            },
+            credentials: Credentials {
+                pair_token: "",
+                relay_ws_token: "",
+                stream_token: publish,
+                play_token: play,
+            },
+            timers: Timers {
+                grace_window_seconds: self.0.config.sessions.grace_seconds,
+                max_session_seconds: self.0.config.sessions.max_session_seconds,
+            },
+        }
+    }
+
+    /// The stream id that a publisher sends.
+    pub(crate) fn publish_stream_id(&self, record: &Record) -> String {
+        format!("live_{}", self.stream_key(Role::Publish, record))
+    }
+
+    fn stream_key(&self, role: Role, record: &Record) -> String {
+        let key = self
+            .0
+            .stream_keys
+            .derive(role, &record.session.stream_id, record.generation);
+        key.expose().to_owned()
+    }
+}
+
+/// A session is only placed on a node whose address is known.
+fn address(address: Option<&NodeAddress>) -> (&str, u16) {
+    address.map_or(("", 0), |address| (&address.public_host, address.udp_port))
+}
+
+/// An IPv6 address as a URL wants it.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+const fn step(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Provisioning => "waiting_for_node",
+        SessionState::Active | SessionState::Grace => "ready",
+        SessionState::Stopped => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_hosts_get_brackets() {
+        assert_eq!(bracketed("2001:db8::1"), "[2001:db8::1]");
+        assert_eq!(bracketed("relay.example"), "relay.example");
+    }
+}

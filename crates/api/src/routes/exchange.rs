@@ -1,0 +1,99 @@
+//! What happens around every request: an id, a limit, a deadline, a measurement, and
+//! one form for refusals.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use crate::error::{ApiError, Code};
+use crate::{metrics, token};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_LENGTH_MAX: usize = 64;
+
+/// What all requests share.
+#[derive(Clone)]
+pub(super) struct Limits {
+    pub(super) timeout: Duration,
+    pub(super) in_flight: Arc<Semaphore>,
+}
+
+pub(super) async fn exchange(limits: Limits, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let method = method_word(request.method());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!("request", request.id = id, method, route);
+    let response = answer(limits, request, next).instrument(span).await;
+    let mut response = match response.extensions().get::<ApiError>() {
+        Some(error) => error.render(&id),
+        None => response,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    metrics::http(method, route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn answer(limits: Limits, request: Request, next: Next) -> Response {
+    let Ok(_permit) = limits.in_flight.try_acquire() else {
+        return ApiError::new(Code::Overloaded, "too many requests at once").into_response();
+    };
+    match tokio::time::timeout(limits.timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(Code::Timeout, "the answer took too long").into_response(),
+    }
+}
+
+/// The caller's own id for the request when it is a plain one, else a fresh one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    given
+        .filter(|id| (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len()) && id.bytes().all(plain))
+        .map_or_else(|| format!("req_{:032x}", token::id_bits()), str::to_owned)
+}
+
+/// A bounded set of label values, whatever callers send.
+fn method_word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_request_id_is_kept_and_others_are_replaced() {
+        let with = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("abc-1"), "abc-1");
+        assert!(with("a b").starts_with("req_"));
+        assert!(with(&"a".repeat(65)).starts_with("req_"));
+        assert!(request_id(&HeaderMap::new()).starts_with("req_"));
+    }
+}

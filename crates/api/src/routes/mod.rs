@@ -1,0 +1,99 @@
+//! The HTTP API: a table of routes, each with who may use it.
+//!
+//! To add an endpoint, write its handler in the family's file under `v1/` and add
+//! its line to that file's `routes()`: the guard, the envelope, limits and metrics
+//! come with the table.
+
+mod body;
+mod exchange;
+pub(crate) mod v1;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
+use http::Method;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::auth::{Access, guard};
+use crate::config;
+use crate::error::{ApiError, Code};
+use crate::state::App;
+
+pub(crate) use body::Body;
+
+/// One endpoint.
+pub(crate) struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    pub(crate) fn new(
+        method: Method,
+        path: &'static str,
+        access: Access,
+        handler: MethodRouter<Arc<App>>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            access,
+            handler,
+        }
+    }
+}
+
+/// Every endpoint: its method, its path's template and who may use it.
+pub fn table() -> impl Iterator<Item = (Method, &'static str, Access)> {
+    routes()
+        .into_iter()
+        .map(|route| (route.method, route.path, route.access))
+}
+
+/// The whole HTTP API.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let limits = exchange::Limits {
+        timeout: config::seconds(app.config.http.timeout_seconds),
+        in_flight: Arc::new(Semaphore::new(app.config.http.requests_max)),
+    };
+    let mut router = Router::new();
+    for route in routes() {
+        let guard = from_fn_with_state((app.clone(), route.access), guard);
+        router = router.route(route.path, route.handler.route_layer(guard));
+    }
+    router
+        .fallback(async || ApiError::not_found("there is nothing here"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(Code::MethodNotAllowed, "not with this method")
+        })
+        .layer(DefaultBodyLimit::max(app.config.http.body_bytes_max))
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::internal().into_response()
+        }))
+        .layer(from_fn(move |request, next| {
+            exchange::exchange(limits.clone(), request, next)
+        }))
+        .with_state(app)
+}
+
+fn routes() -> Vec<Route> {
+    let mut routes = v1::routes();
+    routes.push(Route::new(
+        Method::GET,
+        "/healthz",
+        Access::Public,
+        get(healthz),
+    ));
+    routes
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}

@@ -1,0 +1,24 @@
+//! Version 1, one file a family.
+
+mod nodes;
+mod relay;
+mod users;
+
+use super::Route;
+use crate::error::ApiError;
+
+pub(super) fn routes() -> Vec<Route> {
+    [nodes::routes(), relay::routes(), users::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// A name that an operator gives: 1 to 64 printable characters.
+fn check_name(name: &str) -> Result<(), ApiError> {
+    let printable = !name.chars().any(char::is_control) && name.trim() == name;
+    if printable && (1..=64).contains(&name.chars().count()) {
+        return Ok(());
+    }
+    Err(ApiError::invalid("name: 1 to 64 printable characters"))
+}

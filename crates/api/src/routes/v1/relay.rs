@@ -1,0 +1,150 @@
+//! `/api/v1/relay`: a user starts, sees and stops sessions.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json};
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use storage::control::sessions;
+
+use crate::auth::{Access, Caller};
+use crate::error::ApiError;
+use crate::relay::request::{ActiveQuery, StartRequest, StopRequest};
+use crate::relay::view::{SessionView, View};
+use crate::relay::{start, stop};
+use crate::routes::{Body, Route};
+use crate::state::App;
+use crate::time::rfc3339;
+
+/// The most live sessions one answer lists.
+const LISTED_MAX: u32 = 500;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::POST,
+            "/api/v1/relay/start",
+            Access::User,
+            post(start_one),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/v1/relay/stop",
+            Access::User,
+            post(stop_one),
+        ),
+        Route::new(
+            Method::GET,
+            "/api/v1/relay/active",
+            Access::User,
+            get(active),
+        ),
+        Route::new(
+            Method::GET,
+            "/api/v1/relay/sessions",
+            Access::User,
+            get(list),
+        ),
+    ]
+}
+
+#[derive(Serialize)]
+struct SessionResponse {
+    session: SessionView,
+}
+
+#[derive(Serialize)]
+struct ActiveResponse {
+    session: SessionView,
+    per_link: PerLink,
+}
+
+/// The uplinks of a bonded sender; none is known to the control plane yet.
+#[derive(Serialize)]
+struct PerLink {
+    stream_id: String,
+    connections: [(); 0],
+}
+
+#[derive(Serialize)]
+struct ListResponse {
+    sessions: Vec<SessionView>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StopResponse {
+    session_id: String,
+    status: String,
+    stopped_at: Option<String>,
+}
+
+async fn start_one(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Body(body): Body<serde_json::Value>,
+) -> Result<(StatusCode, Json<SessionResponse>), ApiError> {
+    let intent = start::Intent::from_request(&headers, &body)?;
+    let request = StartRequest::from_json(body)?;
+    let started = start::start(&app, &caller.account, &request, intent.as_ref()).await?;
+    let status = if started.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let session = View::new(&app).session(&started.record);
+    Ok((status, Json(SessionResponse { session })))
+}
+
+async fn stop_one(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<StopRequest>,
+) -> Result<Json<StopResponse>, ApiError> {
+    let session = stop::stop(&app, &caller.account, &request).await?;
+    Ok(Json(StopResponse {
+        session_id: session.id.to_string(),
+        status: session.state.to_string(),
+        stopped_at: session.stopped_at.map(rfc3339),
+    }))
+}
+
+async fn active(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    query: Result<Query<ActiveQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query?;
+    let user = &caller.account.user_id;
+    let record = match query.connection()? {
+        Some(connection) => sessions::live_of_connection(&app.pool, user, Some(connection)).await?,
+        None => sessions::live_of_user(&app.pool, user, 1).await?.pop(),
+    };
+    let Some(record) = record else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let view = View::new(&app);
+    let per_link = PerLink {
+        stream_id: view.publish_stream_id(&record),
+        connections: [],
+    };
+    Ok(Json(ActiveResponse {
+        session: view.session(&record),
+        per_link,
+    })
+    .into_response())
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ListResponse>, ApiError> {
+    let records = sessions::live_of_user(&app.pool, &caller.account.user_id, LISTED_MAX).await?;
+    let view = View::new(&app);
+    let sessions = records.iter().map(|record| view.session(record)).collect();
+    Ok(Json(ListResponse { sessions }))
+}

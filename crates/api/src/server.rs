@@ -1,0 +1,213 @@
+//! The service's start and end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use model::clock::Clock;
+use model::{TenantId, UserId};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::{Context, Readiness};
+use storage::Pool;
+use storage::control::accounts::{self, Account};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, seconds};
+use crate::fleet::leases::Issuer;
+use crate::fleet::pause::Pause;
+use crate::fleet::registry::Registry;
+use crate::fleet::watch;
+use crate::relay::keys::KeyDeriver;
+use crate::state::App;
+use crate::{grpc, metrics, routes, token};
+
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the service until its shutdown.
+///
+/// # Errors
+/// When a secret cannot be read, a listener cannot be opened or fails, or the
+/// database refuses the migrations.
+pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
+    let surroundings = Surroundings {
+        shutdown: context.shutdown,
+        readiness: context.readiness,
+        clock: context.clock,
+    };
+    Server::bind(config, surroundings).await?.serve().await
+}
+
+/// What the service is run in.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Cancelled when the service should stop.
+    pub shutdown: CancellationToken,
+    /// Where the service says which of its parts are well.
+    pub readiness: Readiness,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The service with its ports open, not answering yet.
+pub struct Server {
+    config: Config,
+    surroundings: Surroundings,
+    secrets: Secrets,
+    pool: Pool,
+    http: TcpListener,
+    grpc: TcpListener,
+}
+
+struct Secrets {
+    admin_token: token::Hash,
+    service_token: SecretString,
+    issuer: Issuer,
+    stream_keys: KeyDeriver,
+}
+
+impl Server {
+    /// Reads the secrets, then opens both listeners.
+    ///
+    /// # Errors
+    /// When a secret cannot be read or a listener cannot be opened.
+    pub async fn bind(config: Config, surroundings: Surroundings) -> anyhow::Result<Self> {
+        surroundings.readiness.expect(watch::DATABASE);
+        let secrets = Secrets::read(&config)?;
+        let pool = pool(&config)?;
+        let http = listen("listen_http", config.listen_http).await?;
+        let grpc = listen("listen_grpc", config.listen_grpc).await?;
+        Ok(Self {
+            config,
+            surroundings,
+            secrets,
+            pool,
+            http,
+            grpc,
+        })
+    }
+
+    /// Where HTTP and gRPC listen.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.http.local_addr()?, self.grpc.local_addr()?))
+    }
+
+    /// Brings the schema up to date and answers until the shutdown.
+    ///
+    /// # Errors
+    /// When the database refuses the migrations or a listener fails.
+    pub async fn serve(self) -> anyhow::Result<()> {
+        metrics::start();
+        let Surroundings {
+            shutdown,
+            readiness,
+            clock,
+        } = self.surroundings.clone();
+        let prepared = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            admin = prepare(&self.pool, clock.as_ref()) => admin?,
+        };
+        let app = Arc::new(App {
+            pause: Pause::new(clock.now()),
+            config: self.config,
+            pool: self.pool,
+            clock,
+            admin_token: self.secrets.admin_token,
+            admin: prepared,
+            service_token: self.secrets.service_token,
+            issuer: self.secrets.issuer,
+            stream_keys: self.secrets.stream_keys,
+            registry: Arc::new(Registry::default()),
+        });
+        let result = tokio::select! {
+            result = answer(&app, self.http, self.grpc, &shutdown) => result,
+            () = watch::database(app.clone(), readiness) => Ok(()),
+            () = watch::wakes(app.clone()) => Ok(()),
+        };
+        app.pool.close().await;
+        result
+    }
+}
+
+impl Secrets {
+    fn read(config: &Config) -> anyhow::Result<Self> {
+        let admin_token = service_kit::secret::read_file(&config.admin_token_file)?;
+        let lifetime = seconds(config.sessions.lease_token_seconds);
+        let next = config.next_lease_key_file.as_deref();
+        Ok(Self {
+            admin_token: token::hash(admin_token.expose_secret()),
+            service_token: service_kit::secret::read_file(&config.service_token_file)?,
+            issuer: Issuer::read(&config.lease_key_file, next, lifetime)?,
+            stream_keys: KeyDeriver::new(service_kit::secret::read_file(
+                &config.stream_key_secret_file,
+            )?),
+        })
+    }
+}
+
+fn pool(config: &Config) -> anyhow::Result<Pool> {
+    let from_file = config
+        .database_url_file
+        .as_deref()
+        .map(service_kit::secret::read_file)
+        .transpose()?;
+    let url = from_file
+        .as_ref()
+        .unwrap_or(&config.database_url)
+        .expose_secret();
+    storage::connect("api", url, config.database_connections_max).context("database_url")
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("{setting}: {address}"))?;
+    tracing::info!(address = %listener.local_addr()?, setting, "Listening");
+    Ok(listener)
+}
+
+/// Brings the schema up to date and finds the bootstrap account, for as long as it
+/// takes the database to be there.
+async fn prepare(pool: &Pool, clock: &dyn Clock) -> anyhow::Result<Account> {
+    let fresh = Account {
+        user_id: UserId::from_u128(token::id_bits()),
+        tenant_id: TenantId::from_u128(token::id_bits()),
+    };
+    let mut is_first = true;
+    loop {
+        let account = match storage::migrate(pool).await {
+            Ok(()) => accounts::bootstrap(pool, &fresh, clock.now()).await,
+            Err(error) => Err(error),
+        };
+        match account {
+            Ok(account) => return Ok(account),
+            Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
+            Err(error) if is_first => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "Waiting for the database");
+            }
+            Err(_) => {}
+        }
+        is_first = false;
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Answers on both listeners until the shutdown; one that fails takes the other along.
+async fn answer(
+    app: &Arc<App>,
+    http: TcpListener,
+    grpc: TcpListener,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let ending = shutdown.child_token();
+    let _both_end = ending.clone().drop_guard();
+    let http = axum::serve(http, routes::router(app.clone()))
+        .with_graceful_shutdown(ending.clone().cancelled_owned());
+    let http = async { http.await.context("HTTP server") };
+    let grpc = grpc::serve(app.clone(), grpc, ending.clone());
+    tokio::try_join!(http, grpc).map(|((), ())| ())
+}

@@ -1,0 +1,38 @@
+//! What every request and every node's stream can reach.
+
+use std::sync::Arc;
+
+use model::UnixMillis;
+use model::clock::Clock;
+use secrecy::SecretString;
+use storage::Pool;
+use storage::control::accounts::Account;
+
+use crate::Config;
+use crate::fleet::leases::Issuer;
+use crate::fleet::pause::Pause;
+use crate::fleet::registry::Registry;
+use crate::relay::keys::KeyDeriver;
+use crate::token;
+
+/// The control plane's parts. Nothing in here must survive the process.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) pool: Pool,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Its holder may do everything.
+    pub(crate) admin_token: token::Hash,
+    /// The account the admin token stands for.
+    pub(crate) admin: Account,
+    pub(crate) service_token: SecretString,
+    pub(crate) issuer: Issuer,
+    pub(crate) stream_keys: KeyDeriver,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) pause: Pause,
+}
+
+impl App {
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+}
