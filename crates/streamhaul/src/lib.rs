@@ -1,1 +1,18 @@
-//! The product's command.
+//! The product's command: runs everything on one machine (`streamhaul up`), and
+//! speaks to a running instance.
+//!
+//! It links the four services as libraries and knows nothing of what they do: it
+//! gives each its configuration, waits until all are ready, and stops them. The
+//! other commands are thin clients of the HTTP API.
+//!
+//! To add a command, add it to [`cli::Command`] and a file under `command/`. To
+//! add a service to `up`, add a file under `up/launch/` and a line in `up/launch.rs`.
+
+pub mod cli;
+pub mod client;
+pub mod command;
+pub mod print;
+pub mod run_file;
+pub mod secrets;
+pub mod state_dir;
+pub mod up;

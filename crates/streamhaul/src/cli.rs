@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use model::Region;
+
+use crate::up::ports::BASE_MAX;
+
+/// Carries live video from the field to the studio.
+#[derive(Debug, Parser)]
+#[command(name = "streamhaul", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs everything on this machine, until Ctrl-C.
+    ///
+    /// Starts a private PostgreSQL and the four services in one process. The first
+    /// start makes the database, the keys and the administrator's token; later
+    /// ones reuse them.
+    Up(Up),
+    /// Says how a running instance is; exits with 1 when a part is not well.
+    Status(Target),
+    /// Sessions: a stream on a relay node, with URLs to publish and to play.
+    #[command(subcommand)]
+    Relay(Relay),
+    /// Relay nodes.
+    #[command(subcommand)]
+    Nodes(Nodes),
+    /// Prints the shell's completion script.
+    ///
+    /// For bash: `streamhaul completion bash > ~/.local/share/bash-completion/completions/streamhaul`
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to run everything.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Where everything is kept [default: $XDG_STATE_HOME/streamhaul or
+    /// ~/.local/state/streamhaul; for root /var/lib/streamhaul]
+    #[arg(long, value_name = "DIR", env = "STREAMHAUL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Moves every port: the HTTP API is on N, the relay's UDP port on N+6
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=i64::from(BASE_MAX)))]
+    pub port_base: Option<u16>,
+    /// Uses this PostgreSQL (15 or newer) instead of a private one
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STREAMHAUL_DATABASE_URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<String>,
+    /// The name or address by which phones and players reach this machine
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub public_host: String,
+    /// Where this machine stands
+    #[arg(long, default_value = "local", value_parser = region)]
+    pub region: Region,
+    /// Which log lines to show, such as `warn` or `info,streamhaul_relay_node=debug`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "STREAMHAUL_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+}
+
+/// Which instance to speak to: the one of `run.json` unless told otherwise.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The state directory of a running instance
+    #[arg(long, value_name = "DIR", env = "STREAMHAUL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The HTTP API of an instance, such as http://127.0.0.1:8080
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STREAMHAUL_API_URL",
+        requires = "token"
+    )]
+    pub api: Option<String>,
+    /// The token to use with it
+    #[arg(long, env = "STREAMHAUL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Sessions.
+#[derive(Debug, Subcommand)]
+pub enum Relay {
+    /// Starts a session, or finds the one of that name.
+    Start {
+        /// Your name for it; its URLs stay the same from session to session
+        #[arg(long)]
+        name: Option<String>,
+        /// Where to place it, if anywhere in particular
+        #[arg(long, value_parser = region)]
+        region: Option<Region>,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the live sessions.
+    List(Target),
+    /// Stops a session.
+    Stop {
+        /// The session's id or name
+        session: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Relay nodes.
+#[derive(Debug, Subcommand)]
+pub enum Nodes {
+    /// Lists the nodes.
+    List(Target),
+    /// Makes a node and prints the token it joins with.
+    Add {
+        /// Your name for it
+        name: String,
+        /// Where it stands
+        #[arg(long, value_parser = region)]
+        region: Option<Region>,
+        /// How many sessions it may hold
+        #[arg(long, value_name = "N")]
+        sessions_max: Option<u32>,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Gives a node no new sessions; those it has go on.
+    Drain {
+        /// The node's id or name
+        node: String,
+        /// Takes it back
+        #[arg(long)]
+        undo: bool,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    Region::parse(text).map_err(|error| error.to_string())
+}
+
+/// A host as it stands in a URL: IPv6 addresses are in brackets.
+#[must_use]
+pub fn url_host(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_base_leaves_room_for_every_port() {
+        let parse = |base: &str| Cli::try_parse_from(["streamhaul", "up", "--port-base", base]);
+        assert!(parse("24000").is_ok());
+        assert!(parse("65530").is_err());
+        assert!(parse("80").is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! One file per command that speaks to a running instance.
+
+mod nodes;
+mod relay;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::up;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever the command could not do, in words that say what to do about it.
+pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(arguments) => return up::run(arguments),
+        Command::Status(target) => return status::run(target),
+        Command::Relay(command) => relay::run(command)?,
+        Command::Nodes(command) => nodes::run(command)?,
+        Command::Completion { shell } => {
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "streamhaul",
+                &mut std::io::stdout(),
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

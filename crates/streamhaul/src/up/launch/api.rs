@@ -1,0 +1,22 @@
+//! api in this process.
+
+use api::Config;
+use service_kit::Running;
+
+use super::{Settings, kit};
+
+pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
+    let config = Config {
+        kit: kit(settings.ports.admin_api),
+        listen_http: settings.ports.api_http,
+        listen_grpc: settings.ports.api_grpc,
+        database_url: settings.database_url.clone(),
+        admin_token_file: settings.secrets.admin_token(),
+        service_token_file: settings.secrets.service_token(),
+        lease_key_file: settings.secrets.lease_key(),
+        stream_key_secret_file: settings.secrets.stream_key_secret(),
+        default_region: settings.region.clone(),
+        ..Config::default()
+    };
+    Ok(service_kit::launch("api", config, api::run)?)
+}
