@@ -35,8 +35,16 @@ pub(crate) fn measure(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         bail!("the build failed");
     }
     let mut run = cargo("run");
-    run.args(["--package", "streamhaul-e2e", "--bin", "streamhaul-measure", "--"]);
-    run.args(arguments).status().context("run streamhaul-measure")
+    run.args([
+        "--package",
+        "streamhaul-e2e",
+        "--bin",
+        "streamhaul-measure",
+        "--",
+    ]);
+    run.args(arguments)
+        .status()
+        .context("run streamhaul-measure")
 }
 
 fn cargo(verb: &str) -> Command {

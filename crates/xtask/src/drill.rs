@@ -13,6 +13,8 @@ use crate::bench;
 pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
         Some("garbage") => bench::measure(arguments),
-        _ => bail!("usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]"),
+        _ => bail!(
+            "usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]"
+        ),
     }
 }

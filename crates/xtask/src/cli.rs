@@ -1,0 +1,94 @@
+//! The commands and their options.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench, codegen, drill, lint, sqlx, suite, up, workspace};
+
+/// Builds, runs, tests and measures Streamhaul.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What there is to run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build and run everything on this machine; Ctrl-C stops it.
+    Up(Up),
+    /// Run every test: unit, integration, end-to-end with real ffmpeg.
+    Test(Test),
+    /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`.
+    Bench(Rest),
+    /// Break things on purpose: `drill garbage [--random N] [--mutated N] [--json]`.
+    Drill(Rest),
+    /// Check formatting, Clippy and the dependency rules.
+    Lint,
+    /// Regenerate the gRPC code from proto/.
+    Gen,
+    /// Regenerate the offline query data in .sqlx/.
+    Sqlx,
+}
+
+/// Options of `up`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// Publish a moving test picture with a tone, play it back, print live figures.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// End the demo by itself after this many seconds of figures.
+    #[arg(long, value_name = "N", requires = "demo")]
+    pub(crate) seconds: Option<u64>,
+    /// Print the demo's figures as JSON, a line each second.
+    #[arg(long, requires = "demo")]
+    pub(crate) json: bool,
+    /// Options of `streamhaul up`, such as `--port-base 12000`.
+    #[arg(last = true, value_name = "STREAMHAUL ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// What the named program takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rest {
+    /// What to run, and its options.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// Only tests whose name contains this.
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// Only this package; may be repeated.
+    #[arg(short, long, value_name = "PACKAGE")]
+    pub(crate) package: Vec<String>,
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Up(options) => up::run(&options),
+            Self::Test(options) => suite::run(&options),
+            Self::Bench(rest) => bench::run(&rest.arguments).map(up::exit_code),
+            Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
+            Self::Lint => lint::run_all().map(succeeded),
+            Self::Gen => generate().map(succeeded),
+            Self::Sqlx => sqlx::run().map(succeeded),
+        }
+    }
+}
+
+fn succeeded((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+fn generate() -> anyhow::Result<()> {
+    let root = workspace::root();
+    codegen::generate(&root.join("proto"), &root.join("crates/proto/src/gen"))
+}
