@@ -67,15 +67,10 @@ impl Relay {
     ) -> Result<(), DropReason> {
         self.limit_source(now, ingress)?;
         let caller = (ingress.peer, request.caller_id);
-        if let Some(key) = self.connections.find_caller(caller) {
-            if self
-                .connections
-                .connection(key)
-                .is_some_and(|known| known.isn == request.isn)
-            {
-                self.answer_again(now, ingress, key);
-                return Ok(());
-            }
+        let known = self.connections.find_caller(caller);
+        if let Some(key) = known.filter(|key| self.connections.is_same(*key, request.isn)) {
+            self.answer_again(now, ingress, key);
+            return Ok(());
         }
         if self.connections.has_ended(caller, request.isn) {
             return Err(DropReason::StaleHandshake);

@@ -104,6 +104,12 @@ impl Connections {
         self.by_caller.get(&caller).copied()
     }
 
+    /// Whether a connection was made with this first sequence number.
+    pub(crate) fn is_same(&self, key: u32, isn: Seq) -> bool {
+        self.connection(key)
+            .is_some_and(|connection| connection.isn == isn)
+    }
+
     /// Whether this request made a connection that has ended.
     pub(crate) fn has_ended(&self, caller: Caller, isn: Seq) -> bool {
         self.ended

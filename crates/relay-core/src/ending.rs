@@ -65,18 +65,18 @@ impl Relay {
         if tell {
             player.send_shutdown(now, &stream.timeline, &mut self.output);
         }
-        if let Some(moved) = stream.players.get(place as usize) {
-            if let Some(connection) = self.connections.connection_mut(moved.connection) {
-                connection.leg = Leg::Player(place);
-            }
+        if let Some(moved) = stream.players.get(place as usize)
+            && let Some(connection) = self.connections.connection_mut(moved.connection)
+        {
+            connection.leg = Leg::Player(place);
         }
     }
 
     fn drop_stream_if_unused(&mut self, key: u32) {
-        if self.streams.item(key).is_some_and(Stream::is_unused) {
-            if let Some(stream) = self.streams.remove(key) {
-                self.streams_by_id.remove(&stream.id);
-            }
+        if self.streams.item(key).is_some_and(Stream::is_unused)
+            && let Some(stream) = self.streams.remove(key)
+        {
+            self.streams_by_id.remove(&stream.id);
         }
     }
 

@@ -146,10 +146,10 @@ impl Ring {
 
     /// The number of a chunk with room for `length` more bytes.
     fn chunk_for(&mut self, now: Instant, length: usize) -> u32 {
-        if let Some(current) = self.order.back().copied() {
-            if self.chunks[current as usize].used + length <= CHUNK_BYTES {
-                return current;
-            }
+        if let Some(current) = self.order.back().copied()
+            && self.chunks[current as usize].used + length <= CHUNK_BYTES
+        {
+            return current;
         }
         let chunk = if self.may_reuse_oldest(now) {
             self.reuse_oldest()

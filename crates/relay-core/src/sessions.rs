@@ -173,10 +173,10 @@ impl Sessions {
         if self.revoked.insert(id.clone()) {
             self.revoked_order.push_back(id.clone());
         }
-        if self.revoked_order.len() > REVOKED_MAX {
-            if let Some(oldest) = self.revoked_order.pop_front() {
-                self.revoked.remove(&oldest);
-            }
+        if self.revoked_order.len() > REVOKED_MAX
+            && let Some(oldest) = self.revoked_order.pop_front()
+        {
+            self.revoked.remove(&oldest);
         }
     }
 

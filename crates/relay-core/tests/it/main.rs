@@ -1,5 +1,7 @@
 //! Scenarios in virtual time, through the public API.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod admission;
 mod caller;
 mod drift;
