@@ -267,3 +267,153 @@ impl Budget {
         has_token
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::AckDetail;
+
+    const FIRST: u64 = 1 << 40;
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests need one instant to count from"
+    )]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn sender(isn: u32, now: Instant) -> Sender {
+        let settings = Settings {
+            destination: SocketId(5),
+            isn: Seq::new(isn),
+            first_index: FIRST,
+            timeline_offset_us: -7,
+            latency: ms(200),
+        };
+        Sender::new(settings, now)
+    }
+
+    fn ack(number: u32, rtt_us: u32, rtt_var_us: u32) -> Ack {
+        let detail = AckDetail {
+            rtt_us,
+            rtt_var_us,
+            buffer_available: 8192,
+            rates: None,
+        };
+        Ack {
+            number,
+            next: Seq::new(0),
+            detail: Some(detail),
+        }
+    }
+
+    #[test]
+    fn packets_are_labelled_at_a_constant_distance() {
+        let mut sender = sender(0x7fff_ffff, start());
+        assert_eq!(sender.label(FIRST - 1, Timestamp(0), false, 10), None);
+        for (index, seq) in [(FIRST, 0x7fff_ffff), (FIRST + 1, 0), (FIRST + 9, 8)] {
+            let header = sender.label(index, Timestamp(3), index == FIRST, 10);
+            let header = header.expect("this receiver's");
+            assert_eq!(header.seq, Seq::new(seq));
+            assert_eq!(header.timestamp, Timestamp(u32::MAX - 3));
+            assert_eq!(header.retransmitted, index == FIRST);
+        }
+        assert_eq!(sender.statistics().bytes, 30);
+    }
+
+    #[test]
+    fn a_raise_moves_data_and_not_control_and_never_goes_back() {
+        let mut sender = sender(1, start());
+        sender.raise_latency_to(ms(500));
+        sender.raise_latency_to(ms(300));
+        assert_eq!(sender.latency(), ms(500));
+        let header = sender.label(FIRST, Timestamp(7), false, 1).expect("its");
+        assert_eq!(header.timestamp, Timestamp(300_000));
+        assert_eq!(sender.control_header(Timestamp(7)).timestamp, Timestamp(0));
+    }
+
+    #[test]
+    fn full_acknowledgements_are_confirmed_and_light_ones_are_not() {
+        let mut sender = sender(1, start());
+        assert_eq!(sender.handle_ack(&ack(9, 100_000, 50_000)), Some(9));
+        assert!(
+            !sender.rtt().is_measured(),
+            "libsrt says so before it knows"
+        );
+        assert_eq!(sender.handle_ack(&ack(10, 30_000, 5_000)), Some(10));
+        assert_eq!(sender.rtt().smoothed(), ms(30));
+        let light = Ack {
+            number: 0,
+            next: Seq::new(3),
+            detail: None,
+        };
+        assert_eq!(sender.handle_ack(&light), None);
+    }
+
+    #[test]
+    fn a_packet_is_not_sent_again_within_a_round_trip_and_its_variance() {
+        let start = start();
+        let mut sender = sender(1, start);
+        sender.handle_ack(&ack(1, 30_000, 10_000));
+        let mut at = |after| sender.may_retransmit(start + ms(after), FIRST, start, 500);
+        assert!(!at(39));
+        assert!(at(40));
+        assert!(!at(79));
+        assert!(at(80));
+    }
+
+    #[test]
+    fn retransmissions_have_a_budget() {
+        let start = start();
+        let mut sender = sender(1, start);
+        let later = start + ms(5000);
+        let granted = (0..5000).filter(|i| sender.may_retransmit(later, FIRST + i, start, 500));
+        assert_eq!(granted.count(), BURST_MAX as usize);
+        let granted = (0..5000)
+            .filter(|i| sender.may_retransmit(later + ms(100), FIRST + 5000 + i, start, 500));
+        assert_eq!(granted.count(), REFILL_MIN as usize / 10);
+    }
+
+    #[test]
+    fn late_packets_are_sent_for_a_second_or_the_latency() {
+        let mut sender = sender(1, start());
+        assert!(sender.is_worth_sending(1_020_000));
+        assert!(!sender.is_worth_sending(1_020_001));
+        sender.raise_latency_to(ms(3000));
+        assert!(sender.is_worth_sending(3_020_000));
+        assert!(sender.is_worth_sending(-5));
+    }
+
+    proptest! {
+        #[test]
+        fn reported_ranges_mean_the_packets_that_were_labelled(
+            isn: u32, newest in 0u64..100_000, first in 0u64..120_000, count in 0u64..5000,
+        ) {
+            let mut sender = sender(isn, start());
+            prop_assert!(sender.label(FIRST + newest, Timestamp(0), false, 1).is_some());
+            let range = sender.range(FIRST + first, FIRST + first + count);
+            let range = range.expect("in order");
+            let expected = (first <= newest)
+                .then(|| (FIRST + first, FIRST + (first + count).min(newest)));
+            prop_assert_eq!(sender.indexes(range), expected);
+        }
+
+        #[test]
+        fn no_range_means_more_than_was_sent(isn: u32, first: u32, count in 0u32..(1 << 30)) {
+            let mut sender = sender(isn, start());
+            prop_assert!(sender.label(FIRST + 100, Timestamp(0), false, 1).is_some());
+            let first = Seq::new(first);
+            let range = SeqRange::new(first, first.add(count)).expect("in order");
+            if let Some((first, last)) = sender.indexes(range) {
+                prop_assert!(FIRST <= first && first <= last && last <= FIRST + 100);
+            }
+        }
+    }
+}

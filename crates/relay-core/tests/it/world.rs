@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay};
 use testkit::linksim::{Impairment, Link};
 
+use crate::allocation::allocations;
 use crate::caller::{Caller, Spec, State};
 use crate::leases::{WALL_START, assignment, key_set, node_id};
 use crate::player::Player;
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     /// How often the relay asked to be woken.
     pub(crate) wakes: u64,
+    /// How often the relay asked for memory while it worked.
+    pub(crate) allocations: u64,
     /// What was sent to nobody we know.
     pub(crate) strays: Vec<Vec<u8>>,
     callers: u32,
@@ -56,6 +59,7 @@ impl World {
             peers: Vec::new(),
             events: Vec::new(),
             wakes: 0,
+            allocations: 0,
             strays: Vec::new(),
             callers: 0,
         }
@@ -165,18 +169,24 @@ impl World {
     fn step(&mut self) {
         let now = self.now;
         if self.relay.poll_timeout().is_some_and(|at| at <= now) {
-            self.relay.handle_timeout(now);
+            self.counted(|relay| relay.handle_timeout(now));
             self.wakes += 1;
             self.drain();
         }
         for place in 0..self.peers.len() {
             let ingress = self.ingress(place);
             while let Some(datagram) = self.peers[place].up.poll(now) {
-                self.relay.handle_datagram(now, ingress, &datagram);
+                self.counted(|relay| relay.handle_datagram(now, ingress, &datagram));
                 self.drain();
             }
             self.peers[place].step(now);
         }
+    }
+
+    fn counted(&mut self, work: impl FnOnce(&mut Relay)) {
+        let before = allocations();
+        work(&mut self.relay);
+        self.allocations += allocations() - before;
     }
 
     fn drain(&mut self) {
