@@ -44,11 +44,11 @@ impl Database {
 
     /// Brings the schema up to date.
     pub(super) fn migrate(&self) -> anyhow::Result<()> {
-        let pool = storage::connect("up", self.url.expose_secret(), 1)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
+            let pool = storage::connect("up", self.url.expose_secret(), 1)?;
             let migrated = storage::migrate(&pool).await;
             pool.close().await;
             migrated.context("cannot bring the database's schema up to date")
