@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use model::StreamId;
 use model::session::Role;
 use srt::Timestamp;
 use srt::handshake::{Handshake, Kind, Latency};
@@ -142,44 +143,62 @@ impl Relay {
         request: &ConnectRequest,
         permit: &Permit,
     ) -> Result<(), RefusalReason> {
-        let claims = &permit.claims;
-        let stream = self.streams_by_id.get(&claims.stream).copied();
-        let replaced = self.publisher_to_replace(stream, permit)?;
+        let replaced = self.publisher_to_replace(permit)?;
         self.check_room(replaced.is_some())?;
         let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
-        let takeover = replaced.is_some();
         if let Some(replaced) = replaced {
-            self.replace(now, replaced);
+            // No word to the players or the log of events: the stream goes on.
+            self.end(now, replaced, GoneReason::TakenOver);
         }
-        let socket_id = self.connections.make_id();
         let own = Latency {
             receive_ms: latency_ms(latency),
             send_ms: 0,
         };
-        let reply = request.accept(socket_id, request.latency.answer(own), Timestamp(0));
+        let key = self.connect(ingress, request, permit, own, Timestamp(0));
+        let stream = self.attach_publisher(
+            now,
+            &permit.claims.stream,
+            NewPublisher {
+                connection: key,
+                session: permit.claims.session.clone(),
+                path: ingress,
+                caller_id: request.caller_id,
+                isn: request.isn,
+                latency,
+                timestamp: request.timestamp,
+            },
+        );
+        self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
+        Ok(())
+    }
+
+    /// Answers a caller that is let in, and gives it a place in the table.
+    fn connect(
+        &mut self,
+        ingress: Ingress,
+        request: &ConnectRequest,
+        permit: &Permit,
+        own: Latency,
+        timestamp: Timestamp,
+    ) -> u32 {
+        let socket_id = self.connections.make_id();
+        let reply = request.accept(socket_id, request.latency.answer(own), timestamp);
         self.output.send(ingress, &reply, &[]);
-        let key = self.connections.insert(Connection {
+        self.connections.insert(Connection {
             socket_id,
             caller: (ingress.peer, request.caller_id),
             isn: request.isn,
             stream: u32::MAX,
             leg: Leg::Publisher,
-            session: claims.session.clone(),
-            lease_end: permit.own_lease.then(|| end_of(claims)),
+            session: permit.claims.session.clone(),
+            lease_end: permit.own_lease.then(|| end_of(&permit.claims)),
             reply,
-        });
-        self.attach_publisher(now, ingress, request, permit, key, latency);
-        self.joined(now, key, ingress, takeover);
-        Ok(())
+        })
     }
 
     /// Whose place a new publisher takes.
-    fn publisher_to_replace(
-        &self,
-        stream: Option<u32>,
-        permit: &Permit,
-    ) -> Result<Option<u32>, RefusalReason> {
-        let Some(stream) = stream.and_then(|key| self.streams.item(key)) else {
+    fn publisher_to_replace(&self, permit: &Permit) -> Result<Option<u32>, RefusalReason> {
+        let Some((_, stream)) = self.find_stream(&permit.claims.stream) else {
             return if self.draining {
                 Err(RefusalReason::Draining)
             } else {
@@ -223,44 +242,24 @@ impl Relay {
         Ok(wish.max(least).max(leased).max(self.config.latency_min))
     }
 
-    fn attach_publisher(
-        &mut self,
-        now: Instant,
-        ingress: Ingress,
-        request: &ConnectRequest,
-        permit: &Permit,
-        key: u32,
-        latency: Duration,
-    ) {
-        let new = NewPublisher {
-            connection: key,
-            session: permit.claims.session.clone(),
-            path: ingress,
-            caller_id: request.caller_id,
-            isn: request.isn,
-            latency,
-            timestamp: request.timestamp,
-        };
-        let id = &permit.claims.stream;
-        let stream = match self.streams_by_id.get(id).copied() {
-            Some(stream) => {
-                if let Some(stream) = self.streams.item_mut(stream) {
-                    stream.attach(new, now);
-                }
-                stream
-            }
-            None => {
-                let margin = self.config.latency_margin;
-                let ring_bytes_max = self.config.limits.ring_bytes_max;
-                let stream = Stream::new(id.clone(), new, margin, ring_bytes_max, now);
-                let stream = self.streams.insert(stream);
-                self.streams_by_id.insert(id.clone(), stream);
-                stream
-            }
-        };
-        if let Some(connection) = self.connections.connection_mut(key) {
-            connection.stream = stream;
+    fn attach_publisher(&mut self, now: Instant, id: &StreamId, new: NewPublisher) -> u32 {
+        if let Some(key) = self.streams_by_id.get(id).copied()
+            && let Some(stream) = self.streams.item_mut(key)
+        {
+            stream.attach(new, now);
+            return key;
         }
+        let margin = self.config.latency_margin;
+        let ring_bytes_max = self.config.limits.ring_bytes_max;
+        let stream = Stream::new(id.clone(), new, margin, ring_bytes_max, now);
+        let key = self.streams.insert(stream);
+        self.streams_by_id.insert(id.clone(), key);
+        key
+    }
+
+    fn find_stream(&self, id: &StreamId) -> Option<(u32, &Stream)> {
+        let key = *self.streams_by_id.get(id)?;
+        Some((key, self.streams.item(key)?))
     }
 
     fn admit_player(
@@ -270,53 +269,43 @@ impl Relay {
         request: &ConnectRequest,
         permit: &Permit,
     ) -> Result<(), RefusalReason> {
-        let claims = &permit.claims;
-        let stream_key = self.streams_by_id.get(&claims.stream).copied();
-        let Some((stream_key, stream)) =
-            stream_key.and_then(|key| Some((key, self.streams.item(key)?)))
-        else {
-            let reason = if self.draining {
-                RefusalReason::Draining
-            } else {
-                RefusalReason::NoPublisher
-            };
-            return Err(reason);
-        };
-        self.check_players(stream, permit)?;
+        let (stream_key, stream) = self.stream_to_play(permit)?;
         self.check_room(false)?;
-        let latency = self.latency(request.latency.receive_ms, stream.player_latency(), permit)?;
-        let socket_id = self.connections.make_id();
+        let least = stream.player_latency();
+        let latency = self.latency(request.latency.receive_ms, least, permit)?;
         let settings = stream.player_settings(now, request.caller_id, request.isn, latency);
-        let timestamp = stream
-            .timeline
-            .now(now)
-            .shifted_us(settings.timeline_offset_us);
+        let clock = stream.timeline.now(now);
         let own = Latency {
             receive_ms: 0,
             send_ms: latency_ms(latency),
         };
-        let reply = request.accept(socket_id, request.latency.answer(own), timestamp);
-        self.output.send(ingress, &reply, &[]);
-        let key = self.connections.insert(Connection {
-            socket_id,
-            caller: (ingress.peer, request.caller_id),
-            isn: request.isn,
-            stream: stream_key,
-            leg: Leg::Player(u32::MAX),
-            session: claims.session.clone(),
-            lease_end: permit.own_lease.then(|| end_of(claims)),
-            reply,
-        });
+        let timestamp = clock.shifted_us(settings.timeline_offset_us);
+        let key = self.connect(ingress, request, permit, own, timestamp);
         let new = NewPlayer {
             connection: key,
-            session: claims.session.clone(),
+            session: permit.claims.session.clone(),
             path: ingress,
             payload_max: request.payload_max(),
             settings,
         };
-        self.add_player(now, stream_key, new);
-        self.joined(now, key, ingress, false);
+        if let Some(stream) = self.streams.item_mut(stream_key) {
+            let leg = Leg::Player(stream.add_player(new, now));
+            self.joined(now, key, stream_key, leg, false);
+        }
         Ok(())
+    }
+
+    /// The stream that a new player may join.
+    fn stream_to_play(&self, permit: &Permit) -> Result<(u32, &Stream), RefusalReason> {
+        let Some((key, stream)) = self.find_stream(&permit.claims.stream) else {
+            return Err(if self.draining {
+                RefusalReason::Draining
+            } else {
+                RefusalReason::NoPublisher
+            });
+        };
+        self.check_players(stream, permit)?;
+        Ok((key, stream))
     }
 
     fn check_players(&self, stream: &Stream, permit: &Permit) -> Result<(), RefusalReason> {
@@ -332,26 +321,15 @@ impl Relay {
         }
     }
 
-    fn add_player(&mut self, now: Instant, stream: u32, new: NewPlayer) {
-        let key = new.connection;
-        let Some(stream) = self.streams.item_mut(stream) else {
-            return;
-        };
-        let place = stream.add_player(new, now);
-        if let Some(connection) = self.connections.connection_mut(key) {
-            connection.leg = Leg::Player(place);
-        }
-    }
-
     /// What every new connection needs.
-    fn joined(&mut self, now: Instant, key: u32, ingress: Ingress, takeover: bool) {
-        let Some(connection) = self.connections.connection(key) else {
+    fn joined(&mut self, now: Instant, key: u32, stream: u32, leg: Leg, takeover: bool) {
+        let Some(connection) = self.connections.connection_mut(key) else {
             return;
         };
-        let session = connection.session.clone();
+        (connection.stream, connection.leg) = (stream, leg);
+        let (session, peer) = (connection.session.clone(), connection.caller.0);
         self.sessions.join(&session);
-        let peer = ingress.peer;
-        self.output.report(match connection.leg {
+        self.output.report(match leg {
             Leg::Publisher => Event::PublisherConnected {
                 session,
                 peer,
@@ -361,11 +339,6 @@ impl Relay {
         });
         self.timers.set(key, Some(now));
         self.plan_upkeep(now);
-    }
-
-    /// The old publisher goes without a word to the players or the log of events.
-    fn replace(&mut self, now: Instant, key: u32) {
-        self.end(now, key, GoneReason::TakenOver);
     }
 }
 

@@ -60,7 +60,7 @@ fn the_publishers_clock_wraps() {
 fn the_players_clock_wraps_every_71_minutes() {
     let mut world = World::with_session();
     let publisher = world.publisher(Spec::new(1, live(1)), 0, &delayed(5));
-    world.published(publisher).interval = Duration::from_millis(20);
+    world.published(publisher).interval = Duration::from_millis(40);
     world.run_ms(1000);
     let player = world.player(Spec::new(2, play(1)), &delayed(5).with_loss(0.005));
     world.run(Duration::from_secs(2 * 4295 + 60));
