@@ -72,7 +72,7 @@ pub struct Up {
         long,
         value_name = "FILTER",
         env = "STREAMHAUL_LOG",
-        default_value = "info"
+        default_value = "info,sqlx=warn"
     )]
     pub log: String,
 }

@@ -18,7 +18,9 @@ const BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody answers.
-    #[error("{url} does not answer ({reason}); is the instance running? `streamhaul up` starts one")]
+    #[error(
+        "{url} does not answer ({reason}); is the instance running? `streamhaul up` starts one"
+    )]
     Unreachable {
         /// Who was asked.
         url: String,
@@ -123,10 +125,7 @@ impl Client {
     }
 }
 
-fn answer(
-    url: &str,
-    outcome: Result<Response<ureq::Body>, ureq::Error>,
-) -> Result<Value, Error> {
+fn answer(url: &str, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Error> {
     let mut response = outcome.map_err(|error| Error::Unreachable {
         url: url.to_owned(),
         reason: error.to_string(),

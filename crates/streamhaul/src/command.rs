@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command};
-use crate::up;
+use crate::{print, up};
 
 /// Does what the command line says.
 ///
@@ -22,12 +22,9 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Relay(command) => relay::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Completion { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "streamhaul",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "streamhaul", &mut script);
+            print::bytes(&script);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,27 +1,33 @@
 //! Output for people: tables, and JSON for machines.
 
-#![allow(clippy::print_stdout)] // the command line's output
+use std::io::Write as _;
 
 use serde_json::Value;
 
 /// Prints a line.
 pub fn line(text: &str) {
-    println!("{text}");
+    bytes(format!("{text}\n").as_bytes());
+}
+
+/// Prints bytes as they are.
+pub fn bytes(bytes: &[u8]) {
+    // A reader that has seen enough, such as `head`, is no failure of ours.
+    let _ = std::io::stdout().write_all(bytes);
 }
 
 /// Prints a value as JSON.
 pub fn json(value: &Value) {
-    println!("{value:#}");
+    line(&format!("{value:#}"));
 }
 
 /// Prints rows under a head, aligned; or `none` when there are no rows.
 pub fn table(head: &[&str], rows: &[Vec<String>], none: &str) {
     if rows.is_empty() {
-        println!("{none}");
+        line(none);
         return;
     }
     for text in render(head, rows) {
-        println!("{text}");
+        line(&text);
     }
 }
 

@@ -70,7 +70,8 @@ fn add(
         print::json(&made);
         return Ok(());
     }
-    print::line(&format!("made {}, which joins once with", made["node_id"]));
+    let id = print::text(&made["node_id"]);
+    print::line(&format!("made {id}, which joins once with"));
     print::line(&format!(
         "  STREAMHAUL_RELAY_NODE__JOIN_TOKEN={} streamhaul-relay-node",
         print::text(&made["join_token"])

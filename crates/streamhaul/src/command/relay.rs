@@ -52,9 +52,7 @@ fn confirmed(client: &Client, started: Value) -> Result<Value, Error> {
     let mut session = started;
     while session["status"] == "provisioning" && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
-        let now = find(client, |other| {
-            other["session_id"] == session["session_id"]
-        })?;
+        let now = find(client, |other| other["session_id"] == session["session_id"])?;
         if let Some(now) = now {
             session = now;
         }
@@ -114,9 +112,10 @@ fn identifier(client: &Client, wanted: &str) -> anyhow::Result<String> {
     if model::SessionId::parse(wanted).is_ok() {
         return Ok(wanted.to_owned());
     }
-    let session = find(client, |session| session["connection_id"] == wanted)?.with_context(|| {
-        format!("no live session is called `{wanted}`; `streamhaul relay list` shows them")
-    })?;
+    let session =
+        find(client, |session| session["connection_id"] == wanted)?.with_context(|| {
+            format!("no live session is called `{wanted}`; `streamhaul relay list` shows them")
+        })?;
     Ok(print::text(&session["session_id"]))
 }
 

@@ -78,7 +78,7 @@ fn show(status: &Value) {
         print::table(&["service", "state", "admin"], &rows, "");
     }
     print::line(&format!(
-        "{} nodes, {} live sessions",
+        "nodes: {}, live sessions: {}",
         status["nodes"], status["sessions"]
     ));
 }

@@ -37,7 +37,9 @@ pub struct Ports {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something else listens there.
-    #[error("{protocol} port {port} ({purpose}) is taken: end what uses it, or move every port with --port-base N, such as --port-base 24000")]
+    #[error(
+        "{protocol} port {port} ({purpose}) is taken: end what uses it, or move every port with --port-base N"
+    )]
     Busy {
         /// TCP or UDP.
         protocol: &'static str,
