@@ -58,7 +58,7 @@ pub struct AdminConfig {
 pub struct LogConfig {
     /// For people or for machines.
     pub format: LogFormat,
-    /// A filter such as `info` or `info,streamhaul_relay_node=debug`.
+    /// A filter such as `info,sqlx=warn` or `info,streamhaul_relay_node=debug`.
     pub filter: String,
 }
 
@@ -117,7 +117,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info".to_owned(),
+            filter: "info,sqlx=warn".to_owned(),
         }
     }
 }
