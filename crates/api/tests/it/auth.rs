@@ -1,0 +1,127 @@
+//! Who may do what.
+
+use serde_json::json;
+use streamhaul_api::{Access, table};
+
+use crate::house::{ADMIN, House};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_refuses_who_it_is_not_for() {
+    let house = House::new().await;
+    let user = house.user("someone").await;
+    let digits = "0".repeat(64);
+    let (wrong_user, wrong_node) = (format!("sh_user_{digits}"), format!("sh_node_{digits}"));
+    for (method, path, access) in table() {
+        let path = path.replace("{id}", "nod_1");
+        let ask = async |token: Option<&str>| {
+            let bearer = token.map(|token| format!("Bearer {token}"));
+            let headers: Vec<_> = bearer
+                .iter()
+                .map(|bearer| ("authorization", bearer.as_str()))
+                .collect();
+            house
+                .call(method.as_str(), &path, &headers, None)
+                .await
+                .status
+        };
+        if access == Access::Public {
+            assert_eq!(ask(None).await, 200, "{method} {path}");
+            continue;
+        }
+        for token in [
+            None,
+            Some(""),
+            Some("x"),
+            Some(&*wrong_user),
+            Some(&*wrong_node),
+        ] {
+            assert_eq!(ask(token).await, 401, "{method} {path} with {token:?}");
+        }
+        assert_ne!(ask(Some(ADMIN)).await, 401, "{method} {path}");
+        let for_users = ask(Some(&user)).await;
+        assert_eq!(
+            for_users == 403,
+            access == Access::Admin,
+            "{method} {path}: {for_users}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_need_their_token() {
+    let house = House::new().await;
+    let mut client = proto::fleet::control_client::ControlClient::new(house.channel().await);
+    let refused = client
+        .expire_sessions(proto::fleet::ExpireSessionsRequest { limit: 1 })
+        .await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_users_session_is_as_unknown_as_none() {
+    let house = House::new().await;
+    let (_, _node) = crate::node::joined(&house, "one", 10).await;
+    let (mine, other) = (house.user("me").await, house.user("other").await);
+    let started = house.start(&mine, "cam1").await;
+    let id = started.body["session"]["session_id"].as_str().unwrap();
+    let stop = json!({"session_id": id});
+    assert_eq!(
+        house
+            .post(&other, "/api/v1/relay/stop", stop.clone())
+            .await
+            .status,
+        404
+    );
+    assert_eq!(house.get(&other, "/api/v1/relay/active").await.status, 204);
+    let active = "/api/v1/relay/active?connection_id=cam1";
+    assert_eq!(house.get(&other, active).await.status, 204);
+    assert_eq!(
+        house.get(&other, "/api/v1/relay/sessions").await.body,
+        json!({"sessions": []})
+    );
+    assert_eq!(house.get(&mine, active).await.status, 200);
+    assert_eq!(
+        house.post(&mine, "/api/v1/relay/stop", stop).await.status,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_see_their_own_sessions_only() {
+    let house = House::new().await;
+    let (enrolled, _node) = crate::node::joined(&house, "one", 10).await;
+    let (mine, other) = (house.user("me").await, house.user("other").await);
+    let started = house.start(&mine, "cam1").await;
+    let session_id = started.body["session"]["session_id"].as_str().unwrap();
+    let mut control = house.control().await;
+    let mut may = async |token: &str, session_id: &str| {
+        let (token, session_id) = (token.to_owned(), session_id.to_owned());
+        let request = proto::fleet::AuthorizeViewerRequest { token, session_id };
+        control
+            .authorize_viewer(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .allowed
+    };
+    assert!(may(&mine, session_id).await);
+    assert!(may(ADMIN, session_id).await);
+    assert!(!may(&other, session_id).await);
+    assert!(!may("", session_id).await);
+    assert!(!may(&mine, "ses_unknown").await);
+    assert!(!may(&mine, "nonsense").await);
+
+    let mut whose = async |credential: &str| {
+        let request = proto::fleet::AuthorizeNodeRequest {
+            credential: credential.to_owned(),
+        };
+        control
+            .authorize_node(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .node_id
+    };
+    assert_eq!(whose(&enrolled.credential).await, enrolled.node_id);
+    assert_eq!(whose("sh_node_0").await, "");
+}

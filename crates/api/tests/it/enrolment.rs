@@ -1,0 +1,58 @@
+//! How a node becomes one of ours.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::house::House;
+use crate::node;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_token_is_good_once() {
+    let house = House::new().await;
+    let join_token = node::create(&house, "one").await;
+    let enrolled = node::enrol(&house, &join_token).await.unwrap();
+    assert!(enrolled.credential.starts_with("sh_node_"));
+    assert_eq!(enrolled.keys.len(), 2);
+    let again = node::enrol(&house, &join_token).await.unwrap_err();
+    assert_eq!(again.code(), Code::Unauthenticated);
+    assert!(node::enrol(&house, "").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_token_expires() {
+    let house = House::new().await;
+    let join_token = node::create(&house, "one").await;
+    house.advance(Duration::from_secs(24 * 3600));
+    let late = node::enrol(&house, &join_token).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_for_its_own_node() {
+    let house = House::new().await;
+    let one = node::enrol(&house, &node::create(&house, "one").await)
+        .await
+        .unwrap();
+    let two = node::enrol(&house, &node::create(&house, "two").await)
+        .await
+        .unwrap();
+    let mixed = node::Enrolled {
+        node_id: two.node_id,
+        ..one.clone()
+    };
+    let refused = node::connect(&house, &mixed, 1, Vec::new())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let unknown = node::Enrolled {
+        credential: "sh_node_0".into(),
+        ..one
+    };
+    let refused = node::connect(&house, &unknown, 1, Vec::new())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}

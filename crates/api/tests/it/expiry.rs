@@ -1,0 +1,143 @@
+//! Silence: of nodes, of publishers, and our own.
+
+use std::time::Duration;
+
+use proto::fleet as pb;
+
+use crate::house::{ADMIN, House, eventually};
+use crate::node;
+
+async fn expire(house: &House) -> Vec<String> {
+    let request = pb::ExpireSessionsRequest { limit: 0 };
+    house
+        .control()
+        .await
+        .expire_sessions(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .session_ids
+}
+
+async fn sweep(house: &House) -> Vec<String> {
+    let request = pb::SweepNodesRequest {
+        silent_after_ms: 15_000,
+    };
+    house
+        .control()
+        .await
+        .sweep_nodes(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .node_ids
+}
+
+async fn expires_at(house: &House) -> String {
+    let active = house.get(ADMIN, "/api/v1/relay/active").await;
+    active.body["session"]["lease_expires_at"]
+        .as_str()
+        .unwrap_or("none")
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_without_heartbeats_expires_and_its_node_is_told() {
+    let house = House::new().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    house.start(ADMIN, "cam1").await;
+    let id = node.assigned().await.session_id;
+    house.advance(Duration::from_secs(299));
+    assert!(expire(&house).await.is_empty());
+    house.advance(Duration::from_secs(1));
+    assert_eq!(expire(&house).await, [id.clone()]);
+    assert!(
+        expire(&house).await.is_empty(),
+        "expiring again finds nothing"
+    );
+    let revoke = node.revoked().await;
+    assert_eq!(
+        revoke,
+        pb::Revoke {
+            session_id: id,
+            reason: "lease_expired".into()
+        }
+    );
+    assert_eq!(house.get(ADMIN, "/api/v1/relay/active").await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_expires_soon_after_our_own_start() {
+    let house = House::with(|config| config.sessions.lease_seconds = 10).await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    house.start(ADMIN, "cam1").await;
+    let id = node.assigned().await.session_id;
+    house.advance(Duration::from_secs(59));
+    assert!(expire(&house).await.is_empty());
+    house.advance(Duration::from_secs(1));
+    assert_eq!(expire(&house).await, [id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_renew_what_is_published_and_let_the_rest_lapse() {
+    let house = House::new().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    house.start(ADMIN, "cam1").await;
+    let id = node.assigned().await.session_id;
+    let began = expires_at(&house).await;
+    house.advance(Duration::from_secs(200));
+    node.beat(&[&id], &[&id]).await;
+    eventually("renewed", async || expires_at(&house).await != began).await;
+    let renewed = expires_at(&house).await;
+
+    // Published within the grace: renewed. After it: not any more.
+    house.advance(Duration::from_secs(250));
+    node.beat(&[&id], &[]).await;
+    eventually("renewed", async || expires_at(&house).await != renewed).await;
+    house.advance(Duration::from_secs(299));
+    assert!(expire(&house).await.is_empty());
+    house.advance(Duration::from_secs(100));
+    node.beat(&[&id], &[]).await;
+    eventually("expired", async || expire(&house).await == [id.clone()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_longest_life_however_much_it_publishes() {
+    let house = House::with(|config| {
+        config.sessions.max_session_seconds = 400;
+        config.fleet.offline_after_seconds = 100_000;
+    })
+    .await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    house.start(ADMIN, "cam1").await;
+    let id = node.assigned().await.session_id;
+    let began = expires_at(&house).await;
+    house.advance(Duration::from_secs(250));
+    node.beat(&[&id], &[&id]).await;
+    eventually("renewed", async || expires_at(&house).await != began).await;
+    house.advance(Duration::from_secs(150));
+    assert_eq!(expire(&house).await, [id.clone()]);
+    assert_eq!(node.revoked().await.reason, "max_duration");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_node_is_swept_offline_and_returns_with_its_heartbeat() {
+    let house = House::new().await;
+    let (enrolled, node) = node::joined(&house, "one", 10).await;
+    let state = async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await;
+        listed.body["nodes"][0]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    house.advance(Duration::from_secs(15));
+    assert!(sweep(&house).await.is_empty());
+    house.advance(Duration::from_secs(1));
+    assert_eq!(sweep(&house).await, [enrolled.node_id]);
+    assert_eq!(state().await, "offline");
+    assert_eq!(house.start(ADMIN, "cam1").await.status, 503);
+    node.beat(&[], &[]).await;
+    eventually("active", async || state().await == "active").await;
+    assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+}

@@ -1,0 +1,263 @@
+//! An api with its own database, and a client of its HTTP side.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use model::UnixMillis;
+use model::clock::Clock;
+use proto::fleet::control_client::ControlClient;
+use serde_json::{Value, json};
+use service_kit::Readiness;
+use service_kit::grpc::BearerInterceptor;
+use streamhaul_api::{Config, Server, Surroundings};
+use testkit::database::TestDb;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+pub(crate) const ADMIN: &str = "sh_admin_for_tests";
+const SERVICE: &str = "sh_svc_for_tests";
+
+/// A clock that only the test moves.
+pub(crate) struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+pub(crate) struct House {
+    http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) readiness: Readiness,
+    _stop: DropGuard,
+    _secrets: tempfile::TempDir,
+    _database: TestDb,
+}
+
+/// An answer: its status and its JSON body (null when empty).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let database = TestDb::new().await;
+        let url = database.url().to_owned();
+        Self::on(database, &url, |_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = TestDb::new().await;
+        let url = database.url().to_owned();
+        Self::on(database, &url, change).await
+    }
+
+    /// On a database that is reached by a URL of its own.
+    pub(crate) async fn on(database: TestDb, url: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let secrets = tempfile::tempdir().unwrap();
+        let mut config = config(secrets.path(), url);
+        change(&mut config);
+        let shutdown = CancellationToken::new();
+        let clock = Arc::new(HandClock(AtomicI64::new(1_763_700_000_000)));
+        let readiness = Readiness::default();
+        let surroundings = Surroundings {
+            shutdown: shutdown.clone(),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+        };
+        let server = Server::bind(config, surroundings).await.unwrap();
+        let (http, grpc) = server.addresses().unwrap();
+        tokio::spawn(server.serve());
+        let stop = shutdown.drop_guard();
+        let house = Self {
+            http,
+            grpc,
+            clock,
+            readiness,
+            _stop: stop,
+            _secrets: secrets,
+            _database: database,
+        };
+        eventually("ready", async || house.readiness.is_ready()).await;
+        house
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap();
+        self.clock.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call("GET", path, &[("authorization", &bearer(token))], None)
+            .await
+    }
+
+    pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> Answer {
+        let headers = [("authorization", bearer(token))];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        self.call("POST", path, &headers, Some(body.to_string()))
+            .await
+    }
+
+    pub(crate) async fn start_with_key(&self, token: &str, key: &str, body: Value) -> Answer {
+        let bearer = bearer(token);
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        self.call(
+            "POST",
+            "/api/v1/relay/start",
+            &headers,
+            Some(body.to_string()),
+        )
+        .await
+    }
+
+    pub(crate) async fn start(&self, token: &str, connection: &str) -> Answer {
+        self.post(
+            token,
+            "/api/v1/relay/start",
+            json!({"connection_id": connection}),
+        )
+        .await
+    }
+
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.http));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.unwrap_or_default()).unwrap();
+        tokio::task::spawn_blocking(move || answer(request))
+            .await
+            .unwrap()
+    }
+
+    /// A user of their own, by token.
+    pub(crate) async fn user(&self, name: &str) -> String {
+        let made = self
+            .post(ADMIN, "/api/v1/ops/users", json!({"name": name}))
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.body["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        let uri = format!("http://{}", self.grpc);
+        tonic::transport::Endpoint::from_shared(uri)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn control(
+        &self,
+    ) -> ControlClient<InterceptedService<Channel, BearerInterceptor>> {
+        let bearer = BearerInterceptor::new(&SERVICE.into()).unwrap();
+        ControlClient::with_interceptor(self.channel().await, bearer)
+    }
+}
+
+/// Asks until it is so: a bounded wait, not a measurement.
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never {what}");
+}
+
+/// Random digits become `…`, so that bodies compare.
+pub(crate) fn masked(answer: &Answer) -> Value {
+    json!({"status": answer.status, "body": mask(&answer.body)})
+}
+
+fn mask(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(mask_text(text)),
+        Value::Array(items) => items.iter().map(mask).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), mask(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn mask_text(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        if digits >= 32 {
+            masked.push('…');
+            rest = &rest[digits..];
+        } else {
+            let length = digits.max(first.len_utf8());
+            masked.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    masked
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn answer(request: http::Request<String>) -> Answer {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into();
+    let mut response = agent.run(request).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer {
+        status: response.status().as_u16(),
+        body,
+    }
+}
+
+fn config(secrets: &Path, database_url: &str) -> Config {
+    let file = |name: &str, content: &str| {
+        let path = secrets.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let mut config = Config {
+        listen_http: ([127, 0, 0, 1], 0).into(),
+        listen_grpc: ([127, 0, 0, 1], 0).into(),
+        database_url: database_url.into(),
+        database_connections_max: 6,
+        admin_token_file: file("admin", ADMIN),
+        service_token_file: file("service", SERVICE),
+        lease_key_file: file("lease", &"07".repeat(32)),
+        next_lease_key_file: Some(file("next", &"08".repeat(32))),
+        stream_key_secret_file: file("stream", "a secret of the tests"),
+        ..Config::default()
+    };
+    config.fleet.sync_seconds = 1;
+    config
+}

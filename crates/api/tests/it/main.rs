@@ -1,0 +1,14 @@
+//! The control plane from outside: real HTTP, real gRPC, a real database, a clock
+//! that the tests move.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod auth;
+mod contract;
+mod enrolment;
+mod expiry;
+mod fleet;
+mod house;
+mod idempotency;
+mod node;
+mod outage;
+mod placement;
