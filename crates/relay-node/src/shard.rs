@@ -99,6 +99,8 @@ pub(crate) struct Shard {
     receive_stats: ReceiveStats,
     busy: Duration,
     stopping: bool,
+    /// Kept alive: a wake-up that is closed before it is seen is lost.
+    _waker: Arc<Waker>,
 }
 
 impl Shard {
@@ -129,6 +131,7 @@ impl Shard {
             receive_stats: ReceiveStats::default(),
             busy: Duration::ZERO,
             stopping: false,
+            _waker: Arc::clone(&waker),
         };
         Ok((
             shard,
