@@ -199,17 +199,24 @@ impl Relay {
     /// Whose place a new publisher takes.
     fn publisher_to_replace(&self, permit: &Permit) -> Result<Option<u32>, RefusalReason> {
         let Some((_, stream)) = self.find_stream(&permit.claims.stream) else {
-            return if self.draining {
-                Err(RefusalReason::Draining)
-            } else {
-                Ok(None)
-            };
+            return self.check_new_stream().map(|()| None);
         };
         match &stream.publisher {
             Some(publisher) if publisher.session != permit.claims.session => {
                 Err(RefusalReason::Conflict)
             }
             publisher => Ok(publisher.as_ref().map(|publisher| publisher.connection)),
+        }
+    }
+
+    /// Streams on hold count: each has its memory.
+    fn check_new_stream(&self) -> Result<(), RefusalReason> {
+        if self.draining {
+            Err(RefusalReason::Draining)
+        } else if self.streams.len() >= self.sessions.sessions_max() {
+            Err(RefusalReason::OverCapacity)
+        } else {
+            Ok(())
         }
     }
 

@@ -54,10 +54,8 @@ reasons! {
         UnexpectedData = "unexpected_data",
         /// A control packet that this connection has no use for.
         UnexpectedControl = "unexpected_control",
-        /// Data that came before.
+        /// Data that came before, or was given up before it came.
         Duplicate = "duplicate",
-        /// Data that was given up before it came.
-        Belated = "belated",
         /// Data too far from its stream's place, or too large.
         OutOfWindow = "out_of_window",
         /// Encrypted data; this connection agreed on no key.

@@ -88,6 +88,10 @@ impl Sessions {
         self.sessions_max = sessions_max;
     }
 
+    pub(crate) const fn sessions_max(&self) -> usize {
+        self.sessions_max as usize
+    }
+
     pub(crate) fn ids(&self) -> impl Iterator<Item = &SessionId> {
         self.held.keys()
     }
@@ -295,7 +299,7 @@ impl Sessions {
     }
 
     fn is_full(&self) -> bool {
-        self.held.len() >= self.sessions_max as usize
+        self.held.len() >= self.sessions_max()
     }
 }
 

@@ -135,47 +135,52 @@ impl Stream {
         payload: &[u8],
         output: &mut Output,
     ) {
-        let Some(publisher) = &mut self.publisher else {
-            return;
-        };
         if self.players.is_empty() {
-            self.timeline
-                .refine(now, self.timeline.place(header.timestamp));
+            let placed = self.timeline.place(header.timestamp);
+            self.timeline.refine(now, placed);
         }
         let timestamp = self.timeline.place(header.timestamp);
-        let deadline = self
-            .timeline
-            .due(now, timestamp, self.latency + self.margin);
-        let arrival = publisher.receiver.handle_data(
-            now,
-            header.seq,
-            payload.len(),
-            header.retransmitted,
-            deadline,
-        );
+        match self.place(now, header, timestamp, payload.len()) {
+            Ok(index) => {
+                let packet = Passing {
+                    index,
+                    timestamp,
+                    retransmitted: header.retransmitted,
+                    payload,
+                };
+                self.pass(now, packet, output);
+            }
+            Err(reason) => output.drop_datagram(reason),
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.flush(now, output);
+        }
+    }
+
+    /// The packet's index in the stream. A publisher that jumps goes on right
+    /// behind what it sent before: no player is taken along.
+    fn place(
+        &mut self,
+        now: Instant,
+        header: &DataHeader,
+        timestamp: Timestamp,
+        payload_length: usize,
+    ) -> Result<u64, DropReason> {
+        let publisher = self.publisher.as_mut().ok_or(DropReason::UnknownSocket)?;
+        let patience = self.latency + self.margin;
+        let deadline = self.timeline.due(now, timestamp, patience);
+        let (seq, retransmitted) = (header.seq, header.retransmitted);
+        let receiver = &mut publisher.receiver;
+        let arrival = receiver.handle_data(now, seq, payload_length, retransmitted, deadline);
         if let Arrival::Resync { index } = arrival {
             publisher.index_shift = self.next_index.wrapping_sub(index);
         }
         match arrival {
             Arrival::New { index } | Arrival::Recovered { index } | Arrival::Resync { index } => {
-                let index = index.wrapping_add(publisher.index_shift);
-                let retransmitted = header.retransmitted;
-                self.pass(
-                    now,
-                    Passing {
-                        index,
-                        timestamp,
-                        retransmitted,
-                        payload,
-                    },
-                    output,
-                );
+                Ok(index.wrapping_add(publisher.index_shift))
             }
-            Arrival::Duplicate => output.drop_datagram(DropReason::Duplicate),
-            Arrival::OutOfWindow => output.drop_datagram(DropReason::OutOfWindow),
-        }
-        if let Some(publisher) = &mut self.publisher {
-            publisher.flush(now, output);
+            Arrival::Duplicate => Err(DropReason::Duplicate),
+            Arrival::OutOfWindow => Err(DropReason::OutOfWindow),
         }
     }
 

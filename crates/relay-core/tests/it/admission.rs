@@ -366,3 +366,26 @@ fn an_assignment_whose_lease_does_not_fit_changes_nothing() {
     assert_eq!(result, Err(CommandError::Lease(lease::Refusal::Malformed)));
     assert_eq!(world.relay.held().len(), 2);
 }
+
+#[test]
+fn streams_on_hold_are_bounded_too() {
+    let limits = Limits {
+        sessions_max: 1,
+        ..Limits::default()
+    };
+    let mut world = World::with(Config {
+        limits,
+        ..Config::default()
+    });
+    let token = |session| sign(&claims(session, session, Role::Publish, 1000));
+    let first = world.publisher(Spec::new(1, token(1)), 0, &delayed(1));
+    world.run_ms(100);
+    let now = world.now;
+    let shutdown = world.published(first).shutdown(now);
+    world.inject(world.ingress(first), &shutdown);
+    assert!(world.relay.held().is_empty());
+    let reason = RefusalReason::OverCapacity;
+    assert_refused(&mut world, Spec::new(9, token(2)), 1402, reason);
+    let back = publish(&mut world, Spec::new(3, token(1)));
+    assert!(matches!(back, State::Connected { .. }));
+}
