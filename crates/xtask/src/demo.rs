@@ -1,5 +1,6 @@
 //! `cargo xtask up --demo`: a moving picture through the node, and its figures.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,8 +23,18 @@ const STEP: Duration = Duration::from_millis(50);
 /// How long the picture may take from ffmpeg's start to the first figures.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The instance's arguments, its log quiet unless somebody asked for it.
+pub(crate) fn arguments(given: &[OsString]) -> Vec<OsString> {
+    let mut arguments = given.to_vec();
+    let chosen = |argument: &OsString| argument.to_string_lossy().starts_with("--log");
+    if !given.iter().any(chosen) && std::env::var_os("STREAMHAUL_LOG").is_none() {
+        arguments.extend(["--log".into(), "warn".into()]);
+    }
+    arguments
+}
+
 /// Runs the demo on an instance that was just started, then stops both.
-pub(crate) fn run(mut instance: Instance, options: &Up, stop: &Stop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(mut instance: Instance, options: &Up, stop: Stop) -> anyhow::Result<ExitCode> {
     let Some(told) = instance.wait_ready(stop)? else {
         instance.stop()?;
         return Ok(ExitCode::SUCCESS);
@@ -36,7 +47,7 @@ pub(crate) fn run(mut instance: Instance, options: &Up, stop: &Stop) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(instance: &Instance, told: &Value, options: &Up, stop: &Stop) -> anyhow::Result<()> {
+fn show(instance: &Instance, told: &Value, options: &Up, stop: Stop) -> anyhow::Result<()> {
     let mut demo = Demo::start(instance, told, stop)?;
     let shown = demo.follow(options, stop);
     let end = instance.ask(&["relay", "stop", &demo.session_id]);
@@ -75,7 +86,7 @@ struct Demo {
 }
 
 impl Demo {
-    fn start(instance: &Instance, told: &Value, stop: &Stop) -> anyhow::Result<Self> {
+    fn start(instance: &Instance, told: &Value, stop: Stop) -> anyhow::Result<Self> {
         let logs = tempfile::Builder::new()
             .prefix("streamhaul-demo-")
             .tempdir()?;
@@ -113,7 +124,7 @@ impl Demo {
     }
 
     /// Prints a line each second until the end.
-    fn follow(&mut self, options: &Up, stop: &Stop) -> anyhow::Result<()> {
+    fn follow(&mut self, options: &Up, stop: Stop) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut heard = Instant::now();
         let mut lines = 0;
@@ -202,7 +213,7 @@ impl Figures {
 }
 
 /// A player is refused until somebody publishes.
-fn wait_published(live: &LiveView, publisher: &mut Program, stop: &Stop) -> anyhow::Result<()> {
+fn wait_published(live: &LiveView, publisher: &mut Program, stop: Stop) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let sample = live.take();
@@ -216,7 +227,7 @@ fn wait_published(live: &LiveView, publisher: &mut Program, stop: &Stop) -> anyh
     }
 }
 
-fn sleep_until(when: Instant, stop: &Stop) {
+fn sleep_until(when: Instant, stop: Stop) {
     while !stop.is_wanted() && Instant::now() < when {
         std::thread::sleep(STEP);
     }

@@ -39,6 +39,8 @@ impl Instance {
         let started = SystemTime::now();
         let mut command = Command::new(binary);
         command.arg("up").args(arguments).process_group(0);
+        // What is printed to standard output is ours.
+        command.stdout(std::io::stderr());
         // SAFETY: prctl is async-signal-safe and touches no memory of ours.
         unsafe {
             command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGTERM)?));
@@ -55,7 +57,7 @@ impl Instance {
     }
 
     /// Waits for its end, and brings it about when that is wanted.
-    pub(crate) fn wait(mut self, stop: &Stop) -> anyhow::Result<ExitStatus> {
+    pub(crate) fn wait(mut self, stop: Stop) -> anyhow::Result<ExitStatus> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
@@ -86,7 +88,7 @@ impl Instance {
 
     /// Waits until it is ready, and says what it tells about itself; nothing when
     /// an end is wanted first.
-    pub(crate) fn wait_ready(&mut self, stop: &Stop) -> anyhow::Result<Option<Value>> {
+    pub(crate) fn wait_ready(&mut self, stop: Stop) -> anyhow::Result<Option<Value>> {
         let deadline = Instant::now() + READY_TIMEOUT;
         while !stop.is_wanted() {
             if let Some(told) = self.run_file() {

@@ -48,6 +48,8 @@ pub(crate) struct Player {
 /// Plays and decodes a stream, and shows it to nobody.
 pub(crate) fn play(url: &str, log: &Path) -> anyhow::Result<Player> {
     let mut command = ffmpeg();
+    // Look at half a second of it, not five, before decoding.
+    command.args(["-fflags", "nobuffer", "-analyzeduration", "500000"]);
     command.args(["-i", url, "-progress", "pipe:1", "-stats_period", "0.5"]);
     command.args(["-f", "null", "-"]);
     let (reader, writer) = std::io::pipe().context("a pipe for ffmpeg's progress")?;

@@ -1,39 +1,41 @@
 //! Ctrl-C and SIGTERM: noticed, so that children can be stopped in order.
 
-use std::sync::Arc;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// Whether the user wants an end. Clones share it.
-#[derive(Debug, Clone)]
-pub(crate) struct Stop {
-    wanted: Arc<AtomicBool>,
-}
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user wants an end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop(());
 
 impl Stop {
-    /// From here on the signals end nothing by themselves. Children started
-    /// later are not affected: the standard library clears their signal mask.
+    /// From here on the signals end nothing by themselves. A handler, not a
+    /// mask: children would inherit a mask.
     pub(crate) fn on_signals() -> anyhow::Result<Self> {
-        let mut signals = SigSet::empty();
-        signals.add(Signal::SIGINT);
-        signals.add(Signal::SIGTERM);
-        signals.thread_block()?;
-        let stop = Self {
-            wanted: Arc::default(),
-        };
-        let wanted = stop.wanted.clone();
-        std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                if signals.wait().is_ok() {
-                    wanted.store(true, Ordering::Relaxed);
-                }
-            })?;
-        Ok(stop)
+        let action = SigAction::new(
+            SigHandler::Handler(note),
+            SaFlags::SA_RESTART,
+            SigSet::empty(),
+        );
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // SAFETY: the handler only stores to an atomic.
+            unsafe { sigaction(signal, &action) }?;
+        }
+        Ok(Self(()))
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
+    #[expect(
+        clippy::unused_self,
+        reason = "the value says that the handlers are there"
+    )]
+    pub(crate) fn is_wanted(self) -> bool {
+        WANTED.load(Ordering::Relaxed)
     }
+}
+
+extern "C" fn note(_signal: c_int) {
+    WANTED.store(true, Ordering::Relaxed);
 }

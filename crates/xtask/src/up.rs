@@ -15,11 +15,12 @@ pub(crate) fn run(options: &Up) -> anyhow::Result<ExitCode> {
     packages::ensure(&needs(options))?;
     let binary = build()?;
     let stop = Stop::on_signals()?;
-    let instance = Instance::start(&binary, &options.arguments)?;
     if options.demo {
-        return demo::run(instance, options, &stop);
+        let instance = Instance::start(&binary, &demo::arguments(&options.arguments))?;
+        return demo::run(instance, options, stop);
     }
-    instance.wait(&stop).map(exit_code)
+    let instance = Instance::start(&binary, &options.arguments)?;
+    instance.wait(stop).map(exit_code)
 }
 
 /// The status as ours.
