@@ -1,0 +1,139 @@
+//! A control plane that knows two nodes and two users, and can be told otherwise.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use proto::fleet::control_server::{Control, ControlServer};
+use proto::fleet::{
+    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
+    ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+pub(crate) const SERVICE_TOKEN: &str =
+    "sh_svc_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// Node 1's credential.
+pub(crate) const NODE: &str = "sh_node_1";
+/// The token of the user whose sessions begin with `ses_mine`.
+pub(crate) const USER: &str = "sh_user_1";
+/// The token of a user of another tenant.
+pub(crate) const OTHER_TENANT: &str = "sh_user_2";
+
+/// How often it was asked.
+#[derive(Clone, Default)]
+pub(crate) struct Asked {
+    inner: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) nodes: u32,
+    pub(crate) viewers: u32,
+    /// Every call fails as if nobody was there.
+    away: bool,
+}
+
+impl Asked {
+    pub(crate) fn counts(&self) -> Counts {
+        *self.inner.lock().unwrap()
+    }
+
+    pub(crate) fn go_away(&self) {
+        self.inner.lock().unwrap().away = true;
+    }
+
+    fn check_here(&self) -> Result<(), Status> {
+        if self.counts().away {
+            return Err(Status::unavailable("as the test says"));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl Control for Asked {
+    async fn expire_sessions(
+        &self,
+        _request: Request<ExpireSessionsRequest>,
+    ) -> Result<Response<ExpireSessionsResponse>, Status> {
+        Err(Status::unimplemented("not the gateway's"))
+    }
+
+    async fn sweep_nodes(
+        &self,
+        _request: Request<SweepNodesRequest>,
+    ) -> Result<Response<SweepNodesResponse>, Status> {
+        Err(Status::unimplemented("not the gateway's"))
+    }
+
+    async fn authorize_viewer(
+        &self,
+        request: Request<AuthorizeViewerRequest>,
+    ) -> Result<Response<AuthorizeViewerResponse>, Status> {
+        self.check_here()?;
+        self.inner.lock().unwrap().viewers += 1;
+        let request = request.into_inner();
+        let allowed = request.token == USER && request.session_id.starts_with("ses_mine");
+        Ok(Response::new(AuthorizeViewerResponse { allowed }))
+    }
+
+    async fn authorize_node(
+        &self,
+        request: Request<AuthorizeNodeRequest>,
+    ) -> Result<Response<AuthorizeNodeResponse>, Status> {
+        self.check_here()?;
+        let credential = request.into_inner().credential;
+        if credential.is_empty() {
+            return Ok(Response::new(AuthorizeNodeResponse::default()));
+        }
+        self.inner.lock().unwrap().nodes += 1;
+        let number = credential.strip_prefix("sh_node_");
+        let known = number.filter(|number| ["1", "2"].contains(number));
+        let node_id = known.map_or(String::new(), |number| format!("nod_{number}"));
+        Ok(Response::new(AuthorizeNodeResponse { node_id }))
+    }
+}
+
+/// The fake, until it is dropped.
+pub(crate) struct FakeApi {
+    address: SocketAddr,
+    pub(crate) asked: Asked,
+    _stop: DropGuard,
+}
+
+impl FakeApi {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, asked) = (CancellationToken::new(), Asked::default());
+        let server = Server::builder()
+            .add_service(ControlServer::with_interceptor(asked.clone(), authorized))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener),
+                stop.clone().cancelled_owned(),
+            );
+        tokio::spawn(server);
+        Self {
+            address,
+            asked,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's interceptors are made so")]
+fn authorized(request: Request<()>) -> Result<Request<()>, Status> {
+    let expected = format!("Bearer {SERVICE_TOKEN}");
+    match request.metadata().get("authorization") {
+        Some(given) if given.as_bytes() == expected.as_bytes() => Ok(request),
+        _ => Err(Status::unauthenticated("who are you?")),
+    }
+}
