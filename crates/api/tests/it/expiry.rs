@@ -50,7 +50,7 @@ async fn a_session_without_heartbeats_expires_and_its_node_is_told() {
     house.advance(Duration::from_secs(299));
     assert!(expire(&house).await.is_empty());
     house.advance(Duration::from_secs(1));
-    assert_eq!(expire(&house).await, [id.clone()]);
+    assert_eq!(expire(&house).await, std::slice::from_ref(&id));
     assert!(
         expire(&house).await.is_empty(),
         "expiring again finds nothing"
@@ -116,7 +116,7 @@ async fn a_session_ends_with_its_longest_life_however_much_it_publishes() {
     node.beat(&[&id], &[&id]).await;
     eventually("renewed", async || expires_at(&house).await != began).await;
     house.advance(Duration::from_secs(150));
-    assert_eq!(expire(&house).await, [id.clone()]);
+    assert_eq!(expire(&house).await, std::slice::from_ref(&id));
     assert_eq!(node.revoked().await.reason, "max_duration");
 }
 

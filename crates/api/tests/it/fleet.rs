@@ -175,3 +175,14 @@ async fn a_new_stream_of_a_node_ends_the_older_one() {
     let ended = older.incoming.message().await.unwrap_err();
     assert_eq!(ended.code(), tonic::Code::Aborted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_the_streams_of_connected_nodes() {
+    let house = House::new().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    house.stop().await;
+    assert_eq!(
+        node.incoming.message().await.unwrap_err().code(),
+        tonic::Code::Unavailable
+    );
+}

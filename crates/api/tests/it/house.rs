@@ -14,6 +14,7 @@ use service_kit::Readiness;
 use service_kit::grpc::BearerInterceptor;
 use streamhaul_api::{Config, Server, Surroundings};
 use testkit::database::TestDb;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -35,7 +36,8 @@ pub(crate) struct House {
     pub(crate) grpc: SocketAddr,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) readiness: Readiness,
-    _stop: DropGuard,
+    stop: DropGuard,
+    serving: JoinHandle<anyhow::Result<()>>,
     _secrets: tempfile::TempDir,
     _database: TestDb,
 }
@@ -75,19 +77,30 @@ impl House {
         };
         let server = Server::bind(config, surroundings).await.unwrap();
         let (http, grpc) = server.addresses().unwrap();
-        tokio::spawn(server.serve());
+        let serving = tokio::spawn(server.serve());
         let stop = shutdown.drop_guard();
         let house = Self {
             http,
             grpc,
             clock,
             readiness,
-            _stop: stop,
+            stop,
+            serving,
             _secrets: secrets,
             _database: database,
         };
         eventually("ready", async || house.readiness.is_ready()).await;
         house
+    }
+
+    /// Stops as at SIGTERM, and waits for the end.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.serving).await;
+        ended
+            .expect("it ends within the deadline")
+            .unwrap()
+            .unwrap();
     }
 
     pub(crate) fn advance(&self, by: Duration) {
