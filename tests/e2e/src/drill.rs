@@ -77,7 +77,7 @@ pub fn garbage(flood: Flood, clip: &Path) -> anyhow::Result<Finding> {
         publisher.log()
     );
     publisher.kill()?;
-    media::finish(&mut player, &received)?;
+    house.end_session(&session, &mut player, &received)?;
     let stream = check_stream(&sent, &received, clip).map_err(|error| format!("{error:#}"));
     Ok(after.since(&before, outcome, stream))
 }

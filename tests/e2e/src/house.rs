@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::Client;
+use crate::media;
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::postgres::Postgres;
@@ -324,6 +325,23 @@ impl House {
             (sessions.iter().find(is_it)?["status"] == "active").then_some(())
         })?;
         Ok(session)
+    }
+
+    /// Stops a session once its player has all that was sent; the player is cut,
+    /// and so ends its file.
+    ///
+    /// # Errors
+    /// When the control plane refuses, or the player is not cut.
+    pub fn end_session(
+        &self,
+        session: &Session,
+        player: &mut Program,
+        received: &Path,
+    ) -> anyhow::Result<()> {
+        media::settle(received)?;
+        self.stop_session(session)?;
+        player.wait(Duration::from_secs(10))?;
+        Ok(())
     }
 
     /// The live sessions, as listed.

@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use nix::sys::signal::Signal;
 
 use crate::program::Program;
 use crate::wait;
@@ -172,11 +171,11 @@ pub fn receive(url: &str, received: &Path) -> anyhow::Result<Program> {
     )
 }
 
-/// Waits until nothing more comes, then ends the player as its user would.
+/// Waits until a player has received all there is.
 ///
 /// # Errors
-/// When it does not end.
-pub fn finish(player: &mut Program, received: &Path) -> anyhow::Result<()> {
+/// When more comes for half a minute.
+pub fn settle(received: &Path) -> anyhow::Result<()> {
     const QUIET: Duration = Duration::from_secs(3);
     let mut seen = (size(received), Instant::now());
     wait::until("the player has it all", Duration::from_secs(30), || {
@@ -184,10 +183,7 @@ pub fn finish(player: &mut Program, received: &Path) -> anyhow::Result<()> {
             seen = (size(received), Instant::now());
         }
         (seen.1.elapsed() > QUIET).then_some(())
-    })?;
-    player.signal(Signal::SIGINT);
-    player.wait(Duration::from_secs(10))?;
-    Ok(())
+    })
 }
 
 fn size(path: &Path) -> u64 {

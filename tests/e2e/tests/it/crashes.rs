@@ -34,7 +34,7 @@ fn killed_api_jobs_and_postgres_return_and_the_picture_goes_on() {
 
     assert!(publisher.is_running().unwrap(), "{}", publisher.log());
     publisher.kill().unwrap();
-    media::finish(&mut player, &received).unwrap();
+    house.end_session(&session, &mut player, &received).unwrap();
     // The killed sender had not written its last bytes to the file yet.
     let (sent, mut received) = (
         std::fs::read(sent).unwrap(),

@@ -21,7 +21,7 @@ fn ffmpeg_to_ffmpeg() {
     let _turn = turn();
     let house = House::start().unwrap();
     let session = house.start_session("cam1").unwrap();
-    carry_with_ffmpeg(&house, &session.publish_url, &session.play_url);
+    carry_with_ffmpeg(&house, &session, &session.publish_url, &session.play_url);
 }
 
 #[test]
@@ -32,6 +32,7 @@ fn ffmpeg_to_ffmpeg_with_loss_and_delay_on_both_legs() {
     let (_paths, publish, play) = impair(&house, &session);
     carry_with_ffmpeg(
         &house,
+        &session,
         &format!("{publish}&latency=400000"),
         &format!("{play}&latency=400000"),
     );
@@ -49,8 +50,8 @@ fn srt_live_transmit_to_srt_live_transmit() {
     house.wait_publishers(1).unwrap();
     let mut player = media::receive(&session.play_url, &received).unwrap();
     feeder.join().unwrap().unwrap();
-    sender.wait(Duration::from_secs(10)).unwrap();
-    media::finish(&mut player, &received).unwrap();
+    house.end_session(&session, &mut player, &received).unwrap();
+    sender.kill().unwrap();
     let (sent, received) = (
         std::fs::read(clip_path()).unwrap(),
         std::fs::read(received).unwrap(),
@@ -69,7 +70,7 @@ fn impair(house: &House, session: &Session) -> ([UdpPath; 2], String, String) {
     (paths, publish, play)
 }
 
-fn carry_with_ffmpeg(house: &House, publish_url: &str, play_url: &str) {
+fn carry_with_ffmpeg(house: &House, session: &Session, publish_url: &str, play_url: &str) {
     let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
     let mut publisher = media::publish(&clip_path(), publish_url, &sent).unwrap();
     house.wait_publishers(1).unwrap();
@@ -77,13 +78,16 @@ fn carry_with_ffmpeg(house: &House, publish_url: &str, play_url: &str) {
     let mut watcher = media::watch(play_url, &house.file("watch.log")).unwrap();
     let status = publisher.wait(Duration::from_secs(60)).unwrap();
     assert!(status.success(), "{}", publisher.log());
-    media::finish(&mut recorder, &received).unwrap();
+    media::settle(&received).unwrap();
     assert!(
         watcher.is_running().unwrap(),
         "the player left: {}",
         watcher.log()
     );
     assert_no_complaint(&watcher.log());
+    house
+        .end_session(session, &mut recorder, &received)
+        .unwrap();
 
     let bytes = (
         std::fs::read(&sent).unwrap(),
