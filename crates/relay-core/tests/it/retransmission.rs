@@ -116,3 +116,18 @@ fn reports_of_what_was_never_sent_mean_nothing() {
     }
     assert_eq!(world.relay.counters().egress_datagrams, before);
 }
+
+#[test]
+fn a_publisher_that_jumps_takes_no_player_along() {
+    let mut world = World::with_session();
+    let publisher = world.publisher(Spec::new(1, live(1)), 0, &delayed(1));
+    world.run_ms(500);
+    let player = world.player(Spec::new(2, play(1)), &delayed(1));
+    world.run_ms(1000);
+    let before = world.published(publisher).sent;
+    world.published(publisher).sent += 500_000;
+    world.run_ms(1000);
+    let numbers = world.played(player).numbers();
+    assert!(numbers.contains(&(before - 1)) && numbers.contains(&(before + 500_000)));
+    assert_eq!(world.played(player).skipped, 0);
+}
