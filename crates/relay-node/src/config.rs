@@ -47,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// What a player's latency is raised by, over the publisher's.
     pub latency_margin_ms: u64,
+    /// The latency a caller gets when it asks for less; 120 is libsrt's own.
+    pub latency_min_ms: u64,
     /// Callers that ask for more latency are refused.
     pub latency_max_ms: u64,
     /// How long players are kept after their publisher went.
@@ -85,6 +87,7 @@ impl Default for Config {
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),
             latency_margin_ms: 60,
+            latency_min_ms: 120,
             latency_max_ms: 10_000,
             hold_seconds: 120,
             publisher_timeout_seconds: 10,
@@ -120,6 +123,7 @@ impl ServiceConfig for Config {
         }
         within("latency_margin_ms", self.latency_margin_ms, 0, 5_000)?;
         within("latency_max_ms", self.latency_max_ms, 20, 60_000)?;
+        within("latency_min_ms", self.latency_min_ms, 20, self.latency_max_ms)?;
         within("hold_seconds", self.hold_seconds, 0, 86_400)?;
         within(
             "publisher_timeout_seconds",
@@ -177,6 +181,7 @@ impl Config {
                 ..relay_core::Limits::default()
             },
             latency_margin: Duration::from_millis(self.latency_margin_ms),
+            latency_min: Duration::from_millis(self.latency_min_ms),
             latency_max: Duration::from_millis(self.latency_max_ms),
             hold: Duration::from_secs(self.hold_seconds),
             publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),

@@ -196,7 +196,7 @@ impl Control {
         let result = match directive {
             Directive::Welcome(welcome) => self.welcome(line, welcome).await?,
             Directive::Assign(assign) => self.carry_out(directive::assign(assign)).await?,
-            Directive::Revoke(revoke) => self.carry_out(directive::revoke(revoke)).await?,
+            Directive::Revoke(revoke) => self.carry_out(directive::revoke(&revoke)).await?,
             Directive::Drain(drain) => self.drain(drain.draining).await?,
             Directive::Limits(limits) => {
                 let sessions_max = limits.sessions_max;

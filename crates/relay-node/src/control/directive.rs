@@ -27,7 +27,7 @@ pub(crate) fn assign(assign: pb::AssignLease) -> Result<Command, Error> {
     Ok(Command::Assign(assignment(assign)?))
 }
 
-pub(crate) fn revoke(revoke: pb::Revoke) -> Result<Command, Error> {
+pub(crate) fn revoke(revoke: &pb::Revoke) -> Result<Command, Error> {
     let reason = revoke
         .reason
         .chars()

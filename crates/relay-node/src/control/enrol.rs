@@ -61,7 +61,7 @@ async fn attempt(endpoint: &Endpoint, join_token: &SecretString) -> Result<Ident
     let response = FleetClient::new(channel)
         .enrol(request)
         .await
-        .map_err(refused)?
+        .map_err(|status| refused(&status))?
         .into_inner();
     let nonsense = |reason: String| Attempt::Final(Error::Nonsense(reason));
     if response.credential.is_empty() {
@@ -76,7 +76,7 @@ async fn attempt(endpoint: &Endpoint, join_token: &SecretString) -> Result<Ident
 }
 
 /// A refusal is final; anything that may pass is not.
-fn refused(status: tonic::Status) -> Attempt {
+fn refused(status: &tonic::Status) -> Attempt {
     match status.code() {
         Code::InvalidArgument
         | Code::NotFound

@@ -1,0 +1,10 @@
+//! A whole node against a control plane and a gateway made for the test.
+
+mod control;
+mod forward;
+mod gateway;
+mod node;
+mod plane;
+mod report;
+mod start;
+mod stats;
