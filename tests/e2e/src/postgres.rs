@@ -108,7 +108,7 @@ impl Postgres {
             "-c",
             "listen_addresses=",
             "-c",
-            "max_connections=60",
+            "max_connections=300",
             "-c",
             "shared_buffers=32MB",
         ]);
