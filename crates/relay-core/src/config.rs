@@ -24,7 +24,9 @@ pub struct Config {
     /// packet repaired late on the publisher's leg can still be repaired on
     /// the player's: about one round trip of the player.
     pub latency_margin: Duration,
-    /// The latency a caller gets when it asks for less.
+    /// The latency a caller gets when it asks for less: by default what a libsrt
+    /// listener has (`SRTO_RCVLATENCY` 120 ms), since callers count on it when
+    /// they propose nothing.
     pub latency_min: Duration,
     /// Callers that ask for more are refused.
     pub latency_max: Duration,
@@ -62,7 +64,7 @@ impl Default for Config {
             sockets: vec![PortRole::Any],
             limits: Limits::default(),
             latency_margin: Duration::from_millis(60),
-            latency_min: Duration::from_millis(20),
+            latency_min: Duration::from_millis(120),
             latency_max: Duration::from_secs(10),
             hold: Duration::from_secs(120),
             publisher_timeout: Duration::from_secs(10),
