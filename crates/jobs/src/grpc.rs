@@ -41,7 +41,11 @@ impl pb::jobs_server::Jobs for Jobs {
         request: Request<pb::EnqueueRequest>,
     ) -> Result<Response<pb::EnqueueResponse>, Status> {
         let job = self.checked(request.into_inner())?;
-        let enqueued = self.queue.enqueue(&job).await.map_err(status)?;
+        let enqueued = self
+            .queue
+            .enqueue(&job)
+            .await
+            .map_err(|error| status(&error))?;
         let (job, created) = match enqueued {
             Enqueued::Created(job) => (job, true),
             Enqueued::Existing(job) => (job, false),
@@ -58,7 +62,11 @@ impl pb::jobs_server::Jobs for Jobs {
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListResponse>, Status> {
         let filter = filter(request.into_inner())?;
-        let jobs = self.queue.list(&filter).await.map_err(status)?;
+        let jobs = self
+            .queue
+            .list(&filter)
+            .await
+            .map_err(|error| status(&error))?;
         let mut bytes = 0;
         let jobs = jobs.into_iter().map(pb::Job::from).take_while(|job| {
             bytes += size(job);
@@ -168,13 +176,13 @@ fn invalid(reason: impl Into<String>) -> Status {
 }
 
 /// What a caller may know of a storage error; the rest is logged.
-fn status(error: storage::Error) -> Status {
+fn status(error: &storage::Error) -> Status {
     if error.is_retryable() {
         tracing::debug!(%error, "the queue is away");
         return Status::unavailable("the queue is away; try again");
     }
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = error as &dyn std::error::Error,
         "a queue operation failed"
     );
     Status::internal("the queue failed")

@@ -1,0 +1,163 @@
+//! A control plane that does what the test says, and remembers what it was asked.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use proto::fleet::control_server::{Control, ControlServer};
+use proto::fleet::{
+    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
+    ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+/// What every caller must present.
+pub(crate) const SERVICE_TOKEN: &str =
+    "sh_svc_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    failures: u32,
+    expirable: VecDeque<String>,
+    silent_nodes: Vec<String>,
+    expire_limits: Vec<u32>,
+    silent_after_ms: Vec<u32>,
+}
+
+impl Script {
+    /// The next calls fail, so many times.
+    pub(crate) fn fail(&self, calls: u32) {
+        self.inner.lock().unwrap().failures = calls;
+    }
+
+    pub(crate) fn make_expirable(&self, sessions: usize) {
+        let ids = (0..sessions).map(|number| format!("ses_{number}"));
+        self.inner.lock().unwrap().expirable.extend(ids);
+    }
+
+    pub(crate) fn expirable(&self) -> usize {
+        self.inner.lock().unwrap().expirable.len()
+    }
+
+    pub(crate) fn silence(&self, node: &str) {
+        self.inner
+            .lock()
+            .unwrap()
+            .silent_nodes
+            .push(node.to_owned());
+    }
+
+    /// The limits of the calls that were answered.
+    pub(crate) fn expire_limits(&self) -> Vec<u32> {
+        self.inner.lock().unwrap().expire_limits.clone()
+    }
+
+    pub(crate) fn silent_after_ms(&self) -> Vec<u32> {
+        self.inner.lock().unwrap().silent_after_ms.clone()
+    }
+
+    fn answer<T>(&self, answer: impl FnOnce(&mut Inner) -> T) -> Result<Response<T>, Status> {
+        let mut inner = self.inner.lock().unwrap();
+        if inner.failures > 0 {
+            inner.failures -= 1;
+            return Err(Status::unavailable("as the test says"));
+        }
+        Ok(Response::new(answer(&mut inner)))
+    }
+}
+
+#[tonic::async_trait]
+impl Control for Script {
+    async fn expire_sessions(
+        &self,
+        request: Request<ExpireSessionsRequest>,
+    ) -> Result<Response<ExpireSessionsResponse>, Status> {
+        let limit = request.into_inner().limit;
+        self.answer(|inner| {
+            inner.expire_limits.push(limit);
+            let batch = inner.expirable.len().min(limit as usize);
+            let session_ids = inner.expirable.drain(..batch).collect();
+            ExpireSessionsResponse { session_ids }
+        })
+    }
+
+    async fn sweep_nodes(
+        &self,
+        request: Request<SweepNodesRequest>,
+    ) -> Result<Response<SweepNodesResponse>, Status> {
+        self.answer(|inner| {
+            inner
+                .silent_after_ms
+                .push(request.into_inner().silent_after_ms);
+            let node_ids = std::mem::take(&mut inner.silent_nodes);
+            SweepNodesResponse { node_ids }
+        })
+    }
+
+    async fn authorize_viewer(
+        &self,
+        _request: Request<AuthorizeViewerRequest>,
+    ) -> Result<Response<AuthorizeViewerResponse>, Status> {
+        Err(Status::unimplemented("jobs does not watch"))
+    }
+
+    async fn authorize_node(
+        &self,
+        _request: Request<AuthorizeNodeRequest>,
+    ) -> Result<Response<AuthorizeNodeResponse>, Status> {
+        Ok(Response::new(AuthorizeNodeResponse::default()))
+    }
+}
+
+/// The fake, until it is dropped.
+pub(crate) struct FakeApi {
+    pub(crate) address: SocketAddr,
+    pub(crate) script: Script,
+    _stop: DropGuard,
+}
+
+impl FakeApi {
+    pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), Script::default()).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, script: Script) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = Server::builder()
+            .add_service(ControlServer::with_interceptor(script.clone(), authorized))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener),
+                stop.clone().cancelled_owned(),
+            );
+        tokio::spawn(server);
+        Self {
+            address,
+            script,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's interceptors are made so")]
+fn authorized(request: Request<()>) -> Result<Request<()>, Status> {
+    let expected = format!("Bearer {SERVICE_TOKEN}");
+    match request.metadata().get("authorization") {
+        Some(given) if given.as_bytes() == expected.as_bytes() => Ok(request),
+        _ => Err(Status::unauthenticated("who are you?")),
+    }
+}

@@ -1,0 +1,80 @@
+//! The two real jobs do at the api what their names say.
+
+use std::time::Duration;
+
+use model::job::JobState;
+use secrecy::SecretString;
+use storage::queue::NewJob;
+use streamhaul_jobs::Control;
+use streamhaul_jobs::job::Registry;
+use streamhaul_jobs::jobs::{self, ExpireSessions, SweepNodes};
+
+use crate::fake_api::{FakeApi, SERVICE_TOKEN};
+use crate::world::{World, settings};
+
+fn registry(api: &FakeApi, token: &str) -> Registry {
+    let control = Control::new(&api.uri(), &SecretString::from(token)).unwrap();
+    jobs::registry(&control, Duration::from_secs(15))
+}
+
+#[tokio::test]
+async fn expire_sessions_calls_until_nothing_is_left() {
+    let (world, api) = (World::new().await, FakeApi::start().await);
+    api.script.make_expirable(250);
+    let engine = world.engine(registry(&api, SERVICE_TOKEN), settings());
+    let id = world.enqueue(NewJob::new(ExpireSessions::KIND)).await;
+    world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+    assert_eq!(api.script.expirable(), 0);
+    assert_eq!(api.script.expire_limits(), [100, 100, 100]);
+}
+
+#[tokio::test]
+async fn sweep_nodes_says_how_long_silence_may_last() {
+    let (world, api) = (World::new().await, FakeApi::start().await);
+    api.script.silence("nod_1");
+    let engine = world.engine(registry(&api, SERVICE_TOKEN), settings());
+    let id = world.enqueue(NewJob::new(SweepNodes::KIND)).await;
+    world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+    assert_eq!(api.script.silent_after_ms(), [15_000]);
+}
+
+#[tokio::test]
+async fn an_api_that_fails_is_asked_again() {
+    let (world, api) = (World::new().await, FakeApi::start().await);
+    api.script.fail(1);
+    api.script.make_expirable(1);
+    let engine = world.engine(registry(&api, SERVICE_TOKEN), settings());
+    let id = world.enqueue(NewJob::new(ExpireSessions::KIND)).await;
+    let job = world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+    assert_eq!((job.attempt, api.script.expirable()), (2, 0));
+    assert!(job.last_error.unwrap().contains("as the test says"));
+}
+
+#[tokio::test]
+async fn an_api_that_comes_back_is_found() {
+    let (world, api) = (World::new().await, FakeApi::start().await);
+    let registry = registry(&api, SERVICE_TOKEN);
+    let (address, script) = (api.address, api.script.clone());
+    drop(api);
+    let engine = world.engine(registry, settings());
+    let id = world.enqueue(NewJob::new(SweepNodes::KIND)).await;
+    world.wait_for(id, JobState::Retryable).await;
+    let _back = FakeApi::start_at(address, script).await;
+    world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_service_token_is_a_failed_attempt() {
+    let (world, api) = (World::new().await, FakeApi::start().await);
+    let engine = world.engine(registry(&api, "sh_svc_wrong"), settings());
+    let id = world.enqueue(NewJob::new(SweepNodes::KIND)).await;
+    let job = world.wait_for(id, JobState::Retryable).await;
+    engine.stop().await;
+    let error = job.last_error.unwrap();
+    assert!(error.contains("who are you?"), "{error}");
+    assert!(!error.contains("sh_svc_wrong"), "{error}");
+}
