@@ -129,7 +129,6 @@ impl FakeApi {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's interceptors are made so")]
 fn authorized(request: Request<()>) -> Result<Request<()>, Status> {
     let expected = format!("Bearer {SERVICE_TOKEN}");
     match request.metadata().get("authorization") {
