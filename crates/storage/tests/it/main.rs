@@ -1,3 +1,5 @@
 //! The only SQL, against a real server.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod control;
 mod queue;

@@ -1,0 +1,134 @@
+//! The schema's own promises; what the control plane makes of them is tried in `api`.
+
+use model::node::Heartbeat;
+use model::{NodeId, Region, TenantId, UnixMillis, UserId};
+use storage::Error;
+use storage::control::accounts::{self, Account};
+use storage::control::heartbeats::{self, Renewal};
+use storage::control::nodes::{self, NewNode};
+use streamhaul_storage as storage;
+use testkit::database::TestDb;
+
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
+fn account(number: u128) -> Account {
+    Account {
+        user_id: UserId::from_u128(number),
+        tenant_id: TenantId::from_u128(number),
+    }
+}
+
+fn node(number: u8, name: &str) -> NewNode {
+    NewNode {
+        id: NodeId::from_u128(number.into()),
+        name: name.into(),
+        region: Region::parse("local").unwrap(),
+        sessions_limit: None,
+        join_token_sha256: [number; 32],
+        join_token_expires_at: NOW,
+    }
+}
+
+#[tokio::test]
+async fn migrating_again_and_at_once_changes_nothing() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 4).unwrap();
+    let (one, two) = tokio::join!(storage::migrate(&pool), storage::migrate(&pool));
+    one.unwrap();
+    two.unwrap();
+}
+
+#[tokio::test]
+async fn there_is_one_bootstrap_account_however_many_start_at_once() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 4).unwrap();
+    let (one, two) = (account(1), account(2));
+    let (first, second) = tokio::join!(
+        accounts::bootstrap(&pool, &one, NOW),
+        accounts::bootstrap(&pool, &two, NOW)
+    );
+    assert_eq!(first.unwrap(), second.unwrap());
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_hash_only() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 2).unwrap();
+    accounts::create(&pool, &account(1), "one", &[1; 32], NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        accounts::by_token(&pool, &[1; 32], NOW).await.unwrap(),
+        Some(account(1))
+    );
+    assert_eq!(
+        accounts::by_token(&pool, &[2; 32], NOW).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_taken_name_is_a_conflict_that_trying_again_does_not_help() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 2).unwrap();
+    nodes::create(&pool, &node(1, "one"), NOW).await.unwrap();
+    let error = nodes::create(&pool, &node(2, "one"), NOW)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Conflict { .. }) && !error.is_retryable(),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_worth_another_try() {
+    let nowhere = "postgres://nobody@127.0.0.1:1/none";
+    let pool = storage::connect("test", nowhere, 1).unwrap();
+    let error = storage::ping(&pool).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    let error = storage::migrate(&pool).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn bytes_add_up_across_a_nodes_boots() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 2).unwrap();
+    let new = node(1, "one");
+    nodes::create(&pool, &new, NOW).await.unwrap();
+    for (boot_id, bytes) in [("a", 10), ("a", 30), ("b", 5), ("b", 7)] {
+        let beat = beat(boot_id, bytes);
+        let renewal = Renewal {
+            lease: std::time::Duration::ZERO,
+            grace: std::time::Duration::ZERO,
+        };
+        heartbeats::record(&pool, &new.id, &beat, renewal, NOW)
+            .await
+            .unwrap();
+    }
+    let row: (i64, i64) = sqlx::query_as(
+        "SELECT ingress_bytes_before + ingress_bytes, egress_bytes_before + egress_bytes
+         FROM control.nodes",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(row, (37, 74));
+}
+
+fn beat(boot_id: &str, bytes: u64) -> Heartbeat {
+    Heartbeat {
+        boot_id: boot_id.into(),
+        sessions: 0,
+        publishers: 0,
+        players: 0,
+        ingress_bytes_total: bytes,
+        egress_bytes_total: 2 * bytes,
+        data_thread_load_ratio: 0.0,
+        publishing: Vec::new(),
+        held: Vec::new(),
+        draining: false,
+        observed_at: NOW,
+    }
+}
