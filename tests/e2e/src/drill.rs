@@ -82,8 +82,12 @@ pub fn garbage(flood: Flood, clip: &Path) -> anyhow::Result<Finding> {
     Ok(after.since(&before, outcome, stream))
 }
 
-/// The sender was killed: the last seconds of either file are not judged.
-fn check_stream(sent: &Path, received: &Path, clip: &Path) -> anyhow::Result<()> {
+/// Judges that a player received what a sender sent until it was killed: the
+/// last seconds of either file are not judged.
+///
+/// # Errors
+/// When something is missing or changed.
+pub fn check_stream(sent: &Path, received: &Path, clip: &Path) -> anyhow::Result<()> {
     let second = usize::try_from(std::fs::metadata(clip)?.len() / clip::LENGTH.as_secs())?;
     let (sent, mut received) = (std::fs::read(sent)?, std::fs::read(received)?);
     let judged = received.len().saturating_sub(2 * second);
