@@ -123,7 +123,12 @@ impl ServiceConfig for Config {
         }
         within("latency_margin_ms", self.latency_margin_ms, 0, 5_000)?;
         within("latency_max_ms", self.latency_max_ms, 20, 60_000)?;
-        within("latency_min_ms", self.latency_min_ms, 20, self.latency_max_ms)?;
+        within(
+            "latency_min_ms",
+            self.latency_min_ms,
+            20,
+            self.latency_max_ms,
+        )?;
         within("hold_seconds", self.hold_seconds, 0, 86_400)?;
         within(
             "publisher_timeout_seconds",
