@@ -14,7 +14,7 @@ pub(super) async fn listen(core: Arc<Core>) {
     loop {
         tokio::select! {
             () = core.stopping.cancelled() => return,
-            result = subscription(&core) => { outage.note(result); }
+            () = subscription(&core, &mut outage) => {}
         }
         tokio::select! {
             () = core.stopping.cancelled() => return,
@@ -24,11 +24,15 @@ pub(super) async fn listen(core: Arc<Core>) {
 }
 
 /// Wakes the claimer at each hint, until the connection is lost.
-async fn subscription(core: &Core) -> Result<(), storage::Error> {
-    let mut wakeups = core.queue.wakeups().await?;
+async fn subscription(core: &Core, outage: &mut Outage) {
+    let Some(mut wakeups) = outage.note(core.queue.wakeups().await) else {
+        return;
+    };
     loop {
         // What came before the subscription, or while it was lost, was not heard.
         core.wake.notify_one();
-        wakeups.next().await?;
+        if outage.note(wakeups.next().await).is_none() {
+            return;
+        }
     }
 }
