@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use testkit::srt_caller::{Caller, Role};
 
-use crate::call::Call;
-use crate::house::House;
+use crate::house::{House, READY_LIMIT};
 use crate::ports::Ports;
 use crate::program::Program;
 use crate::wait;
@@ -25,6 +25,10 @@ const HEADER_BYTES: usize = 16;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How long a straggler is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// What both callers ask for.
+const LATENCY: Duration = Duration::from_millis(200);
+/// How long the receiving end waits before it looks at the time.
+const SLICE: Duration = Duration::from_millis(10);
 
 /// How to measure.
 #[derive(Debug, Clone, Copy)]
@@ -138,28 +142,29 @@ impl Report {
 const P50_LIMIT: Duration = Duration::from_micros(200);
 const P99_LIMIT: Duration = Duration::from_millis(2);
 
-fn through_node(house: &House, plan: Plan) -> anyhow::Result<(usize, Vec<Duration>)> {
+fn through_node(house: &House, plan: Plan) -> anyhow::Result<Turn> {
     let session = house.start_session("delay")?;
-    let call = |url: &str| Call::connect(house.relay(), stream_id(url)?, LATENCY_MS);
-    let mut publisher = call(&session.publish_url)?;
+    let call = |url: &str, role| {
+        anyhow::Ok(Caller::connect(
+            house.relay(),
+            stream_id(url)?,
+            role,
+            LATENCY,
+        )?)
+    };
+    let mut publisher = call(&session.publish_url, Role::Publisher)?;
     // A player is refused until the node knows the publisher.
-    publisher.send(&[0; PAYLOAD_BYTES])?;
-    let mut player = wait::until("the player is let in", PATIENCE * 10, || {
-        call(&session.play_url).ok()
-    })?;
-    let (ingress, egress) = (publisher.socket()?, player.socket()?);
-    let measured = measure(
-        plan,
-        |payload| Ok(publisher.send(payload)?),
-        &ingress,
-        &egress,
-        |datagram| player.take(datagram),
-    );
+    let player = || call(&session.play_url, Role::Player).ok();
+    let mut player = wait::until("the player is let in", READY_LIMIT, player)?;
+    let send = |payload: &[u8]| publisher.send(payload).map(|_| ()).map_err(Into::into);
+    let receive = || {
+        let payload = player.receive(SLICE)?;
+        Ok(payload.and_then(|payload| Some((payload.arrived, stamp_of(&payload.bytes)?))))
+    };
+    let turn = measure(plan, send, receive)?;
     house.stop_session(&session)?;
-    measured
+    Ok(turn)
 }
-
-const LATENCY_MS: u16 = 200;
 
 fn stream_id(url: &str) -> anyhow::Result<&str> {
     let (_, query) = url.split_once('?').context("no query in the address")?;
@@ -169,7 +174,7 @@ fn stream_id(url: &str) -> anyhow::Result<&str> {
         .context("no stream id in the address")
 }
 
-fn through_forwarder(house: &House, plan: Plan) -> anyhow::Result<(usize, Vec<Duration>)> {
+fn through_forwarder(house: &House, plan: Plan) -> anyhow::Result<Turn> {
     let (sender, receiver) = (
         UdpSocket::bind("127.0.0.1:0")?,
         UdpSocket::bind("127.0.0.1:0")?,
@@ -182,6 +187,7 @@ fn through_forwarder(house: &House, plan: Plan) -> anyhow::Result<(usize, Vec<Du
         .arg(receiver.local_addr()?.to_string());
     let _forwarder = Program::start("the forwarder", &mut command, &house.file("forwarder.log"))?;
     sender.connect(listen)?;
+    receiver.set_read_timeout(Some(SLICE))?;
     wait_forwarding(&sender, &receiver)?;
     let mut datagram = [0; HEADER_BYTES + PAYLOAD_BYTES];
     let send = |payload: &[u8]| {
@@ -189,14 +195,20 @@ fn through_forwarder(house: &House, plan: Plan) -> anyhow::Result<(usize, Vec<Du
         sender.send(&datagram)?;
         Ok(())
     };
-    measure(plan, send, &sender, &receiver, |datagram| {
-        Ok(datagram.get(HEADER_BYTES..))
-    })
+    let mut buffer = [0; 2048];
+    let receive = || {
+        let Ok(length) = receiver.recv(&mut buffer) else {
+            return Ok(None);
+        };
+        let arrived = Instant::now();
+        let payload = buffer[..length].get(HEADER_BYTES..).unwrap_or_default();
+        Ok(stamp_of(payload).map(|stamp| (arrived, stamp)))
+    };
+    measure(plan, send, receive)
 }
 
 fn wait_forwarding(sender: &UdpSocket, receiver: &UdpSocket) -> anyhow::Result<()> {
-    receiver.set_read_timeout(Some(Duration::from_millis(20)))?;
-    wait::until("the forwarder forwards", PATIENCE * 10, || {
+    wait::until("the forwarder forwards", READY_LIMIT, || {
         // Refused until the forwarder has bound its port.
         let _sent = sender.send(&[0]);
         receiver.recv(&mut [0; 8]).ok()
@@ -204,49 +216,36 @@ fn wait_forwarding(sender: &UdpSocket, receiver: &UdpSocket) -> anyhow::Result<(
     Ok(())
 }
 
+/// What one way gave in one turn: payloads judged, and their delays.
+type Turn = (usize, Vec<Duration>);
+
 /// Sends stamped payloads at the plan's rate and reads the stamps at the other
 /// end.
 fn measure(
     plan: Plan,
-    mut send: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
-    ingress: &UdpSocket,
-    egress: &UdpSocket,
-    mut take: impl for<'b> FnMut(&'b [u8]) -> anyhow::Result<Option<&'b [u8]>>,
-) -> anyhow::Result<(usize, Vec<Duration>)> {
+    send: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
+    mut receive: impl FnMut() -> anyhow::Result<Option<(Instant, Duration)>>,
+) -> anyhow::Result<Turn> {
     let base = Instant::now();
     let length = plan.each / plan.turns + WARM_UP;
-    ingress.set_nonblocking(true)?;
-    egress.set_read_timeout(Some(Duration::from_millis(10)))?;
-    std::thread::scope(|scope| {
-        let sender = scope.spawn(move || send_stamped(plan, base, length, ingress, &mut send));
+    let (sent, delays) = std::thread::scope(|scope| {
+        let sender = scope.spawn(move || send_stamped(plan, base, length, send));
         let mut delays = Vec::new();
-        let mut buffer = [0; 2048];
         while base.elapsed() < length + PATIENCE {
-            let Ok(received) = egress.recv(&mut buffer) else {
-                continue;
-            };
-            let now = base.elapsed();
-            let payload =
-                take(&buffer[..received])?.filter(|payload| payload.len() == PAYLOAD_BYTES);
-            let stamp = payload
-                .and_then(|payload| payload.first_chunk())
-                .map(|bytes| Duration::from_nanos(u64::from_be_bytes(*bytes)));
-            delays.extend(
-                stamp
-                    .filter(|&stamp| stamp > WARM_UP)
-                    .map(|stamp| now.saturating_sub(stamp)),
-            );
+            let received = receive()?.filter(|(_, stamp)| *stamp > WARM_UP);
+            delays.extend(received.map(|(arrived, stamp)| (arrived - base).saturating_sub(stamp)));
         }
         let sent = sender
             .join()
             .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
-        ensure!(
-            delays.len() * 1000 >= sent * 999,
-            "{} of {sent} datagrams came",
-            delays.len()
-        );
-        Ok((sent, delays))
-    })
+        anyhow::Ok((sent, delays))
+    })?;
+    ensure!(
+        delays.len() * 1000 >= sent * 999,
+        "{} of {sent} datagrams came",
+        delays.len()
+    );
+    Ok((sent, delays))
 }
 
 /// Returns how many payloads are judged.
@@ -254,8 +253,7 @@ fn send_stamped(
     plan: Plan,
     base: Instant,
     length: Duration,
-    ingress: &UdpSocket,
-    send: &mut impl FnMut(&[u8]) -> anyhow::Result<()>,
+    mut send: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     // Sleep to the microsecond: the default slack of 50 would make bursts.
     nix::sys::prctl::set_timerslack(1)?;
@@ -266,14 +264,22 @@ fn send_stamped(
     while base.elapsed() < length {
         std::thread::sleep(due.saturating_sub(base.elapsed()));
         let stamp = base.elapsed();
-        payload[..8].copy_from_slice(&(stamp.as_nanos() as u64).to_be_bytes());
+        payload[..STAMP_BYTES].copy_from_slice(&(stamp.as_nanos() as u64).to_be_bytes());
         send(&payload)?;
         judged += usize::from(stamp > WARM_UP);
         due += interval;
-        // Acknowledgements are of no use here, and would fill the buffer.
-        while ingress.recv(&mut [0; 64]).is_ok() {}
     }
     Ok(judged)
+}
+
+const STAMP_BYTES: usize = 8;
+
+/// When a payload was sent, since the turn's start.
+fn stamp_of(payload: &[u8]) -> Option<Duration> {
+    let bytes = payload
+        .first_chunk::<STAMP_BYTES>()
+        .filter(|_| payload.len() == PAYLOAD_BYTES)?;
+    Some(Duration::from_nanos(u64::from_be_bytes(*bytes)))
 }
 
 /// What the figures were measured on.

@@ -8,7 +8,6 @@
 //!
 //! To add a scenario, write a file under `tests/it/` named for the behaviour.
 
-pub mod call;
 pub mod clip;
 pub mod delay;
 pub mod drill;

@@ -56,10 +56,11 @@ impl Metrics {
             .collect()
     }
 
-    /// Whether there is anything at all.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.series.is_empty()
+    /// The name of every series.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.series
+            .iter()
+            .filter_map(|(series, _)| series.split('{').next())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Every service tells its own story on its own listener.
 
+use std::path::Path;
+
 use streamhaul_e2e::house::{House, Service};
+use streamhaul_e2e::metrics::Metrics;
 
 use crate::turn;
 
@@ -16,7 +19,28 @@ fn each_service_has_its_own_live_metrics() {
             (built - 1.0).abs() < f64::EPSILON,
             "{label} does not say what it is"
         );
+        assert_documented(&metrics);
         let health = house.admin(service).fetch("/healthz").unwrap();
         assert_eq!(health.status, 200, "{label}");
+    }
+}
+
+/// What is shown is written down.
+fn assert_documented(metrics: &Metrics) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics/README.md");
+    let documented = std::fs::read_to_string(path).unwrap();
+    for name in metrics
+        .names()
+        .filter(|name| name.starts_with("streamhaul_"))
+    {
+        let parts = ["_bucket", "_sum", "_count"];
+        let whole = parts
+            .iter()
+            .find_map(|part| name.strip_suffix(part))
+            .unwrap_or(name);
+        let found = [name, whole]
+            .iter()
+            .any(|name| documented.contains(&format!("`{name}")));
+        assert!(found, "docs/metrics/README.md does not name {name}");
     }
 }
