@@ -41,12 +41,27 @@ pub struct Config {
     pub regions: Vec<Region>,
     /// The region of a node whose operator names none.
     pub default_region: Region,
+    /// A node to create at start, unless one of that name exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap_node: Option<BootstrapNode>,
     /// How long sessions and their leases live.
     pub sessions: SessionsConfig,
     /// How nodes are watched.
     pub fleet: FleetConfig,
     /// What one caller may ask for.
     pub http: HttpConfig,
+}
+
+/// A node whose join token is known before the control plane first starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapNode {
+    /// The operator's name for it.
+    pub name: String,
+    /// Where it stands; `default_region` when absent.
+    pub region: Option<Region>,
+    /// A file that holds its join token; good once.
+    pub join_token_file: PathBuf,
 }
 
 /// How long sessions and their leases live.
@@ -109,6 +124,7 @@ impl Default for Config {
             stream_key_secret_file: PathBuf::new(),
             regions: Vec::new(),
             default_region: Region::parse("local").expect("a literal region name is valid"),
+            bootstrap_node: None,
             sessions: SessionsConfig::default(),
             fleet: FleetConfig::default(),
             http: HttpConfig::default(),

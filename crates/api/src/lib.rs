@@ -10,6 +10,7 @@
 //! directive, send it from `fleet::connection`; to add a metric, see [`metrics`].
 
 mod auth;
+mod bootstrap;
 mod config;
 mod error;
 mod fleet;

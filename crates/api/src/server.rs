@@ -2,18 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use model::clock::Clock;
-use model::{TenantId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Context, Readiness};
 use storage::Pool;
-use storage::control::accounts::{self, Account};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bootstrap::{self, FirstNode};
 use crate::config::{Config, seconds};
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
@@ -22,8 +20,6 @@ use crate::fleet::watch;
 use crate::relay::keys::KeyDeriver;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
-
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the service until its shutdown.
 ///
@@ -65,6 +61,7 @@ struct Secrets {
     service_token: SecretString,
     issuer: Issuer,
     stream_keys: KeyDeriver,
+    first_node: Option<FirstNode>,
 }
 
 impl Server {
@@ -109,7 +106,7 @@ impl Server {
         } = self.surroundings.clone();
         let prepared = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            admin = prepare(&self.pool, clock.as_ref()) => admin?,
+            admin = bootstrap::prepare(&self.pool, &self.config, self.secrets.first_node, clock.as_ref()) => admin?,
         };
         let app = Arc::new(App {
             pause: Pause::new(clock.now()),
@@ -145,6 +142,7 @@ impl Secrets {
             stream_keys: KeyDeriver::new(service_kit::secret::read_file(
                 &config.stream_key_secret_file,
             )?),
+            first_node: FirstNode::read(config)?,
         })
     }
 }
@@ -167,33 +165,6 @@ async fn listen(setting: &'static str, address: SocketAddr) -> anyhow::Result<Tc
     let listener = listener.with_context(|| format!("{setting}: {address}"))?;
     tracing::info!(address = %listener.local_addr()?, setting, "Listening");
     Ok(listener)
-}
-
-/// Brings the schema up to date and finds the bootstrap account, for as long as it
-/// takes the database to be there.
-async fn prepare(pool: &Pool, clock: &dyn Clock) -> anyhow::Result<Account> {
-    let fresh = Account {
-        user_id: UserId::from_u128(token::id_bits()),
-        tenant_id: TenantId::from_u128(token::id_bits()),
-    };
-    let mut is_first = true;
-    loop {
-        let account = match storage::migrate(pool).await {
-            Ok(()) => accounts::bootstrap(pool, &fresh, clock.now()).await,
-            Err(error) => Err(error),
-        };
-        match account {
-            Ok(account) => return Ok(account),
-            Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
-            Err(error) if is_first => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "Waiting for the database");
-            }
-            Err(_) => {}
-        }
-        is_first = false;
-        tokio::time::sleep(RETRY_INTERVAL).await;
-    }
 }
 
 /// Answers on both listeners until the shutdown; one that fails takes the other along.

@@ -1,0 +1,116 @@
+//! What a fresh installation begins with: the first account, and a node for a
+//! deployment whose node has its join token beforehand.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use model::clock::Clock;
+use model::{NodeId, TenantId, UserId};
+use secrecy::ExposeSecret;
+use storage::Pool;
+use storage::control::accounts::{self, Account};
+use storage::control::nodes::{self, NewNode};
+
+use crate::config::{BootstrapNode, Config, seconds};
+use crate::token;
+
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The node to begin with, its join token read.
+pub(crate) struct FirstNode {
+    settings: BootstrapNode,
+    join_token: token::Hash,
+}
+
+impl FirstNode {
+    /// Reads the join token of the configured node, if one is.
+    ///
+    /// # Errors
+    /// When the token's file cannot be read.
+    pub(crate) fn read(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some(settings) = config.bootstrap_node.clone() else {
+            return Ok(None);
+        };
+        let token = service_kit::secret::read_file(&settings.join_token_file)?;
+        let join_token = token::hash(token.expose_secret());
+        Ok(Some(Self {
+            settings,
+            join_token,
+        }))
+    }
+}
+
+/// Brings the schema up to date, finds or makes the first account and node, for
+/// as long as it takes the database to be there.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn prepare(
+    pool: &Pool,
+    config: &Config,
+    node: Option<FirstNode>,
+    clock: &dyn Clock,
+) -> anyhow::Result<Account> {
+    let fresh = Account {
+        user_id: UserId::from_u128(token::id_bits()),
+        tenant_id: TenantId::from_u128(token::id_bits()),
+    };
+    let mut is_first = true;
+    loop {
+        match attempt(pool, config, &fresh, node.as_ref(), clock).await {
+            Ok(account) => return Ok(account),
+            Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
+            Err(error) if is_first => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "Waiting for the database");
+            }
+            Err(_) => {}
+        }
+        is_first = false;
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+async fn attempt(
+    pool: &Pool,
+    config: &Config,
+    fresh: &Account,
+    node: Option<&FirstNode>,
+    clock: &dyn Clock,
+) -> Result<Account, storage::Error> {
+    storage::migrate(pool).await?;
+    let account = accounts::bootstrap(pool, fresh, clock.now()).await?;
+    if let Some(node) = node {
+        create(pool, config, node, clock).await?;
+    }
+    Ok(account)
+}
+
+/// A node of that name stays as it is, whatever its token was.
+async fn create(
+    pool: &Pool,
+    config: &Config,
+    node: &FirstNode,
+    clock: &dyn Clock,
+) -> Result<(), storage::Error> {
+    let now = clock.now();
+    let region = &node.settings.region;
+    let new = NewNode {
+        id: NodeId::from_u128(token::id_bits()),
+        name: node.settings.name.clone(),
+        region: region
+            .clone()
+            .unwrap_or_else(|| config.default_region.clone()),
+        sessions_limit: None,
+        join_token_sha256: node.join_token,
+        join_token_expires_at: now.plus(seconds(config.fleet.join_token_seconds)),
+    };
+    match nodes::create(pool, &new, now).await {
+        Ok(()) => {
+            tracing::info!(node.id = %new.id, node.name = new.name, "The first node was created");
+            Ok(())
+        }
+        Err(storage::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
