@@ -37,6 +37,9 @@ pub(crate) fn run(options: &Test) -> anyhow::Result<ExitCode> {
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
     let postgres = Postgres::start(directory.path()).context("a PostgreSQL for the tests")?;
     let (tally, succeeded) = test(&mut command(options, &postgres.url()))?;
+    if !succeeded && tally.failed == 0 {
+        println!("a test did not build, or a test program ended before its result");
+    }
     report(&tally, started.elapsed());
     Ok(if succeeded && tally.failed == 0 {
         ExitCode::SUCCESS
