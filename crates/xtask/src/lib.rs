@@ -4,7 +4,7 @@
 //! how a service works: it finds what is missing, builds, starts programs and
 //! reads what they say.
 //!
-//! To add a command, write its module, add a variant to [`cli::Command`] and a
+//! To add a command, write its module, add a variant to `cli::Command` and a
 //! recipe to the justfile.
 #![allow(
     clippy::print_stdout,
