@@ -24,6 +24,6 @@ mod time;
 mod token;
 
 pub use auth::Access;
-pub use config::{Config, FleetConfig, HttpConfig, SessionsConfig};
+pub use config::{BootstrapNode, Config, FleetConfig, HttpConfig, SessionsConfig};
 pub use routes::table;
 pub use server::{Server, Surroundings, run};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamhaul_api::BootstrapNode;
 use tonic::Code;
 
 use crate::house::House;
@@ -55,4 +56,26 @@ async fn a_credential_is_for_its_own_node() {
         .err()
         .unwrap();
     assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_can_begin_with_a_node_of_its_own() {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "sh_join_from_a_file\n").unwrap();
+    let house = House::with(|config| {
+        config.bootstrap_node = Some(BootstrapNode {
+            name: "first".into(),
+            region: None,
+            join_token_file: token.path().to_owned(),
+        });
+    })
+    .await;
+    let enrolled = node::enrol(&house, "sh_join_from_a_file").await.unwrap();
+    let listed = house.get(crate::house::ADMIN, "/api/v1/ops/nodes").await;
+    assert_eq!(
+        listed.body["nodes"][0]["node_id"],
+        enrolled.node_id.as_str()
+    );
+    assert_eq!(listed.body["nodes"][0]["region"], "local");
+    assert!(node::enrol(&house, "sh_join_from_a_file").await.is_err());
 }
