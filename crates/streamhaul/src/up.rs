@@ -46,6 +46,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     let state_dir = StateDir::choose(arguments.state_dir.as_deref())?;
     state_dir.create()?;
     let _lock = state_dir.lock()?;
+    forget_killed_instance(&state_dir.run_file())?;
     let ports = Ports::new(arguments.port_base);
     ports.check()?;
     let secrets = Secrets::ensure(&state_dir.secrets())?;
@@ -71,6 +72,16 @@ fn set_logs_up(filter: &str) -> anyhow::Result<()> {
     };
     service_kit::telemetry::init("streamhaul", &log, &service_kit::TraceConfig::default())
         .context("--log")
+}
+
+/// Nobody was left to remove the run file of an instance that was killed.
+fn forget_killed_instance(run_file: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(run_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", run_file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn serve(

@@ -11,7 +11,7 @@ use super::signal::Stop;
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why an instance ends.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// A signal asked to stop.
     Signal,
@@ -36,6 +36,9 @@ impl House {
     ) -> anyhow::Result<Option<End>> {
         let deadline = Instant::now() + timeout;
         for start in launch::ORDER {
+            if stop.is_requested() {
+                return Ok(Some(End::Signal));
+            }
             self.services.push(start(settings)?);
             if let Some(end) = self.until_ready(stop, deadline)? {
                 return Ok(Some(end));
