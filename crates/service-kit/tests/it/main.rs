@@ -38,6 +38,10 @@ impl ServiceConfig for Config {
         &self.kit
     }
 
+    fn descriptor_sets() -> &'static [&'static [u8]] {
+        &[tonic_health::pb::FILE_DESCRIPTOR_SET]
+    }
+
     fn validate(&self) -> Result<(), String> {
         if self.workers == 0 {
             Err("workers must be at least 1".to_owned())
