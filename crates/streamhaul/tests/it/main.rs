@@ -1,0 +1,5 @@
+//! The `streamhaul` command, run for real.
+
+mod instance;
+mod refusals;
+mod up;

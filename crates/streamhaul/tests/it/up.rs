@@ -1,0 +1,93 @@
+//! Everything starts, is used, stops, and starts again with what it had.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::instance::{Instance, eventually};
+
+#[test]
+fn a_second_start_has_the_sessions_and_secrets_of_the_first() {
+    let mut instance = Instance::new();
+    instance.start();
+    let first = told(&instance);
+    let status = instance.json(&["status"]);
+    assert_eq!(status["services"].as_object().unwrap().len(), 4, "{status}");
+    assert_eq!(status["ready"], true, "{status}");
+    let session = instance.json(&["relay", "start", "--name", "cam1"]);
+    assert_eq!(session["status"], "active", "{session}");
+    let port = format!("127.0.0.1:{}", instance.port_base + 6);
+    for url in ["srt_publish_url", "media_source_url", "sender_url"] {
+        assert!(
+            session[url].as_str().unwrap().contains(&port),
+            "{url} of {session}"
+        );
+    }
+    assert_eq!(instance.stop(), Some(0));
+    assert!(!instance.run_file().exists());
+
+    instance.start();
+    assert_eq!(told(&instance)["admin_token"], first["admin_token"]);
+    let listed = instance.json(&["relay", "list"]);
+    assert_eq!(
+        listed["sessions"][0]["session_id"], session["session_id"],
+        "{listed}"
+    );
+    assert_eq!(
+        instance.json(&["nodes", "list"])["nodes"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let stopped = instance.json(&["relay", "stop", "cam1"]);
+    assert_eq!(stopped["status"], "stopped", "{stopped}");
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
+fn a_crash_leaves_nothing_in_the_way_of_the_next_start() {
+    let mut instance = Instance::new();
+    instance.start();
+    instance.crash();
+    assert!(!instance.ask(&["status"]).status.success());
+    instance.start();
+    eventually("everything is ready", || {
+        instance.ask(&["status"]).status.success()
+    });
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
+fn a_killed_database_is_started_again() {
+    let mut instance = Instance::new();
+    instance.start();
+    let session = instance.json(&["relay", "start", "--name", "cam1"]);
+    kill(postmaster(&instance), Signal::SIGKILL).unwrap();
+    eventually("the session is still listed, once", || {
+        let output = instance.ask(&["relay", "list", "--json"]);
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        listed["sessions"].as_array().is_some_and(|sessions| {
+            sessions.len() == 1 && sessions[0]["session_id"] == session["session_id"]
+        })
+    });
+    eventually("everything is ready", || {
+        instance.ask(&["status"]).status.success()
+    });
+    assert_eq!(instance.stop(), Some(0));
+}
+
+fn told(instance: &Instance) -> Value {
+    let path = instance.run_file();
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn postmaster(instance: &Instance) -> Pid {
+    let file = instance.state_dir().join("postgres/postmaster.pid");
+    let text = std::fs::read_to_string(file).unwrap();
+    Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
+}
