@@ -40,10 +40,11 @@ pub(crate) struct Up {
     /// Publish a moving test picture with a tone, play it back, print live figures.
     #[arg(long)]
     pub(crate) demo: bool,
-    /// End the demo by itself after this many seconds of figures.
+    /// End the demo by itself after this many seconds of figures; fails when no
+    /// picture came through.
     #[arg(long, value_name = "N", requires = "demo")]
     pub(crate) seconds: Option<u64>,
-    /// Print the demo's figures as JSON, a line each second.
+    /// Print the demo's figures as JSON: a line each second, the summary last.
     #[arg(long, requires = "demo")]
     pub(crate) json: bool,
     /// Options of `streamhaul up`, such as `--port-base 12000`.

@@ -50,9 +50,12 @@ pub(crate) fn run(mut instance: Instance, options: &Up, stop: Stop) -> anyhow::R
 fn show(instance: &Instance, told: &Value, options: &Up, stop: Stop) -> anyhow::Result<()> {
     let mut demo = Demo::start(instance, told, stop)?;
     let shown = demo.follow(options, stop);
-    let end = instance.ask(&["relay", "stop", &demo.session_id]);
-    shown?;
-    end.map(drop)
+    let ended = demo
+        .session_ids
+        .iter()
+        .try_for_each(|id| instance.ask(&["relay", "stop", id]).map(drop));
+    shown?.conclude(options)?;
+    ended
 }
 
 /// What is shown each second.
@@ -75,9 +78,20 @@ struct Figures {
     added_delay_p99_us: Option<f64>,
 }
 
+/// What the demo comes to.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// Seconds with figures.
+    seconds: u64,
+    ingress_bitrate_bps_max: u64,
+    egress_bitrate_bps_max: u64,
+    last: Option<Figures>,
+}
+
 /// The programs of a running demo; dropping it ends them.
 struct Demo {
-    session_id: String,
+    /// The picture's and the probe's.
+    session_ids: [String; 2],
     publisher: Program,
     player: Player,
     probe: Probe,
@@ -98,10 +112,13 @@ impl Demo {
             &stream_id(&text(&probed, "/srt_publish_url")?)?,
             &stream_id(&text(&probed, "/media_source_url")?)?,
         )?;
-        let session_id = text(&session, "/session_id")?;
+        let session_ids = [
+            text(&session, "/session_id")?,
+            text(&probed, "/session_id")?,
+        ];
         let live = LiveView::follow(
             &text(told, "/gateway_http")?,
-            &session_id,
+            &session_ids[0],
             &text(told, "/admin_token")?,
         )?;
         let mut publisher = picture::publish(
@@ -114,7 +131,7 @@ impl Demo {
             &logs.path().join("play.log"),
         )?;
         Ok(Self {
-            session_id,
+            session_ids,
             publisher,
             player,
             probe,
@@ -124,24 +141,28 @@ impl Demo {
     }
 
     /// Prints a line each second until the end.
-    fn follow(&mut self, options: &Up, stop: Stop) -> anyhow::Result<()> {
+    fn follow(&mut self, options: &Up, stop: Stop) -> anyhow::Result<Summary> {
         let started = Instant::now();
         let mut heard = Instant::now();
-        let mut lines = 0;
+        let mut summary = Summary::default();
         let mut next = started + TICK;
-        while !stop.is_wanted() && options.seconds.is_none_or(|wanted| lines < wanted) {
+        while !stop.is_wanted()
+            && options
+                .seconds
+                .is_none_or(|wanted| summary.seconds < wanted)
+        {
             sleep_until(next, stop);
             next += TICK;
             self.check()?;
             if let Some(sample) = self.live.take() {
                 heard = Instant::now();
-                lines += 1;
-                self.figures(&sample, started.elapsed())
-                    .print(options.json)?;
+                let figures = self.figures(&sample, started.elapsed());
+                figures.print(options.json)?;
+                summary.add(figures);
             }
             ensure!(heard.elapsed() < PATIENCE, "the live view says nothing");
         }
-        Ok(())
+        Ok(summary)
     }
 
     /// Both ffmpegs must still run.
@@ -178,6 +199,38 @@ impl Demo {
             added_delay_us: added.map(|(half, _)| us(half)),
             added_delay_p99_us: added.map(|(_, most)| us(most)),
         }
+    }
+}
+
+impl Summary {
+    fn add(&mut self, figures: Figures) {
+        self.seconds += 1;
+        self.ingress_bitrate_bps_max = self
+            .ingress_bitrate_bps_max
+            .max(figures.ingress_bitrate_bps);
+        self.egress_bitrate_bps_max = self.egress_bitrate_bps_max.max(figures.egress_bitrate_bps);
+        self.last = Some(figures);
+    }
+
+    /// Whether a picture went in, came out and was decoded.
+    fn has_moved(&self) -> bool {
+        let decoded = self.last.as_ref().is_some_and(|last| last.frames_total > 0);
+        decoded && self.ingress_bitrate_bps_max > 0 && self.egress_bitrate_bps_max > 0
+    }
+
+    /// Prints the last line; a demo that was to run for a time fails when its
+    /// figures stood still.
+    fn conclude(&self, options: &Up) -> anyhow::Result<()> {
+        if options.json {
+            println!("{}", serde_json::json!({ "summary": self }));
+        } else if let Some(last) = &self.last {
+            println!("after {} s: {}", self.seconds, last.line().trim_start());
+        }
+        ensure!(
+            options.seconds.is_none() || self.has_moved(),
+            "no picture came through: {self:?}"
+        );
+        Ok(())
     }
 }
 
@@ -260,20 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_that_nobody_decodes_has_not_moved() {
+        let mut summary = Summary::default();
+        assert!(!summary.has_moved());
+        summary.add(Figures {
+            frames_total: 0,
+            ..figures()
+        });
+        assert!(!summary.has_moved());
+        summary.add(figures());
+        assert!(summary.has_moved());
+        assert_eq!(summary.seconds, 2);
+    }
+
+    #[test]
     fn the_line_has_every_figure() {
-        let figures = Figures {
-            seconds: 3,
-            ingress_bitrate_bps: 4_000_000,
-            egress_bitrate_bps: 4_100_000,
-            rtt_ms: 0.4,
-            loss_ratio: 0.0,
-            packets_lost_total: 2,
-            packets_recovered_total: 2,
-            frames_total: 88,
-            added_delay_us: Some(31.5),
-            added_delay_p99_us: Some(95.0),
-        };
-        let line = figures.line();
+        let line = figures().line();
         for part in [
             "4.00 Mbit/s",
             "4.10 Mbit/s",
@@ -284,6 +339,21 @@ mod tests {
             "32 µs (p99 95 µs)",
         ] {
             assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+
+    fn figures() -> Figures {
+        Figures {
+            seconds: 3,
+            ingress_bitrate_bps: 4_000_000,
+            egress_bitrate_bps: 4_100_000,
+            rtt_ms: 0.4,
+            loss_ratio: 0.0,
+            packets_lost_total: 2,
+            packets_recovered_total: 2,
+            frames_total: 88,
+            added_delay_us: Some(31.5),
+            added_delay_p99_us: Some(95.0),
         }
     }
 }

@@ -50,7 +50,9 @@ pub(crate) fn play(url: &str, log: &Path) -> anyhow::Result<Player> {
     let mut command = ffmpeg();
     // Look at half a second of it, not five, before decoding.
     command.args(["-fflags", "nobuffer", "-analyzeduration", "500000"]);
-    command.args(["-i", url, "-progress", "pipe:1", "-stats_period", "0.5"]);
+    // Its default is to look at five seconds before it begins.
+    command.args(["-analyzeduration", "1000000", "-i", url]);
+    command.args(["-progress", "pipe:1", "-stats_period", "0.5"]);
     command.args(["-f", "null", "-"]);
     let (reader, writer) = std::io::pipe().context("a pipe for ffmpeg's progress")?;
     let writer = File::from(std::os::fd::OwnedFd::from(writer));
