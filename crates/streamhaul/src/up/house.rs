@@ -9,6 +9,8 @@ use super::launch::{self, Settings};
 use super::signal::Stop;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the others wait for one that takes its time to stop.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why an instance ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +76,15 @@ impl House {
         ended.map(Running::name)
     }
 
-    /// Stops every service, all at once; the error is the first one's.
+    /// Stops every service, the last one first, so that each can still take its
+    /// leave of those it needs; the error is the first one's.
     pub(super) fn close(self) -> anyhow::Result<()> {
-        for service in &self.services {
+        for service in self.services.iter().rev() {
             service.shutdown();
+            let until = Instant::now() + HEAD_START;
+            while !service.has_finished() && Instant::now() < until {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
         }
         let mut outcome = Ok(());
         for service in self.services {
