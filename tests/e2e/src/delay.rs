@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use testkit::srt_caller::{Caller, Role};
 
+use crate::forwarder;
 use crate::house::{House, READY_LIMIT};
 use crate::ports::Ports;
 use crate::program::Program;
@@ -175,10 +176,8 @@ fn stream_id(url: &str) -> anyhow::Result<&str> {
 }
 
 fn through_forwarder(house: &House, plan: Plan) -> anyhow::Result<Turn> {
-    let (sender, receiver) = (
-        UdpSocket::bind("127.0.0.1:0")?,
-        UdpSocket::bind("127.0.0.1:0")?,
-    );
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (sender, receiver) = (forwarder::bind(any)?, forwarder::bind(any)?);
     let listen = SocketAddr::from(([127, 0, 0, 1], Ports::free()?.at(0)));
     let mut command = Command::new(std::env::current_exe()?);
     command

@@ -7,16 +7,31 @@ use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 const TRAIN_BYTES_MAX: usize = 1 << 16;
+
+/// What each direction asks the kernel to buffer, as a node does.
+const BUFFER_BYTES: usize = 4 << 20;
+
+/// Binds a socket with a node's buffers.
+///
+/// # Errors
+/// When the address is taken.
+pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES)?;
+    setsockopt(&socket, sockopt::SndBuf, &BUFFER_BYTES)?;
+    Ok(socket)
+}
 
 /// Forwards until the process ends.
 ///
 /// # Errors
 /// When a socket cannot be made or waited for.
 pub fn forward(listen: SocketAddr, to: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind(listen)?;
+    let socket = bind(listen)?;
     let state = UdpSocketState::new((&socket).into())?;
     let mut poll = Poll::new()?;
     poll.registry().register(
