@@ -64,7 +64,7 @@ pub(super) fn data_dir(state_dir: &Path) -> PathBuf {
     if !Uid::effective().is_root() || others_may_pass(state_dir) {
         return state_dir.join("postgres");
     }
-    Path::new("/var/lib/streamhaul").join(format!("postgres-{:016x}", digest(state_dir)))
+    Path::new("/var/lib/streamhaul").join(format!("postgres{}", flattened(state_dir)))
 }
 
 /// `<state_dir>/run`, or a short place when that would be too long or closed.
@@ -108,8 +108,25 @@ fn others_may_pass(path: &Path) -> bool {
         .all(|metadata| metadata.permissions().mode() & 0o001 != 0)
 }
 
+/// `/root/state` as `-root-state`: a name that later versions find again.
+fn flattened(path: &Path) -> String {
+    path.to_string_lossy().replace('/', "-")
+}
+
+/// Short, and good for one version of this program: a socket need not be found
+/// again.
 fn digest(path: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_out_of_reach_gets_a_lasting_name() {
+        assert_eq!(flattened(Path::new("/root/my state")), "-root-my state");
+    }
 }
