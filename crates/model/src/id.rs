@@ -112,7 +112,9 @@ const SUFFIX_LENGTH_MAX: usize = 60;
 fn is_valid(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|suffix| {
         (1..=SUFFIX_LENGTH_MAX).contains(&suffix.len())
-            && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            && suffix
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     })
 }
 
