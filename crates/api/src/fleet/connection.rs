@@ -154,7 +154,10 @@ impl Connection {
     }
 
     /// The database may be away: the node is heard all the same.
-    async fn heartbeat(&self, beat: &Heartbeat) {
+    async fn heartbeat(&mut self, beat: &Heartbeat) {
+        // A node keeps draining while it is away: what it says is what it was told last,
+        // and the next look tells it again if the operator wants otherwise.
+        self.orders.draining = beat.draining;
         let app = &self.app;
         let renewal = app.config.sessions.renewal();
         let written = heartbeats::record(&app.pool, &self.node, beat, renewal, app.now()).await;

@@ -166,6 +166,37 @@ async fn a_drained_node_is_told_so_again_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_when_its_draining_ended_is_told_so() {
+    let house = House::new().await;
+    let (enrolled, mut node) = node::joined(&house, "one", 10).await;
+    let path = format!("/api/v1/ops/nodes/{}/drain", enrolled.node_id);
+    house.post(ADMIN, &path, json!({"draining": true})).await;
+    node.follow().await;
+    drop(node);
+    house.post(ADMIN, &path, json!({"draining": false})).await;
+    let mut node = node::connect(&house, &enrolled, 10, Vec::new())
+        .await
+        .unwrap();
+    assert!(node.resync().await.is_empty());
+    node.say(Message::Heartbeat(pb::Heartbeat {
+        boot_id: "boot".into(),
+        draining: true,
+        ..Default::default()
+    }))
+    .await;
+    assert_eq!(
+        node.follow().await,
+        Directive::Drain(pb::Drain { draining: false })
+    );
+    node.beat(&[], &[]).await;
+    eventually("active", async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await;
+        listed.body["nodes"][0]["state"] == "active"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_stream_of_a_node_ends_the_older_one() {
     let house = House::new().await;
     let (enrolled, mut older) = node::joined(&house, "one", 10).await;
