@@ -83,19 +83,19 @@ impl Access {
         ask: impl Future<Output = Result<Option<V>, Status>>,
     ) -> Verdict<V> {
         let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Known::Fresh(known) = lock().look_up(&key, Instant::now()) {
+            return known.map_or(Verdict::No, Verdict::Yes);
+        }
+        // Never closed, so there is always a permit in the end.
+        let _permit = self.questions.acquire().await;
+        // Others were answered, or were not, while this one waited for its turn.
         let known = lock().look_up(&key, Instant::now());
         let old = match known {
-            Known::Fresh(Some(value)) => return Verdict::Yes(value),
-            Known::Fresh(None) => return Verdict::No,
+            Known::Fresh(known) => return known.map_or(Verdict::No, Verdict::Yes),
             Known::Old(value) => Some(value),
             Known::Nothing => None,
         };
-        // The semaphore is never closed; without a permit the api counts as away.
-        let answer = match self.questions.acquire().await {
-            Ok(_permit) => ask.await,
-            Err(_) => Err(Status::unavailable("stopping")),
-        };
-        match answer {
+        match ask.await {
             Ok(Some(value)) => {
                 lock().remember_yes(key, value.clone(), Instant::now());
                 Verdict::Yes(value)
@@ -110,6 +110,7 @@ impl Access {
             }
             Err(status) => {
                 tracing::debug!(%status, "the api does not answer who may");
+                lock().remember_silence(Instant::now());
                 old.map_or(Verdict::Unknown, Verdict::Yes)
             }
         }

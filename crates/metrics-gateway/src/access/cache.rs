@@ -10,12 +10,17 @@ use super::AWAY_MAX;
 const YES_FRESH: Duration = Duration::from_secs(60);
 /// A no is believed for this long.
 const NO_FRESH: Duration = Duration::from_secs(5);
+/// Who gave no answer is left alone for this long: meanwhile an older yes counts at once,
+/// so that an api which lets callers wait does not hold every report up.
+const AWAY_FRESH: Duration = Duration::from_secs(5);
 
 pub(super) struct Cache<K, V> {
     entries_max: usize,
     yes: HashMap<K, (V, Instant)>,
     /// Apart, so that guesses cannot push out who was let in.
     no: HashMap<K, Instant>,
+    /// When a question last went unanswered.
+    unanswered_at: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,13 +38,14 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
             entries_max,
             yes: HashMap::new(),
             no: HashMap::new(),
+            unanswered_at: None,
         }
     }
 
     pub(super) fn look_up(&self, key: &K, now: Instant) -> Known<V> {
         if let Some((value, asked)) = self.yes.get(key) {
             let age = now.duration_since(*asked);
-            if age < YES_FRESH {
+            if age < YES_FRESH || (age < AWAY_MAX && self.is_away(now)) {
                 return Known::Fresh(Some(value.clone()));
             }
             if age < AWAY_MAX {
@@ -50,6 +56,16 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
             Some(asked) if now.duration_since(*asked) < NO_FRESH => Known::Fresh(None),
             _ => Known::Nothing,
         }
+    }
+
+    /// Nobody answered.
+    pub(super) fn remember_silence(&mut self, now: Instant) {
+        self.unanswered_at = Some(now);
+    }
+
+    fn is_away(&self, now: Instant) -> bool {
+        self.unanswered_at
+            .is_some_and(|at| now.duration_since(at) < AWAY_FRESH)
     }
 
     pub(super) fn remember_yes(&mut self, key: K, value: V, now: Instant) {
@@ -88,6 +104,19 @@ mod tests {
         assert_eq!(cache.look_up(&"a", start), Known::Fresh(None));
         assert_eq!(cache.look_up(&"a", start + NO_FRESH), Known::Nothing);
         assert_eq!(cache.look_up(&"b", start), Known::Nothing);
+    }
+
+    #[test]
+    fn an_older_yes_counts_at_once_while_nobody_answers() {
+        let (mut cache, start) = (Cache::new(10), Instant::now());
+        cache.remember_yes("a", 1, start);
+        let later = start + YES_FRESH;
+        cache.remember_silence(later);
+        assert_eq!(cache.look_up(&"a", later), Known::Fresh(Some(1)));
+        assert_eq!(cache.look_up(&"b", later), Known::Nothing);
+        assert_eq!(cache.look_up(&"a", later + AWAY_FRESH), Known::Old(1));
+        cache.remember_silence(start + AWAY_MAX);
+        assert_eq!(cache.look_up(&"a", start + AWAY_MAX), Known::Nothing);
     }
 
     #[test]
