@@ -2,24 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use proto::fleet::control_client::ControlClient;
 use proto::fleet::{AuthorizeNodeRequest, ExpireSessionsRequest, SweepNodesRequest};
 use secrecy::SecretString;
-use service_kit::grpc::BearerInterceptor;
+use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::Status;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(3),
+    call: Duration::from_secs(10),
+};
 
 /// A client that connects on first use, and again after every loss.
 #[derive(Clone)]
 pub struct Control {
-    client: ControlClient<InterceptedService<Channel, BearerInterceptor>>,
+    client: ControlClient<AuthorizedChannel>,
 }
 
 impl Control {
@@ -28,15 +25,8 @@ impl Control {
     /// # Errors
     /// When `uri` is not one, or the token cannot stand in a header.
     pub fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(uri.to_owned())
-            .with_context(|| format!("api_grpc: {uri}"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let client = ControlClient::with_interceptor(channel, BearerInterceptor::new(token)?);
+        let channel = service_kit::grpc::channel("api_grpc", uri, token, PATIENCE)?;
+        let client = ControlClient::new(channel);
         Ok(Self { client })
     }
 

@@ -1,10 +1,20 @@
-//! Bearer tokens on gRPC, both sides.
+//! gRPC between our services: bearer tokens on both sides, and the client's channel.
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+
+/// A channel that hears nothing for this long asks whether the other side is there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// And waits this long for its word.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The bearer token a caller sent.
 #[must_use]
@@ -47,6 +57,41 @@ impl Interceptor for BearerInterceptor {
             .insert("authorization", self.header.clone());
         Ok(request)
     }
+}
+
+/// A channel on which every call carries our token.
+pub type AuthorizedChannel = InterceptedService<Channel, BearerInterceptor>;
+
+/// How long a client waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the answer to a call.
+    pub call: Duration,
+}
+
+/// A channel to `uri` that connects on first use, and again after every loss.
+/// `setting` is where the address comes from.
+///
+/// # Errors
+/// When `uri` is not one, or the token cannot stand in a header.
+pub fn channel(
+    setting: &'static str,
+    uri: &str,
+    token: &SecretString,
+    patience: Patience,
+) -> anyhow::Result<AuthorizedChannel> {
+    let channel = Endpoint::from_shared(uri.to_owned())
+        .with_context(|| format!("{setting}: {uri}"))?
+        .connect_timeout(patience.connect)
+        .timeout(patience.call)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy();
+    let bearer = BearerInterceptor::new(token)?;
+    Ok(InterceptedService::new(channel, bearer))
 }
 
 /// Refuses calls without the expected token.
