@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::Region;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::control::heartbeats::Renewal;
 
@@ -177,16 +178,13 @@ impl ServiceConfig for Config {
 
     fn validate(&self) -> Result<(), String> {
         self.validate_database()?;
-        let files = [
+        check_files(&[
             ("admin_token_file", &self.admin_token_file),
             ("service_token_file", &self.service_token_file),
             ("lease_key_file", &self.lease_key_file),
             ("stream_key_secret_file", &self.stream_key_secret_file),
-        ];
-        if let Some((name, _)) = files.iter().find(|(_, path)| path.as_os_str().is_empty()) {
-            return Err(format!("{name}: set it"));
-        }
-        let numbers = [
+        ])?;
+        check_positive(&[
             ("sessions.lease_seconds", self.sessions.lease_seconds),
             (
                 "sessions.lease_token_seconds",
@@ -204,24 +202,15 @@ impl ServiceConfig for Config {
             ("fleet.join_token_seconds", self.fleet.join_token_seconds),
             ("fleet.sync_seconds", self.fleet.sync_seconds),
             ("http.timeout_seconds", self.http.timeout_seconds),
-        ];
-        if let Some((name, _)) = numbers.iter().find(|(_, seconds)| *seconds == 0) {
-            return Err(format!("{name}: at least 1"));
-        }
+        ])?;
         self.validate_regions()
     }
 }
 
 impl Config {
     fn validate_database(&self) -> Result<(), String> {
-        let has_url = !self.database_url.expose_secret().is_empty();
-        if has_url == self.database_url_file.is_some() {
-            return Err("set either database_url or database_url_file".to_owned());
-        }
-        if has_url {
-            storage::check_url(self.database_url.expose_secret())
-                .map_err(|error| format!("database_url: {error}"))?;
-        }
+        let url = self.database_url.expose_secret();
+        storage::check_settings(url, self.database_url_file.as_deref())?;
         if !(3..=256).contains(&self.database_connections_max) {
             return Err("database_connections_max: 3 to 256".to_owned());
         }

@@ -148,16 +148,10 @@ impl Secrets {
 }
 
 fn pool(config: &Config) -> anyhow::Result<Pool> {
-    let from_file = config
-        .database_url_file
-        .as_deref()
-        .map(service_kit::secret::read_file)
-        .transpose()?;
-    let url = from_file
-        .as_ref()
-        .unwrap_or(&config.database_url)
-        .expose_secret();
-    storage::connect("api", url, config.database_connections_max).context("database_url")
+    let file = config.database_url_file.as_deref();
+    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let connections_max = config.database_connections_max;
+    storage::connect("api", url.expose_secret(), connections_max).context("database_url")
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::queue::Retention;
 
@@ -105,24 +106,14 @@ impl ServiceConfig for Config {
     }
 
     fn validate(&self) -> Result<(), String> {
-        let has_url = !self.database_url.expose_secret().is_empty();
-        if has_url == self.database_url_file.is_some() {
-            return Err("set either database_url or database_url_file".to_owned());
-        }
-        if has_url {
-            storage::check_url(self.database_url.expose_secret())
-                .map_err(|error| format!("database_url: {error}"))?;
-        }
-        if self.service_token_file.as_os_str().is_empty() {
-            return Err("service_token_file: set it".to_owned());
-        }
+        let url = self.database_url.expose_secret();
+        storage::check_settings(url, self.database_url_file.as_deref())?;
+        check_files(&[("service_token_file", &self.service_token_file)])?;
         if !(1..=256).contains(&self.workers) {
             return Err("workers: 1 to 256".to_owned());
         }
-        if self.schedules.offline_after_seconds == 0 {
-            return Err("schedules.offline_after_seconds: at least 1".to_owned());
-        }
-        Ok(())
+        let offline_after_seconds = self.schedules.offline_after_seconds;
+        check_positive(&[("schedules.offline_after_seconds", offline_after_seconds)])
     }
 }
 

@@ -92,12 +92,8 @@ fn log_listening(listener: &TcpListener) {
 }
 
 fn pool(config: &Config) -> anyhow::Result<Pool> {
-    let from_file: Option<SecretString> = config
-        .database_url_file
-        .as_deref()
-        .map(service_kit::secret::read_file)
-        .transpose()?;
-    let url = from_file.as_ref().unwrap_or(&config.database_url);
+    let file = config.database_url_file.as_deref();
+    let url = service_kit::secret::read_either(&config.database_url, file)?;
     let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
     let connections_max = workers.min(8).saturating_add(EXTRA_CONNECTIONS);
     storage::connect("jobs", url.expose_secret(), connections_max).context("database_url")

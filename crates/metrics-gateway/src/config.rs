@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 
 use crate::live::Limits;
@@ -68,26 +69,20 @@ impl ServiceConfig for Config {
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.service_token_file.as_os_str().is_empty() {
-            return Err("service_token_file: set it".to_owned());
-        }
+        check_files(&[("service_token_file", &self.service_token_file)])?;
         if !(1..=3600).contains(&self.history_seconds) {
             return Err("history_seconds: 1 to 3600".to_owned());
         }
         if !(2..=300).contains(&self.stale_after_seconds) {
             return Err("stale_after_seconds: 2 to 300".to_owned());
         }
-        let limits = [
+        check_positive(&[
             ("history_bytes_max", self.history_bytes_max),
             ("sessions_max", self.sessions_max),
             ("nodes_max", self.nodes_max),
             ("viewers_max", self.viewers_max),
             ("viewers_per_session_max", self.viewers_per_session_max),
-        ];
-        match limits.iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(format!("{name}: at least 1")),
-            None => Ok(()),
-        }
+        ])
     }
 }
 

@@ -30,6 +30,24 @@ pub trait ServiceConfig: Serialize + DeserializeOwned + Default + Send + 'static
     }
 }
 
+/// Checks that files which a service cannot do without are set.
+///
+/// # Errors
+/// The name of the first that is not.
+pub fn check_files(files: &[(&str, &Path)]) -> Result<(), String> {
+    let unset = files.iter().find(|(_, path)| path.as_os_str().is_empty());
+    unset.map_or(Ok(()), |(name, _)| Err(format!("{name}: set it")))
+}
+
+/// Checks numbers that make no sense as zero.
+///
+/// # Errors
+/// The name of the first that is.
+pub fn check_positive<N: Default + PartialEq>(numbers: &[(&str, N)]) -> Result<(), String> {
+    let zero = numbers.iter().find(|(_, number)| *number == N::default());
+    zero.map_or(Ok(()), |(name, _)| Err(format!("{name}: at least 1")))
+}
+
 /// What every service can be configured with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -40,6 +40,14 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<SecretString, Error> {
     }
 }
 
+/// A secret that is set either itself or by a file that holds it: the file's, if any.
+///
+/// # Errors
+/// Those of [`read_file`].
+pub fn read_either(value: &SecretString, file: Option<&Path>) -> Result<SecretString, Error> {
+    file.map_or_else(|| Ok(value.clone()), read_file)
+}
+
 /// Serialises a secret as `[redacted]`, or as nothing when it is empty: for
 /// `#[serde(serialize_with = "service_kit::secret::redacted")]`.
 ///

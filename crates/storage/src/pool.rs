@@ -1,5 +1,6 @@
 //! The connections to one database.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,6 +29,19 @@ pub struct InvalidUrl(String);
 /// a password.
 pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
     options("check", url).map(drop)
+}
+
+/// Checks the settings `database_url` and `database_url_file`: one of them is
+/// set, and the URL is one.
+///
+/// # Errors
+/// One sentence that names the setting, and does not repeat it.
+pub fn check_settings(url: &str, file: Option<&Path>) -> Result<(), String> {
+    match (url, file) {
+        ("", Some(_)) => Ok(()),
+        ("", None) | (_, Some(_)) => Err("set either database_url or database_url_file".to_owned()),
+        (url, None) => check_url(url).map_err(|error| format!("database_url: {error}")),
+    }
 }
 
 /// Makes a pool that connects on first use, so that a service can start before
@@ -85,5 +99,14 @@ mod tests {
             let text = check_url(bad).unwrap_err().to_string();
             assert!(!text.contains("secret"), "{text}");
         }
+    }
+    #[test]
+    fn a_database_is_named_in_one_way() {
+        let (url, file) = ("postgres://user@localhost/name", Path::new("/url"));
+        assert_eq!(check_settings(url, None), Ok(()));
+        assert_eq!(check_settings("", Some(file)), Ok(()));
+        assert!(check_settings("", None).is_err());
+        assert!(check_settings(url, Some(file)).is_err());
+        assert!(check_settings("localhost", None).is_err());
     }
 }
