@@ -1,4 +1,5 @@
-//! What tests need: impaired links, captured sessions, SRT callers, databases.
+//! What tests need: impaired links, captured sessions, SRT callers, databases,
+//! a control plane.
 //!
 //! With no feature this is light enough for the pure crates: [`linksim`] and
 //! [`capture`]. It refuses to know what is being tested: no crate of ours is
@@ -8,6 +9,8 @@
 //! default does nothing, and let [`linksim::Link::send`] act on it.
 
 pub mod capture;
+#[cfg(feature = "control-plane")]
+pub mod control_plane;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod linksim;

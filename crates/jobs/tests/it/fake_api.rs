@@ -4,20 +4,13 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use proto::fleet::control_server::{Control, ControlServer};
+use proto::fleet::control_server::Control;
 use proto::fleet::{
     AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
     ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use testkit::control_plane::ControlPlane;
 use tonic::{Request, Response, Status};
-
-/// What every caller must present.
-pub(crate) const SERVICE_TOKEN: &str =
-    "sh_svc_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[derive(Clone, Default)]
 pub(crate) struct Script {
@@ -120,9 +113,8 @@ impl Control for Script {
 
 /// The fake, until it is dropped.
 pub(crate) struct FakeApi {
-    pub(crate) address: SocketAddr,
     pub(crate) script: Script,
-    _stop: DropGuard,
+    server: ControlPlane,
 }
 
 impl FakeApi {
@@ -131,32 +123,18 @@ impl FakeApi {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, script: Script) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let server = Server::builder()
-            .add_service(ControlServer::with_interceptor(script.clone(), authorized))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener),
-                stop.clone().cancelled_owned(),
-            );
-        tokio::spawn(server);
+        let server = ControlPlane::start_at(address, script.clone()).await;
         Self {
-            address,
             script,
-            _stop: stop.drop_guard(),
+            server: server.unwrap(),
         }
     }
 
-    pub(crate) fn uri(&self) -> String {
-        format!("http://{}", self.address)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
-}
 
-fn authorized(request: Request<()>) -> Result<Request<()>, Status> {
-    let expected = format!("Bearer {SERVICE_TOKEN}");
-    match request.metadata().get("authorization") {
-        Some(given) if given.as_bytes() == expected.as_bytes() => Ok(request),
-        _ => Err(Status::unauthenticated("who are you?")),
+    pub(crate) fn uri(&self) -> String {
+        self.server.uri()
     }
 }

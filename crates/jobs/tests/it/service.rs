@@ -9,12 +9,13 @@ use secrecy::SecretString;
 use service_kit::grpc::BearerInterceptor;
 use service_kit::{KitConfig, Running};
 use streamhaul_jobs::{Config, Schedules};
+use testkit::control_plane::SERVICE_TOKEN;
 use testkit::database::TestDb;
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::fake_api::{FakeApi, SERVICE_TOKEN};
+use crate::fake_api::FakeApi;
 use crate::world::{PATIENCE, until};
 
 type Client = JobsClient<InterceptedService<Channel, BearerInterceptor>>;

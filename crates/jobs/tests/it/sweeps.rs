@@ -8,8 +8,9 @@ use storage::queue::NewJob;
 use streamhaul_jobs::Control;
 use streamhaul_jobs::job::Registry;
 use streamhaul_jobs::jobs::{self, ExpireSessions, SweepNodes};
+use testkit::control_plane::SERVICE_TOKEN;
 
-use crate::fake_api::{FakeApi, SERVICE_TOKEN};
+use crate::fake_api::FakeApi;
 use crate::world::{World, settings};
 
 fn registry(api: &FakeApi, token: &str) -> Registry {
@@ -57,7 +58,7 @@ async fn an_api_that_fails_is_asked_again() {
 async fn an_api_that_comes_back_is_found() {
     let (world, api) = (World::new().await, FakeApi::start().await);
     let registry = registry(&api, SERVICE_TOKEN);
-    let (address, script) = (api.address, api.script.clone());
+    let (address, script) = (api.address(), api.script.clone());
     drop(api);
     let engine = world.engine(registry, settings());
     let id = world.enqueue(NewJob::new(SweepNodes::KIND)).await;

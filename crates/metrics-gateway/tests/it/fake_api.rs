@@ -1,21 +1,15 @@
 //! A control plane that knows two nodes and two users, and can be told otherwise.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use proto::fleet::control_server::{Control, ControlServer};
+use proto::fleet::control_server::Control;
 use proto::fleet::{
     AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
     ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use testkit::control_plane::ControlPlane;
 use tonic::{Request, Response, Status};
 
-pub(crate) const SERVICE_TOKEN: &str =
-    "sh_svc_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// Node 1's credential.
 pub(crate) const NODE: &str = "sh_node_1";
 /// The token of the user whose sessions begin with `ses_mine`.
@@ -100,39 +94,18 @@ impl Control for Asked {
 
 /// The fake, until it is dropped.
 pub(crate) struct FakeApi {
-    address: SocketAddr,
     pub(crate) asked: Asked,
-    _stop: DropGuard,
+    server: ControlPlane,
 }
 
 impl FakeApi {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, asked) = (CancellationToken::new(), Asked::default());
-        let server = Server::builder()
-            .add_service(ControlServer::with_interceptor(asked.clone(), authorized))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener),
-                stop.clone().cancelled_owned(),
-            );
-        tokio::spawn(server);
-        Self {
-            address,
-            asked,
-            _stop: stop.drop_guard(),
-        }
+        let asked = Asked::default();
+        let server = ControlPlane::start(asked.clone()).await.unwrap();
+        Self { asked, server }
     }
 
     pub(crate) fn uri(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-fn authorized(request: Request<()>) -> Result<Request<()>, Status> {
-    let expected = format!("Bearer {SERVICE_TOKEN}");
-    match request.metadata().get("authorization") {
-        Some(given) if given.as_bytes() == expected.as_bytes() => Ok(request),
-        _ => Err(Status::unauthenticated("who are you?")),
+        self.server.uri()
     }
 }

@@ -10,13 +10,14 @@ use secrecy::SecretString;
 use service_kit::grpc::BearerInterceptor;
 use service_kit::{KitConfig, Running};
 use streamhaul_metrics_gateway::Config;
+use testkit::control_plane::SERVICE_TOKEN;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::fake_api::{FakeApi, SERVICE_TOKEN};
+use crate::fake_api::FakeApi;
 
 /// Far longer than anything takes; only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
