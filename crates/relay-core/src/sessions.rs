@@ -123,7 +123,9 @@ impl Sessions {
             return Err(CommandError::OverCapacity);
         }
         self.forget_keys(&assignment.session);
-        self.revoked.remove(&assignment.session);
+        if self.revoked.remove(&assignment.session) {
+            self.revoked_order.retain(|id| *id != assignment.session);
+        }
         self.remember_key(&assignment.session, publish.as_ref(), Role::Publish);
         self.remember_key(&assignment.session, play.as_ref(), Role::Play);
         let session = self.held.entry(assignment.session.clone()).or_default();

@@ -101,6 +101,7 @@ impl Timeline {
         if early_us > 0 && self.refined_us + early_us <= REFINE_MAX_US {
             self.refined_us += early_us;
             self.offset_us -= early_us;
+            self.drift.shift(early_us);
         }
     }
 
@@ -140,6 +141,17 @@ impl Drift {
             .is_none_or(|best| comparison.round_trip < best.round_trip)
         {
             self.best = Some(comparison);
+        }
+    }
+
+    /// Keeps earlier comparisons true after the publisher's offset was lowered by
+    /// `us`: that was no drift.
+    fn shift(&mut self, us: i64) {
+        if let Some(best) = &mut self.best {
+            best.deviation_us += us;
+        }
+        if let Some(reference_us) = &mut self.reference_us {
+            *reference_us += us;
         }
     }
 
@@ -200,6 +212,29 @@ mod tests {
             timeline.age_us(start + Duration::from_millis(20), placed),
             0
         );
+    }
+
+    #[test]
+    fn a_correction_is_not_taken_for_drift() {
+        let start = start();
+        let late = Duration::from_millis(50);
+        let mut timeline = Timeline::new(start + late, Timestamp(0));
+        let compare = |timeline: &mut Timeline, at: Duration| {
+            let sent = Timestamp(at.as_micros() as u32);
+            timeline.compare(start + at, sent, Duration::ZERO);
+        };
+        for seconds in 1..=6 {
+            compare(&mut timeline, SECOND * seconds);
+        }
+        let (now, sent) = (start + SECOND * 7, Timestamp(7_000_000));
+        compare(&mut timeline, SECOND * 7);
+        let before = timeline.now_us(now);
+        timeline.refine(now, timeline.place(sent));
+        for seconds in 8..=20 {
+            compare(&mut timeline, SECOND * seconds);
+        }
+        assert_eq!(timeline.now_us(now), before);
+        assert_eq!(timeline.age_us(now, timeline.place(sent)), 0);
     }
 
     #[test]
