@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     seat: Seat,
     outgoing: Outgoing,
     directive_id: u64,
-    /// What this stream told the node to hold.
+    /// What the node holds: what it said itself, then what this stream told it.
     told: BTreeMap<SessionId, Told>,
     /// Which sessions an Ack confirms.
     unacknowledged: BTreeMap<u64, BTreeSet<SessionId>>,
@@ -58,6 +58,17 @@ struct Told {
     generation: u32,
 }
 
+/// What a node holds from before; its leases are due for renewal.
+fn held_already(hello: &Hello) -> BTreeMap<SessionId, Told> {
+    let unknown = Told {
+        renew_at: UnixMillis(0),
+        generation: 0,
+    };
+    let held = hello.held.iter();
+    held.map(|held| (held.session_id.clone(), unknown))
+        .collect()
+}
+
 impl Connection {
     pub(crate) fn new(app: Arc<App>, hello: &Hello, seat: Seat, outgoing: Outgoing) -> Self {
         Self {
@@ -66,7 +77,7 @@ impl Connection {
             seat,
             outgoing,
             directive_id: 0,
-            told: BTreeMap::new(),
+            told: held_already(hello),
             unacknowledged: BTreeMap::new(),
             orders: Orders {
                 draining: false,
@@ -216,7 +227,9 @@ impl Connection {
             self.revoke(&records).await?;
             self.assign(&records).await
         } else {
-            self.resync(&records).await
+            self.resync(&records).await?;
+            // A session that came with its own lease is no part of the complete set.
+            self.revoke(&records).await
         }
     }
 

@@ -86,6 +86,8 @@ async fn a_node_that_comes_back_gets_the_complete_set() {
         .map(|assign| assign.session_id)
         .collect();
     assert_eq!(ids, [kept]);
+    // Also for a node that holds it by a lease its caller brought.
+    assert_eq!(node.revoked().await.session_id, stopped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
