@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # use std::time::Instant;
-//! # fn receive() -> (relay_core::Ingress, Vec<u8>) { unimplemented!() }
+//! # fn receive() -> (relay_core::Ingress, Vec<u8>) { loop {} }
 //! # fn send(_: relay_core::Transmit<'_>) {}
 //! # fn report(_: relay_core::Event) {}
 //! # fn sleep_until(_: Option<Instant>) {}
