@@ -39,12 +39,12 @@ impl Relay {
             .0
             .handle(minute, ingress.peer, handshake, header.timestamp)
         {
-            Step::Reply(reply) => self.output.send(ingress, &reply, &[]),
+            Step::Reply(reply) => self.output.send(ingress, &reply),
             Step::Request(request) => return self.handle_request(now, ingress, &request),
             Step::Reject(_, reply) => {
                 self.limit_source(now, ingress)?;
                 self.output.refuse(None, RefusalReason::Unsupported);
-                self.output.send(ingress, &reply, &[]);
+                self.output.send(ingress, &reply);
             }
             Step::Drop(HandshakeDrop::BadCookie) => return Err(DropReason::BadCookie),
             Step::Drop(_) => return Err(DropReason::BadHandshake),
@@ -79,7 +79,7 @@ impl Relay {
         if let Err(Refused { reason, session }) = self.admit(now, ingress, request) {
             self.output.refuse(session, reason);
             let reply = request.reject(reason.code(), Timestamp(0));
-            self.output.send(ingress, &reply, &[]);
+            self.output.send(ingress, &reply);
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Relay {
         };
         if let Some(connection) = self.connections.connection_mut(key) {
             connection.reply.restamp(timestamp);
-            self.output.send(ingress, &connection.reply, &[]);
+            self.output.send(ingress, &connection.reply);
         }
     }
 
@@ -183,7 +183,7 @@ impl Relay {
     ) -> u32 {
         let socket_id = self.connections.make_id();
         let reply = request.accept(socket_id, request.latency.answer(own), timestamp);
-        self.output.send(ingress, &reply, &[]);
+        self.output.send(ingress, &reply);
         self.connections.insert(Connection {
             socket_id,
             caller: (ingress.peer, request.caller_id),

@@ -54,7 +54,7 @@ pub struct Limits {
     pub inductions_per_second_max: u32,
     /// Payload bytes that one stream keeps for retransmission.
     pub ring_bytes_max: usize,
-    /// Bytes queued between two drains of [`crate::Relay::poll_transmit`].
+    /// Bytes queued between two drains of [`crate::Relay::drain_transmits`].
     pub transmit_bytes_max: usize,
 }
 

@@ -15,7 +15,7 @@
 //! # fn run(mut relay: relay_core::Relay, now: Instant) {
 //! let (ingress, datagram) = receive();
 //! relay.handle_datagram(now, ingress, &datagram); // or handle_timeout, handle_command
-//! while let Some(transmit) = relay.poll_transmit() {
+//! for transmit in relay.drain_transmits() {
 //!     send(transmit);
 //! }
 //! while let Some(event) = relay.poll_event() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::reason::{DropReason, RefusalReason};
-use crate::transmit::Transmits;
+use crate::transmit::{Staged, Transmits};
 use crate::{Counters, Event, Ingress};
 
 /// Events kept between two drains; more are not reported.
@@ -25,11 +25,32 @@ impl Output {
         }
     }
 
-    /// Sends back along `path`.
-    pub(crate) fn send(&mut self, path: Ingress, header: &[u8], payload: &[u8]) {
-        if self.transmits.push(path, header, payload) {
+    /// Sends a control packet along `path`.
+    pub(crate) fn send(&mut self, path: Ingress, packet: &[u8]) {
+        let is_queued = self.transmits.push(path, packet, &[]);
+        self.count_sent(is_queued, packet.len());
+    }
+
+    /// Keeps a payload that [`send_staged`](Self::send_staged) sends, to as many
+    /// as there are. `None` and counted when there is no room for it.
+    pub(crate) fn stage(&mut self, payload: &[u8]) -> Option<Staged> {
+        let staged = self.transmits.stage(payload);
+        if staged.is_none() {
+            self.counters.dropped(DropReason::TransmitFull);
+        }
+        staged
+    }
+
+    /// Sends a staged payload behind `header` along `path`.
+    pub(crate) fn send_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) {
+        let is_queued = self.transmits.push_staged(path, header, payload);
+        self.count_sent(is_queued, header.len() + payload.length());
+    }
+
+    fn count_sent(&mut self, is_queued: bool, length: usize) {
+        if is_queued {
             self.counters.egress_datagrams += 1;
-            self.counters.egress_bytes += (header.len() + payload.len()) as u64;
+            self.counters.egress_bytes += length as u64;
         } else {
             self.counters.dropped(DropReason::TransmitFull);
         }

@@ -14,6 +14,7 @@ use crate::output::Output;
 use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
 use crate::ring::Ring;
 use crate::timeline::Timeline;
+use crate::transmit::Staged;
 
 /// Packets looked at for one loss report; the rest is reported again anyway.
 const NAK_PACKETS_MAX: u64 = 4096;
@@ -46,12 +47,12 @@ pub(crate) struct NewPlayer {
 
 /// A packet on its way through.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Passing<'a> {
+pub(crate) struct Passing {
     pub(crate) index: u64,
     /// On the stream's timeline.
     pub(crate) timestamp: Timestamp,
     pub(crate) retransmitted: bool,
-    pub(crate) payload: &'a [u8],
+    pub(crate) payload: Staged,
 }
 
 /// What a player's loss report is answered from.
@@ -82,22 +83,22 @@ impl Player {
     }
 
     /// Sends a packet on, unless it is from before this player joined.
-    pub(crate) fn forward(&mut self, now: Instant, packet: Passing<'_>, output: &mut Output) {
+    pub(crate) fn forward(&mut self, now: Instant, packet: Passing, output: &mut Output) {
         let Passing {
             index,
             timestamp,
             retransmitted,
             payload,
         } = packet;
-        if payload.len() > self.payload_max {
+        let length = payload.length();
+        if length > self.payload_max {
             self.sender.count_dropped(1);
             return;
         }
-        let length = payload.len();
         if let Some(header) = self.sender.label(index, timestamp, retransmitted, length) {
             self.sent_at = now;
             self.rate.add(now, length);
-            output.send(self.path, &header.to_bytes(), payload);
+            output.send_staged(self.path, &header.to_bytes(), payload);
         }
     }
 
@@ -114,7 +115,7 @@ impl Player {
             let header = self.sender.control_header(timeline.now(now));
             let length = build::ackack(&mut buffer, header, number);
             self.sent_at = now;
-            output.send(self.path, &buffer[..length], &[]);
+            output.send(self.path, &buffer[..length]);
         }
     }
 
@@ -179,12 +180,13 @@ impl Player {
         if self
             .sender
             .may_retransmit(now, index, stored.arrived_at, rate)
+            && let Some(payload) = output.stage(stored.payload)
         {
             let passing = Passing {
                 index,
                 timestamp: stored.timestamp,
                 retransmitted: true,
-                payload: stored.payload,
+                payload,
             };
             self.forward(now, passing, output);
         }
@@ -216,7 +218,7 @@ impl Player {
         let mut buffer = [0; build::CONTROL_MAX];
         let length = build::dropreq(&mut buffer, header, 0, range);
         self.sent_at = now;
-        output.send(self.path, &buffer[..length], &[]);
+        output.send(self.path, &buffer[..length]);
     }
 
     /// Does what is due; false when the peer has been silent for too long.
@@ -235,7 +237,7 @@ impl Player {
             let header = self.sender.control_header(timeline.now(now));
             let length = build::keepalive(&mut buffer, header);
             self.sent_at = now;
-            output.send(self.path, &buffer[..length], &[]);
+            output.send(self.path, &buffer[..length]);
         }
         true
     }
@@ -248,7 +250,7 @@ impl Player {
         let mut buffer = [0; build::CONTROL_MAX];
         let header = self.sender.control_header(timeline.now(now));
         let length = build::shutdown(&mut buffer, header);
-        output.send(self.path, &buffer[..length], &[]);
+        output.send(self.path, &buffer[..length]);
     }
 
     pub(crate) fn sample(&self, now: Instant) -> PlayerSample {

@@ -91,12 +91,12 @@ impl Publisher {
                 Report::Ack(ack) => {
                     let mut buffer = [0; build::CONTROL_MAX];
                     let length = build::ack(&mut buffer, header, &ack);
-                    output.send(self.path, &buffer[..length], &[]);
+                    output.send(self.path, &buffer[..length]);
                 }
                 Report::Nak(ranges) => {
                     let mut buffer = [0; HEADER_LEN + build::NAK_WORDS_MAX * 4];
                     let length = build::nak(&mut buffer, header, ranges.iter().copied());
-                    output.send(self.path, &buffer[..length], &[]);
+                    output.send(self.path, &buffer[..length]);
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Publisher {
             let mut buffer = [0; build::CONTROL_MAX];
             let length = build::keepalive(&mut buffer, self.control_header(now));
             self.sent_at = now;
-            output.send(self.path, &buffer[..length], &[]);
+            output.send(self.path, &buffer[..length]);
         }
         true
     }
@@ -131,7 +131,7 @@ impl Publisher {
     pub(crate) fn send_shutdown(&self, now: Instant, output: &mut Output) {
         let mut buffer = [0; build::CONTROL_MAX];
         let length = build::shutdown(&mut buffer, self.control_header(now));
-        output.send(self.path, &buffer[..length], &[]);
+        output.send(self.path, &buffer[..length]);
     }
 
     pub(crate) fn sample(&self, now: Instant) -> PublisherSample {

@@ -25,7 +25,7 @@ use crate::{Command, CommandError, Config, Counters, Event, Ingress, Transmit};
 /// - Calls that change it: [`handle_datagram`](Self::handle_datagram),
 ///   [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_command`](Self::handle_command).
-/// - After one or more of those: drain [`poll_transmit`](Self::poll_transmit)
+/// - After one or more of those: drain [`drain_transmits`](Self::drain_transmits)
 ///   and [`poll_event`](Self::poll_event), then ask
 ///   [`poll_timeout`](Self::poll_timeout) when to call again.
 /// - Getters may be called at any time.
@@ -313,9 +313,9 @@ impl Relay {
         result
     }
 
-    /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.output.transmits.pop()
+    /// Every datagram to send now, in order; asked again, none of them.
+    pub fn drain_transmits(&mut self) -> impl ExactSizeIterator<Item = Transmit<'_>> {
+        self.output.transmits.drain()
     }
 
     /// The next thing to report.

@@ -142,13 +142,15 @@ impl Stream {
         let timestamp = self.timeline.place(header.timestamp);
         match self.place(now, header, timestamp, payload.len()) {
             Ok(index) => {
-                let packet = Passing {
-                    index,
-                    timestamp,
-                    retransmitted: header.retransmitted,
+                self.next_index = self.next_index.max(index + 1);
+                self.ring.insert(now, index, timestamp, payload);
+                self.pass(
+                    now,
+                    (index, timestamp),
+                    header.retransmitted,
                     payload,
-                };
-                self.pass(now, packet, output);
+                    output,
+                );
             }
             Err(reason) => output.drop_datagram(reason),
         }
@@ -184,10 +186,27 @@ impl Stream {
         }
     }
 
-    fn pass(&mut self, now: Instant, packet: Passing<'_>, output: &mut Output) {
-        self.next_index = self.next_index.max(packet.index + 1);
-        self.ring
-            .insert(now, packet.index, packet.timestamp, packet.payload);
+    /// Sends a packet on to every player; they share its payload.
+    fn pass(
+        &mut self,
+        now: Instant,
+        (index, timestamp): (u64, Timestamp),
+        retransmitted: bool,
+        payload: &[u8],
+        output: &mut Output,
+    ) {
+        if self.players.is_empty() {
+            return;
+        }
+        let Some(payload) = output.stage(payload) else {
+            return;
+        };
+        let packet = Passing {
+            index,
+            timestamp,
+            retransmitted,
+            payload,
+        };
         for player in &mut self.players {
             player.forward(now, packet, output);
         }

@@ -1,4 +1,7 @@
 //! What waits to be sent: one arena of bytes, reused between drains.
+//!
+//! A packet on its way to many players is staged once; each of its datagrams is
+//! a header of its own and the staged payload.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +16,7 @@ pub struct Ingress {
     pub socket: u8,
 }
 
-/// A datagram to send. Its contents are the relay's until the next call.
+/// A datagram to send: `header` and `payload`, one behind the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit<'a> {
     /// Where to.
@@ -22,73 +25,178 @@ pub struct Transmit<'a> {
     pub local_ip: Option<IpAddr>,
     /// The socket to send from.
     pub socket: u8,
-    /// The whole UDP payload.
-    pub contents: &'a [u8],
+    /// The first part of the UDP payload; never empty.
+    pub header: &'a [u8],
+    /// The rest of it, which other datagrams may share; often empty.
+    pub payload: &'a [u8],
+}
+
+impl Transmit<'_> {
+    /// The length of the UDP payload.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.header.len() + self.payload.len()
+    }
+
+    /// The UDP payload in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        [self.header, self.payload].concat()
+    }
+}
+
+/// Bytes of the arena, good until the next drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Staged {
+    start: u32,
+    length: u32,
+}
+
+impl Staged {
+    pub(crate) const fn length(self) -> usize {
+        self.length as usize
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Queued {
     path: Ingress,
-    start: u32,
-    length: u32,
+    header: Staged,
+    payload: Staged,
 }
 
-/// The queue; after the first seconds it allocates nothing more.
+/// What an ordinary turn needs; a larger one makes the arena grow once.
+const BYTES_START: usize = 128 << 10;
+const QUEUE_START: usize = 256;
+
+/// The queue; it allocates only for a larger turn than ever before.
 #[derive(Debug)]
 pub(crate) struct Transmits {
     bytes: Vec<u8>,
     queue: Vec<Queued>,
-    next: usize,
     bytes_max: usize,
+    /// Whether all that is queued was lent out; the next push starts over.
+    is_drained: bool,
 }
 
 impl Transmits {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            bytes: Vec::new(),
-            queue: Vec::new(),
-            next: 0,
+            bytes: Vec::with_capacity(BYTES_START.min(bytes_max)),
+            queue: Vec::with_capacity(QUEUE_START),
             bytes_max,
+            is_drained: false,
         }
+    }
+
+    /// Keeps `bytes` for the datagrams that will share them; `None` when full.
+    pub(crate) fn stage(&mut self, bytes: &[u8]) -> Option<Staged> {
+        self.start_over_if_drained();
+        if self.bytes.len() + bytes.len() > self.bytes_max {
+            return None;
+        }
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        Some(Staged {
+            start,
+            length: bytes.len() as u32,
+        })
+    }
+
+    /// Queues `header` and a staged payload as one datagram; false when full.
+    #[must_use]
+    pub(crate) fn push_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) -> bool {
+        let Some(header) = self.stage(header) else {
+            return false;
+        };
+        self.queue.push(Queued {
+            path,
+            header,
+            payload,
+        });
+        true
     }
 
     /// Queues `header` and `payload` as one datagram; false when full.
     #[must_use]
     pub(crate) fn push(&mut self, path: Ingress, header: &[u8], payload: &[u8]) -> bool {
-        let length = header.len() + payload.len();
-        if self.bytes.len() + length > self.bytes_max {
-            return false;
+        match self.stage(payload) {
+            Some(payload) => self.push_staged(path, header, payload),
+            None => false,
         }
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(header);
-        self.bytes.extend_from_slice(payload);
-        self.queue.push(Queued {
-            path,
-            start,
-            length: length as u32,
-        });
-        true
     }
 
-    /// Lends the next datagram; once all are lent the arena starts over.
-    pub(crate) fn pop(&mut self) -> Option<Transmit<'_>> {
-        let Some(queued) = self.queue.get(self.next).copied() else {
-            self.clear();
-            return None;
-        };
-        self.next += 1;
-        let start = queued.start as usize;
-        Some(Transmit {
-            to: queued.path.peer,
-            local_ip: queued.path.local_ip,
-            socket: queued.path.socket,
-            contents: &self.bytes[start..start + queued.length as usize],
-        })
+    /// Lends everything that is queued, in order.
+    pub(crate) fn drain(&mut self) -> impl ExactSizeIterator<Item = Transmit<'_>> {
+        self.start_over_if_drained();
+        self.is_drained = true;
+        let bytes = &self.bytes;
+        self.queue.iter().map(|queued| queued.lend(bytes))
     }
 
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.queue.clear();
-        self.next = 0;
+    fn start_over_if_drained(&mut self) {
+        if self.is_drained {
+            self.is_drained = false;
+            self.bytes.clear();
+            self.queue.clear();
+        }
+    }
+}
+
+impl Queued {
+    fn lend<'a>(&self, bytes: &'a [u8]) -> Transmit<'a> {
+        let part = |staged: Staged| &bytes[staged.start as usize..][..staged.length as usize];
+        Transmit {
+            to: self.path.peer,
+            local_ip: self.path.local_ip,
+            socket: self.path.socket,
+            header: part(self.header),
+            payload: part(self.payload),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(port: u16) -> Ingress {
+        Ingress {
+            peer: SocketAddr::from(([192, 0, 2, 1], port)),
+            local_ip: None,
+            socket: 0,
+        }
+    }
+
+    fn drained(transmits: &mut Transmits) -> Vec<(u16, Vec<u8>)> {
+        let all = transmits.drain();
+        all.map(|t| (t.to.port(), t.to_vec())).collect()
+    }
+
+    #[test]
+    fn a_staged_payload_is_shared() {
+        let mut transmits = Transmits::new(100);
+        let payload = transmits.stage(b"payload").expect("there is room");
+        assert!(transmits.push_staged(path(1), b"a:", payload));
+        assert!(transmits.push(path(2), b"control", b""));
+        assert!(transmits.push_staged(path(3), b"b:", payload));
+        let expected = vec![
+            (1, b"a:payload".to_vec()),
+            (2, b"control".to_vec()),
+            (3, b"b:payload".to_vec()),
+        ];
+        assert_eq!(drained(&mut transmits), expected);
+        assert_eq!(drained(&mut transmits), vec![]);
+    }
+
+    #[test]
+    fn it_is_full_until_it_is_drained() {
+        let mut transmits = Transmits::new(10);
+        assert!(transmits.push(path(1), b"12345678", b""));
+        assert!(!transmits.push(path(1), b"abc", b""));
+        assert!(transmits.stage(b"abc").is_none());
+        assert_eq!(drained(&mut transmits).len(), 1);
+        assert!(transmits.push(path(1), b"abc", b"defghij"));
+        assert_eq!(drained(&mut transmits), vec![(1, b"abcdefghij".to_vec())]);
     }
 }

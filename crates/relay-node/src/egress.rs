@@ -65,10 +65,10 @@ impl Egress {
             Some(socket) => socket.segments_max().min(TRAIN_SEGMENTS_MAX),
             None => return,
         };
-        if !self.train.fits(path, transmit.contents, segments_max) {
+        if !self.train.fits(path, transmit.length(), segments_max) {
             self.flush(sockets);
         }
-        self.train.add(path, transmit.contents);
+        self.train.add(path, transmit);
     }
 
     /// Sends what was collected.
@@ -164,28 +164,29 @@ impl Train {
         }
     }
 
-    fn fits(&self, path: Path, contents: &[u8], segments_max: usize) -> bool {
+    fn fits(&self, path: Path, length: usize, segments_max: usize) -> bool {
         match self.path {
             None => true,
             Some(current) => {
                 current == path
                     && !self.closed
-                    && contents.len() <= self.segment_size
-                    && !contents.is_empty()
+                    && length <= self.segment_size
+                    && length > 0
                     && self.segments < segments_max
-                    && self.bytes.len() + contents.len() <= TRAIN_BYTES_MAX
+                    && self.bytes.len() + length <= TRAIN_BYTES_MAX
             }
         }
     }
 
-    fn add(&mut self, path: Path, contents: &[u8]) {
+    fn add(&mut self, path: Path, transmit: &Transmit<'_>) {
         if self.path.is_none() {
             self.path = Some(path);
-            self.segment_size = contents.len();
+            self.segment_size = transmit.length();
         }
-        self.bytes.extend_from_slice(contents);
+        self.bytes.extend_from_slice(transmit.header);
+        self.bytes.extend_from_slice(transmit.payload);
         self.segments += 1;
-        self.closed = contents.len() < self.segment_size;
+        self.closed = transmit.length() < self.segment_size;
     }
 
     fn outgoing(&self, path: Path) -> Outgoing<'_> {
@@ -277,7 +278,8 @@ mod tests {
                 to,
                 local_ip: None,
                 socket: 0,
-                contents,
+                header: contents,
+                payload: &[],
             },
         );
     }
@@ -343,7 +345,8 @@ mod tests {
                 to,
                 local_ip: None,
                 socket: 0,
-                contents: b"x",
+                header: b"x",
+                payload: &[],
             },
         );
         egress.flush(&sockets);

@@ -347,7 +347,7 @@ impl Shard {
 
 /// Sends everything the relay has to send.
 fn drain(relay: &mut Relay, egress: &mut Egress, sockets: &[Socket]) {
-    while let Some(transmit) = relay.poll_transmit() {
+    for transmit in relay.drain_transmits() {
         egress.push(sockets, &transmit);
     }
     egress.flush(sockets);

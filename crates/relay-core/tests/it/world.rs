@@ -190,8 +190,8 @@ impl World {
     }
 
     fn drain(&mut self) {
-        while let Some(transmit) = self.relay.poll_transmit() {
-            let contents = transmit.contents.to_vec();
+        for transmit in self.relay.drain_transmits() {
+            let contents = transmit.to_vec();
             let to = transmit.to;
             match self.peers.iter_mut().find(|peer| peer.spec().addr == to) {
                 Some(peer) => {
