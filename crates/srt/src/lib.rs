@@ -1,7 +1,7 @@
 //! SRT live mode, sans-IO: bytes and time in, bytes and facts out.
 //!
 //! The crate reads and writes SRT packets ([`packet`]), answers the caller's handshake without
-//! keeping anything ([`listener`]), and keeps the books of the two legs of a relay: the one that a
+//! keeping anything ([`listener`]), calls a listener itself ([`caller`]), and keeps the books of the two legs of a relay: the one that a
 //! publisher sends on and the one that a player receives on.
 //!
 //! It refuses to know sockets, clocks, threads, random numbers, leases and what a stream is: time,
@@ -17,6 +17,7 @@
 //! [`packet::build`], and a case in the round-trip property in `tests/it/properties.rs`. To add a
 //! handshake extension: a variant in `handshake::Extension` with its parser and builder.
 
+pub mod caller;
 pub mod cookie;
 pub mod handshake;
 pub mod id;

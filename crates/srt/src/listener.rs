@@ -36,7 +36,7 @@ pub const SRT_VERSION_MIN: u32 = 0x01_03_00;
 pub const FLOW_WINDOW: u32 = 8192;
 
 /// The MTU we answer with.
-const MTU: u32 = 1500;
+pub(crate) const MTU: u32 = 1500;
 /// libsrt's least MTU: below it no packet fits.
 const MTU_MIN: u32 = 76;
 /// IP and UDP headers.
@@ -221,8 +221,7 @@ impl ConnectRequest {
 
     /// The longest payload to send to the caller.
     pub fn payload_max(&self) -> usize {
-        let room = self.mtu.min(MTU) - UDP_OVERHEAD - HEADER_LEN as u32;
-        (room as usize).min(PAYLOAD_MAX)
+        payload_max(self.mtu)
     }
 
     /// The answer that makes the connection: our socket id and the latencies we decide, see
@@ -265,7 +264,13 @@ impl ConnectRequest {
     }
 }
 
-const fn refusal(error: ExtensionError) -> RejectReason {
+/// The longest payload for a peer that takes IP packets of `mtu` bytes, which is not below the least.
+pub(crate) fn payload_max(mtu: u32) -> usize {
+    let room = mtu.min(MTU) - UDP_OVERHEAD - HEADER_LEN as u32;
+    (room as usize).min(PAYLOAD_MAX)
+}
+
+pub(crate) const fn refusal(error: ExtensionError) -> RejectReason {
     match error {
         ExtensionError::Text => RejectReason::BAD_REQUEST,
         ExtensionError::Short | ExtensionError::Length(_) | ExtensionError::Twice(_) => {
@@ -277,7 +282,23 @@ const fn refusal(error: ExtensionError) -> RejectReason {
 /// Refuses what is not spoken here with the code libsrt has for it.
 fn check(handshake: &Handshake<'_>, extensions: &Extensions<'_>) -> Result<Features, RejectReason> {
     let features = extensions.request.ok_or(RejectReason::ROGUE)?;
-    if handshake.mtu < MTU_MIN || extensions.response.is_some() {
+    if extensions.response.is_some() {
+        return Err(RejectReason::ROGUE);
+    }
+    unspoken(handshake.mtu, &features, extensions)?;
+    if extensions.key_material.is_some() {
+        return Err(RejectReason::UNSECURE);
+    }
+    Ok(features)
+}
+
+/// Refuses what neither side of a connection may ask of us.
+pub(crate) fn unspoken(
+    mtu: u32,
+    features: &Features,
+    extensions: &Extensions<'_>,
+) -> Result<(), RejectReason> {
+    if mtu < MTU_MIN {
         return Err(RejectReason::ROGUE);
     }
     if features.version < SRT_VERSION_MIN {
@@ -295,14 +316,11 @@ fn check(handshake: &Handshake<'_>, extensions: &Extensions<'_>) -> Result<Featu
     if extensions.group {
         return Err(RejectReason::GROUP);
     }
-    if extensions.key_material.is_some() {
-        return Err(RejectReason::UNSECURE);
-    }
-    Ok(features)
+    Ok(())
 }
 
 /// An address the way libsrt writes it: its network-order words byte-swapped, IPv4 in the first.
-fn peer_ip(address: SocketAddr) -> [u8; 16] {
+pub(crate) fn peer_ip(address: SocketAddr) -> [u8; 16] {
     let mut bytes = [0; 16];
     match address.ip().to_canonical() {
         IpAddr::V4(address) => bytes[..4].copy_from_slice(&address.octets()),

@@ -108,7 +108,8 @@ impl Caller {
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
-        let answer = connect::shake_hands(&socket, start, stream_id, wish(role, latency))?;
+        let wish = wish(role, latency);
+        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish)?;
         let now = Instant::now();
         let settings = Settings {
             isn: answer.isn,
@@ -118,10 +119,10 @@ impl Caller {
         Ok(Self {
             socket,
             start,
-            peer: answer.peer,
+            peer: answer.peer_id,
             agreed: answer.latency,
             wished: latency,
-            next: answer.isn,
+            next: isn,
             message: 1,
             kept: VecDeque::new(),
             receiver: Receiver::new(settings, now),

@@ -1,4 +1,4 @@
-//! A real libsrt caller understands our answers.
+//! A real libsrt caller understands our answers, and a real libsrt listener our requests.
 //!
 //! Needs `srt-live-transmit` (Debian: `srt-tools`).
 
@@ -7,21 +7,29 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use streamhaul_srt::handshake::Latency;
+use streamhaul_srt::caller::{self, Agreement, Failure, KeyOffer, Progress, Settings};
+use streamhaul_srt::handshake::{Latency, StreamId};
 use streamhaul_srt::listener::{ConnectRequest, Listener, Step};
 use streamhaul_srt::packet::{Control, ControlHeader, Packet, build};
 use streamhaul_srt::reject::RejectReason;
-use streamhaul_srt::{SocketId, Timestamp};
+use streamhaul_srt::{Seq, SocketId, Timestamp};
 
 const OUR_ID: SocketId = SocketId(0x1234_5678);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A caller of the given program options, killed when dropped.
-struct Caller(Child);
+/// A caller or listener of the given program options, killed when dropped.
+struct Program(Child);
 
-impl Caller {
+impl Program {
     fn call(port: u16, options: &str) -> Self {
-        let uri = format!("srt://127.0.0.1:{port}?mode=caller&{options}");
+        Self::start(&format!("srt://127.0.0.1:{port}?mode=caller&{options}"))
+    }
+
+    fn listen(port: u16, options: &str) -> Self {
+        Self::start(&format!("srt://127.0.0.1:{port}?mode=listener&{options}"))
+    }
+
+    fn start(uri: &str) -> Self {
         let child = Command::new("srt-live-transmit")
             .args([
                 "-chunk:1316",
@@ -29,7 +37,7 @@ impl Caller {
                 "-loglevel:warning",
                 "-logfile:/dev/stdout",
                 "file://con",
-                &uri,
+                uri,
             ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -57,7 +65,7 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for Program {
     fn drop(&mut self) {
         self.0.kill().expect("a child can be killed");
         self.0.wait().expect("a child can be waited for");
@@ -132,7 +140,7 @@ fn feed(mut input: ChildStdin) {
 #[test]
 fn a_caller_is_accepted_and_sends_what_it_has() {
     let node = Node::bind();
-    let mut caller = Caller::call(
+    let mut caller = Program::call(
         node.port(),
         "streamid=live_0123&latency=300&payloadsize=1316",
     );
@@ -169,7 +177,7 @@ fn a_caller_is_accepted_and_sends_what_it_has() {
 #[test]
 fn a_caller_is_told_that_no_passphrase_is_expected() {
     let node = Node::bind();
-    let mut caller = Caller::call(node.port(), "passphrase=correct-horse-battery");
+    let mut caller = Program::call(node.port(), "passphrase=correct-horse-battery");
     assert_eq!(node.answer(), Err(RejectReason::UNSECURE));
     caller.log_until("Password required or unexpected");
 }
@@ -177,7 +185,7 @@ fn a_caller_is_told_that_no_passphrase_is_expected() {
 #[test]
 fn a_caller_is_told_our_own_reason() {
     let node = Node::bind();
-    let mut caller = Caller::call(node.port(), "streamid=live_nobody");
+    let mut caller = Program::call(node.port(), "streamid=live_nobody");
     let request = node.answer().unwrap();
     node.send(
         &request.reject(RejectReason::NOT_FOUND, Timestamp(0)),
@@ -193,7 +201,86 @@ fn callers_are_refused_what_is_not_spoken() {
         ("messageapi=0", RejectReason::MESSAGE_API),
     ] {
         let node = Node::bind();
-        let _caller = Caller::call(node.port(), options);
+        let _caller = Program::call(node.port(), options);
         assert_eq!(node.answer(), Err(reason), "{options}");
     }
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+/// Calls a listener that may still be starting, and says what came of it.
+fn call(port: u16, key: Option<KeyOffer>) -> Result<Agreement, Failure> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    let (start, mut buffer) = (crate::now(), [0; 2048]);
+    let settings = Settings {
+        to: socket.peer_addr().unwrap(),
+        socket_id: SocketId(0x0bad_cafe),
+        isn: Seq::new(77),
+        stream_id: StreamId::new("live_0123"),
+        latency: Latency {
+            receive_ms: 0,
+            send_ms: 300,
+        },
+        key,
+        patience: PATIENCE,
+    };
+    let mut attempt = caller::Caller::new(settings, start);
+    loop {
+        let now = crate::now();
+        attempt.handle_timeout(now)?;
+        if let Some(request) = attempt.poll_request(now, Timestamp::after_start(now - start)) {
+            // The port may be closed still: then the system says so here.
+            let _ = socket.send(request);
+        }
+        let wait = attempt.poll_timeout().unwrap() - now;
+        let wait = wait.max(Duration::from_millis(1));
+        socket.set_read_timeout(Some(wait)).unwrap();
+        let Ok(length) = socket.recv(&mut buffer) else {
+            continue;
+        };
+        let Packet::Control {
+            header,
+            body: Control::Handshake(handshake),
+        } = Packet::parse(&buffer[..length]).unwrap()
+        else {
+            panic!("only handshakes come before the answer")
+        };
+        match attempt.handle(crate::now(), header, &handshake) {
+            Ok(Progress::Connected(agreement)) => return Ok(agreement),
+            Ok(Progress::Concluding) | Err(caller::Error::Ignored(_)) => {}
+            Err(caller::Error::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+#[test]
+fn a_listener_agrees_with_us() {
+    let port = free_port();
+    let _listener = Program::listen(port, "latency=500");
+    let agreed = call(port, None).unwrap();
+    assert_eq!(agreed.latency.receive_ms, 500);
+    assert_eq!((agreed.isn, agreed.payload_max), (Seq::new(77), 1456));
+}
+
+#[test]
+fn a_listener_refuses_us_without_its_passphrase() {
+    let port = free_port();
+    let _listener = Program::listen(port, "passphrase=correct-horse-battery");
+    let refused = call(port, None).unwrap_err();
+    assert_eq!(refused, Failure::Rejected(RejectReason::UNSECURE));
+}
+
+#[test]
+fn a_listener_refuses_keys_it_cannot_unwrap() {
+    let port = free_port();
+    let _listener = Program::listen(port, "passphrase=correct-horse-battery");
+    let mut message = [0x2a; 56];
+    message[..16].copy_from_slice(&[0x12, 0x20, 0x29, 1, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 4, 4]);
+    let refused = call(port, KeyOffer::new(16, &message)).unwrap_err();
+    assert_eq!(refused, Failure::Rejected(RejectReason::BAD_SECRET));
 }

@@ -1,25 +1,15 @@
-//! The caller's side of the handshake.
+//! The caller's side of the handshake, driven over a socket.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use srt::handshake::{
-    Blocks, EXTENSION_CONFIG, EXTENSION_DGRAM, EXTENSION_HSREQ, FEATURES_LEN, Features, HSREQ,
-    Handshake, Kind, Latency, SID, TEXT_BLOCK_MAX, VERSION, VERSION_INDUCTION, write_features,
-    write_text,
-};
+use srt::caller::{self, Agreement, Failure, PATIENCE, Progress, Settings};
+use srt::handshake::{Handshake, Latency, StreamId};
 use srt::packet::{Control, ControlHeader};
 use srt::{Packet, RejectReason, Seq, SocketId, Timestamp};
 
 use super::socket::Socket;
-
-/// libsrt's patience.
-const TIMEOUT: Duration = Duration::from_secs(3);
-/// How often libsrt asks again.
-const REPEAT_INTERVAL: Duration = Duration::from_millis(250);
-/// libsrt 1.5.1 in live mode.
-const SRT_VERSION: u32 = 0x01_05_01;
-const SRT_FLAGS: u32 = 0xbf;
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -31,170 +21,101 @@ pub enum Error {
         code: u32,
     },
     /// The peer did not answer.
-    #[error("no answer in {TIMEOUT:?}")]
+    #[error("no answer in {PATIENCE:?}")]
     TimedOut,
-    /// The stream id is longer than 512 bytes.
-    #[error("the stream id is too long")]
+    /// The stream id is longer than 512 bytes, or has control characters.
+    #[error("this is no stream id")]
     StreamId,
-    /// The peer answered something that is no SRT handshake of version 5.
-    #[error("the answer is no handshake of version 5")]
-    Answer,
+    /// The peer's answer cannot be used.
+    #[error("the answer cannot be used: {0}")]
+    Answer(RejectReason),
     /// The socket failed.
     #[error("socket: {0}")]
     Socket(#[from] std::io::Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rejected(reason) => Self::Rejected {
+                code: reason.wire(),
+            },
+            Failure::Unusable(reason) => Self::Answer(reason),
+            Failure::NoAnswer => Self::TimedOut,
+        }
+    }
 }
 
 fn rejection(code: u32) -> &'static str {
     RejectReason::from_wire(code).map_or("no rejection", RejectReason::as_str)
 }
 
-/// What the peer agreed to.
-pub(super) struct Answer {
-    pub(super) peer: SocketId,
-    pub(super) isn: Seq,
-    pub(super) latency: Latency,
-}
-
-/// Knocks, concludes, and says what came of it.
+/// Knocks, concludes, and says what came of it, and what our first number is.
 pub(super) fn shake_hands(
     socket: &Socket,
+    to: SocketAddr,
     start: Instant,
     stream_id: &str,
     latency: Latency,
-) -> Result<Answer, Error> {
-    let mut blocks = [0; FEATURES_LEN + TEXT_BLOCK_MAX];
-    let blocks = write_blocks(&mut blocks, stream_id, latency)?;
-    let knock = induction();
-    let mut buffer = [0; 2048];
-    let cookie = ask(socket, start, &knock, Kind::Induction, &mut buffer)?.cookie;
-    let conclusion = Handshake {
-        version: VERSION,
-        extension: EXTENSION_HSREQ | EXTENSION_CONFIG,
-        kind: Kind::Conclusion,
-        cookie,
-        blocks: Blocks(blocks),
-        ..knock
+) -> Result<(Agreement, Seq), Error> {
+    let mut attempt = caller::Caller::new(settings(to, stream_id, latency)?, start);
+    loop {
+        let now = Instant::now();
+        let timestamp = Timestamp::after_start(now.saturating_duration_since(start));
+        if let Some(request) = attempt.poll_request(now, timestamp) {
+            socket.send(request)?;
+        }
+        attempt.handle_timeout(now)?;
+        if let Some(agreement) = receive(socket, &mut attempt)? {
+            return Ok((agreement, attempt.isn()));
+        }
+        if let Some(at) = attempt.poll_timeout() {
+            socket.wait(at.saturating_duration_since(Instant::now()))?;
+        }
+    }
+}
+
+fn settings(to: SocketAddr, stream_id: &str, latency: Latency) -> Result<Settings, Error> {
+    let random = RandomState::new().hash_one(0);
+    let stream_id = match stream_id {
+        "" => None,
+        text => Some(StreamId::new(text).ok_or(Error::StreamId)?),
     };
-    let answer = ask(socket, start, &conclusion, Kind::Conclusion, &mut buffer)?;
-    let extensions = answer.extensions().map_err(|_| Error::Answer)?;
-    let latency = extensions.response.ok_or(Error::Answer)?.latency;
-    Ok(Answer {
-        peer: answer.socket_id,
-        isn: answer.isn,
+    Ok(Settings {
+        to,
+        // Thirty bits, not zero: bit 30 marks socket groups.
+        socket_id: SocketId((random >> 32) as u32 & 0x3fff_ffff | 1),
+        isn: Seq::new(random as u32),
+        stream_id,
         latency,
+        key: None,
+        patience: PATIENCE,
     })
 }
 
-fn induction() -> Handshake<'static> {
-    let random = RandomState::new().hash_one(0);
-    Handshake {
-        version: VERSION_INDUCTION,
-        encryption: 0,
-        extension: EXTENSION_DGRAM,
-        isn: Seq::new(random as u32),
-        mtu: 1500,
-        flow_window: 8192,
-        kind: Kind::Induction,
-        // Thirty bits, not zero: bit 30 marks socket groups.
-        socket_id: SocketId((random >> 32) as u32 & 0x3fff_ffff | 1),
-        cookie: 0,
-        peer_ip: [0; 16],
-        blocks: Blocks::default(),
-    }
-}
-
-fn write_blocks<'a>(
-    out: &'a mut [u8],
-    stream_id: &str,
-    latency: Latency,
-) -> Result<&'a [u8], Error> {
-    if stream_id.len() > 512 {
-        return Err(Error::StreamId);
-    }
-    let features = Features {
-        version: SRT_VERSION,
-        flags: SRT_FLAGS,
-        latency,
-    };
-    let mut length = write_features(out, HSREQ, &features);
-    if !stream_id.is_empty() {
-        length += write_text(&mut out[length..], SID, stream_id);
-    }
-    Ok(&out[..length])
-}
-
-/// Repeats `request` until an answer of the same kind or a rejection comes.
-fn ask<'a>(
-    socket: &Socket,
-    start: Instant,
-    request: &Handshake<'_>,
-    kind: Kind,
-    buffer: &'a mut [u8],
-) -> Result<Handshake<'a>, Error> {
-    let deadline = start + TIMEOUT;
-    let mut bytes = vec![0; request.packet_len()];
-    while Instant::now() < deadline {
-        let timestamp = Timestamp::after_start(start.elapsed());
-        request.write(
-            &mut bytes,
-            ControlHeader {
-                timestamp,
-                destination: SocketId::LISTENER,
-            },
-        );
-        socket.send(&bytes)?;
-        let repeat_at = (Instant::now() + REPEAT_INTERVAL).min(deadline);
-        if let Some(length) = await_answer(socket, request.socket_id, kind, repeat_at, buffer)? {
-            return handshake(&buffer[..length])
-                .map(|(_, answer)| answer)
-                .ok_or(Error::Answer);
+/// Takes what has arrived; answers that are not ours, and noise, change nothing.
+fn receive(socket: &Socket, attempt: &mut caller::Caller) -> Result<Option<Agreement>, Error> {
+    let mut buffer = [0; 2048];
+    while let Some(length) = socket.receive(&mut buffer)? {
+        let Some((header, handshake)) = handshake(&buffer[..length]) else {
+            continue;
+        };
+        match attempt.handle(Instant::now(), header, &handshake) {
+            Ok(Progress::Connected(agreement)) => return Ok(Some(agreement)),
+            Ok(Progress::Concluding) => return Ok(None),
+            Err(caller::Error::Failed(failure)) => return Err(failure.into()),
+            Err(caller::Error::Ignored(_)) => {}
         }
     }
-    Err(Error::TimedOut)
+    Ok(None)
 }
 
-fn await_answer(
-    socket: &Socket,
-    our_id: SocketId,
-    kind: Kind,
-    until: Instant,
-    buffer: &mut [u8],
-) -> Result<Option<usize>, Error> {
-    loop {
-        while let Some(length) = socket.receive(buffer)? {
-            match handshake(&buffer[..length]) {
-                Some((destination, _)) if destination != our_id => {}
-                Some((
-                    _,
-                    Handshake {
-                        kind: Kind::Rejection(reason),
-                        ..
-                    },
-                )) => {
-                    return Err(Error::Rejected {
-                        code: reason.wire(),
-                    });
-                }
-                Some((_, answer)) if answer.kind == kind && answer.version == VERSION => {
-                    return Ok(Some(length));
-                }
-                _ => {}
-            }
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        socket.wait(left)?;
-    }
-}
-
-fn handshake(datagram: &[u8]) -> Option<(SocketId, Handshake<'_>)> {
+fn handshake(datagram: &[u8]) -> Option<(ControlHeader, Handshake<'_>)> {
     match Packet::parse(datagram) {
         Ok(Packet::Control {
             header,
             body: Control::Handshake(handshake),
-        }) => Some((header.destination, handshake)),
+        }) => Some((header, handshake)),
         _ => None,
     }
 }
