@@ -16,12 +16,15 @@
 //!
 //! To add a claim, give it a short name in `claims.rs` as an optional field, so
 //! that nodes which are not yet updated keep reading the others, and check that
-//! `the_largest_claims_fit` still holds.
+//! `the_largest_claims_fit` still holds. A word a node does not know refuses the
+//! lease: what the owner asked for is done or refused, never passed over.
 
 mod claims;
 mod issue;
 mod keyring;
+mod letters;
 mod paseto;
+mod short_id;
 mod verify;
 
 pub use claims::Claims;

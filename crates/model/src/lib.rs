@@ -14,6 +14,7 @@ pub mod job;
 pub mod node;
 pub mod region;
 pub mod session;
+pub mod settings;
 pub mod stream;
 pub mod telemetry;
 mod words;

@@ -90,6 +90,11 @@ impl Issuer {
             rate_bps_max: None,
             bytes_max: None,
             players_max: None,
+            hold_seconds: None,
+            resume: None,
+            delivery: None,
+            start: None,
+            encryption: None,
         };
         let lease = lease::issue(&self.key, &claims, &session.node_id);
         metrics::lease_issued(lease.is_ok());

@@ -1,6 +1,7 @@
 //! One good lease to change in tests.
 
 use model::session::Role;
+use model::settings::{Encryption, Resume};
 use model::{NodeId, SessionId, StreamId, TenantId, UnixMillis};
 use streamhaul_lease::{Claims, KeySet, SigningKey, issue};
 
@@ -20,6 +21,11 @@ pub(crate) fn claims() -> Claims {
         rate_bps_max: Some(20_000_000),
         bytes_max: None,
         players_max: Some(8),
+        hold_seconds: None,
+        resume: Some(Resume::Cut),
+        delivery: None,
+        start: None,
+        encryption: Some(Encryption::Optional),
     }
 }
 

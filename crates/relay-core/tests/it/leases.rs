@@ -37,6 +37,11 @@ pub(crate) fn claims(session: u8, stream: u8, role: Role, seconds: i64) -> Claim
         rate_bps_max: None,
         bytes_max: None,
         players_max: None,
+        hold_seconds: None,
+        resume: None,
+        delivery: None,
+        start: None,
+        encryption: None,
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn assignment_until(session: u128, expires_at: UnixMillis) -> pb::Ass
             rate_bps_max: None,
             bytes_max: None,
             players_max: None,
+            hold_seconds: None,
+            resume: None,
+            delivery: None,
+            start: None,
+            encryption: None,
         };
         pb::KeyedLease {
             stream_key: stream_key(session, role).expose().into(),

@@ -109,6 +109,11 @@ fn claims(now: UnixMillis, expires_at: UnixMillis) -> Claims {
         rate_bps_max: None,
         bytes_max: None,
         players_max: None,
+        hold_seconds: None,
+        resume: None,
+        delivery: None,
+        start: None,
+        encryption: None,
     }
 }
 
