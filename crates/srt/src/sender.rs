@@ -86,10 +86,7 @@ impl Sender {
             raise_us: 0,
             rtt: Rtt::default(),
             guarded: None,
-            budget: Budget {
-                tokens: BURST_MAX,
-                refilled_at: now,
-            },
+            budget: Budget::full(now),
             statistics: Statistics::default(),
         }
     }
@@ -246,24 +243,35 @@ impl Sender {
     }
 }
 
-/// A token bucket of retransmissions.
+/// A token bucket of retransmissions, in millionths: what is less than a whole
+/// packet is not lost between two questions.
 #[derive(Debug)]
 struct Budget {
-    tokens: u32,
+    micro_tokens: u64,
     refilled_at: Instant,
 }
 
+const MICRO: u64 = 1_000_000;
+
 impl Budget {
-    fn take(&mut self, now: Instant, packets_per_second: u32) -> bool {
-        let elapsed = now.saturating_duration_since(self.refilled_at).as_micros() as u64;
-        let refill = u64::from(packets_per_second.max(REFILL_MIN)) * elapsed / 1_000_000;
-        if refill > 0 {
-            let tokens = u64::from(self.tokens) + refill;
-            self.tokens = tokens.min(u64::from(BURST_MAX)) as u32;
-            self.refilled_at = now;
+    const fn full(now: Instant) -> Self {
+        Self {
+            micro_tokens: BURST_MAX as u64 * MICRO,
+            refilled_at: now,
         }
-        let has_token = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
+    }
+
+    fn take(&mut self, now: Instant, packets_per_second: u32) -> bool {
+        let elapsed = now.saturating_duration_since(self.refilled_at);
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let refill = elapsed_us.saturating_mul(u64::from(packets_per_second.max(REFILL_MIN)));
+        let full = u64::from(BURST_MAX) * MICRO;
+        self.micro_tokens = self.micro_tokens.saturating_add(refill).min(full);
+        self.refilled_at = now;
+        let has_token = self.micro_tokens >= MICRO;
+        if has_token {
+            self.micro_tokens -= MICRO;
+        }
         has_token
     }
 }

@@ -8,6 +8,7 @@ mod libsrt;
 mod listener;
 mod properties;
 mod rebuild;
+mod sender_model;
 
 /// The instant that a test counts from, or reads beside a real program.
 #[allow(clippy::disallowed_methods, reason = "tests own the clock")]
