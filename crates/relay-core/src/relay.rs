@@ -6,12 +6,10 @@ use std::time::Instant;
 use model::node::HeldLease;
 use model::telemetry::SessionSample;
 use model::{NodeId, SessionId, StreamId, UnixMillis};
-use sha2::{Digest as _, Sha256};
 use srt::listener::Listener;
 use srt::packet::{Control, ControlHeader, DataHeader, KeyParity, PAYLOAD_MAX};
 use srt::{Packet, SocketId};
 
-use crate::admission::Handled;
 use crate::connections::{Connections, Leg};
 use crate::limits::{SourceLimiter, TokenBucket};
 use crate::output::Output;
@@ -20,7 +18,7 @@ use crate::sessions::Sessions;
 use crate::slab::Slab;
 use crate::stream::Stream;
 use crate::timers::Timers;
-use crate::{Command, CommandError, Config, Counters, Event, Handover, Ingress, Transmit};
+use crate::{Command, CommandError, Config, Counters, Event, Ingress, Transmit};
 
 /// A relay node's data plane.
 ///
@@ -47,7 +45,6 @@ pub struct Relay {
     pub(crate) draining: bool,
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
-    pub(crate) stream_key: [u8; 16],
     pub(crate) output: Output,
 }
 
@@ -89,8 +86,7 @@ impl WallClock {
 
 impl Relay {
     /// Makes a relay that holds no session. `seed` must be secret and new for
-    /// each start of a node, and the same for all its relays: cookies, socket
-    /// ids and the place of a stream come from it.
+    /// each start: cookies and socket ids come from it.
     #[must_use]
     pub fn new(
         config: Config,
@@ -100,23 +96,21 @@ impl Relay {
         now: Instant,
         wall: UnixMillis,
     ) -> Self {
-        let [id_key, cookie_key, source_key, stream_key] = split(&seed);
+        let (id_key, cookie_key) = split(seed);
         let limits = &config.limits;
-        let shard = config.shard;
         Self {
             listener: Unshown(Listener::new(cookie_key)),
-            sessions: Sessions::new(node_id, keys, limits.sessions_max, shard),
-            connections: Connections::new(id_key, shard),
+            sessions: Sessions::new(node_id, keys, limits.sessions_max),
+            connections: Connections::new(id_key),
             streams: Slab::new(),
             streams_by_id: BTreeMap::new(),
             timers: Timers::default(),
             upkeep_at: None,
             inductions: TokenBucket::new(now, limits.inductions_per_second_max),
-            sources: SourceLimiter::new(source_key, now, limits.handshakes_per_second_max),
+            sources: SourceLimiter::new(id_key, now, limits.handshakes_per_second_max),
             draining: false,
             clock: WallClock::new(now, wall),
             started_at: now,
-            stream_key,
             output: Output::new(limits.transmit_bytes_max),
             config,
         }
@@ -126,15 +120,6 @@ impl Relay {
     pub fn handle_datagram(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
         self.output.counters.ingress_datagrams += 1;
         self.output.counters.ingress_bytes += datagram.len() as u64;
-        self.take(now, ingress, datagram);
-    }
-
-    /// Takes a datagram that another relay of the node received.
-    pub fn handle_handover(&mut self, now: Instant, handover: &Handover) {
-        self.take(now, handover.ingress, &handover.datagram);
-    }
-
-    fn take(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
         if let Err(reason) = self.route(now, ingress, datagram) {
             self.output.drop_datagram(reason);
         }
@@ -145,9 +130,10 @@ impl Relay {
         if destination == SocketId::LISTENER {
             return self.route_to_listener(now, ingress, datagram);
         }
-        let Some((key, connection)) = self.connections.find(destination) else {
-            return self.route_elsewhere(destination, ingress, datagram);
-        };
+        let (key, connection) = self
+            .connections
+            .find(destination)
+            .ok_or(DropReason::UnknownSocket)?;
         if connection.caller.0 != ingress.peer {
             return Err(DropReason::WrongPeer);
         }
@@ -167,37 +153,19 @@ impl Relay {
         }
     }
 
-    /// The kernel could not steer it: its socket is another relay's, or nobody's.
-    fn route_elsewhere(
-        &mut self,
-        destination: SocketId,
-        ingress: Ingress,
-        datagram: &[u8],
-    ) -> Result<(), DropReason> {
-        let owner = self.config.shard.of_socket(destination);
-        if owner == self.config.shard.index() {
-            return Err(DropReason::UnknownSocket);
-        }
-        self.output.hand_over(owner, ingress, datagram)
-    }
-
     fn route_to_listener(
         &mut self,
         now: Instant,
         ingress: Ingress,
         datagram: &[u8],
     ) -> Result<(), DropReason> {
-        let (header, handshake) = match Packet::parse(datagram) {
+        match Packet::parse(datagram) {
             Ok(Packet::Control {
                 header,
                 body: Control::Handshake(handshake),
-            }) => (header, handshake),
-            Ok(_) => return Err(DropReason::NotHandshake),
-            Err(_) => return Err(DropReason::Malformed),
-        };
-        match self.handle_handshake(now, ingress, header, &handshake)? {
-            Handled::Here => Ok(()),
-            Handled::Belongs(shard) => self.output.hand_over(shard, ingress, datagram),
+            }) => self.handle_handshake(now, ingress, header, &handshake),
+            Ok(_) => Err(DropReason::NotHandshake),
+            Err(_) => Err(DropReason::Malformed),
         }
     }
 
@@ -350,12 +318,6 @@ impl Relay {
         self.output.transmits.drain()
     }
 
-    /// The next datagram for another relay of the node, which takes it by
-    /// [`handle_handover`](Self::handle_handover).
-    pub fn poll_handover(&mut self) -> Option<Handover> {
-        self.output.handovers.pop_front()
-    }
-
     /// The next thing to report.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.output.events.pop_front()
@@ -429,13 +391,9 @@ impl Relay {
     }
 }
 
-/// Keys for different uses, none of which says anything about another.
-fn split<const N: usize>(seed: &[u8; 32]) -> [[u8; 16]; N] {
-    std::array::from_fn(|use_number| {
-        let digest = Sha256::new()
-            .chain_update(seed)
-            .chain_update([use_number as u8])
-            .finalize();
-        std::array::from_fn(|place| digest[place])
-    })
+fn split(seed: [u8; 32]) -> ([u8; 16], [u8; 16]) {
+    let (mut first, mut second) = ([0; 16], [0; 16]);
+    first.copy_from_slice(&seed[..16]);
+    second.copy_from_slice(&seed[16..]);
+    (first, second)
 }

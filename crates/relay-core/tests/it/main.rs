@@ -16,7 +16,6 @@ mod leasing;
 mod player;
 mod publisher;
 mod retransmission;
-mod shards;
 mod slow_player;
 mod takeover;
 mod world;

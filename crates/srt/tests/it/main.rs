@@ -8,6 +8,7 @@ mod libsrt;
 mod listener;
 mod properties;
 mod rebuild;
+mod receiver_model;
 mod sender_model;
 
 /// The instant that a test counts from, or reads beside a real program.
