@@ -18,6 +18,27 @@ use crate::sessions::{Permit, Refused, end_of};
 use crate::stream::Stream;
 use crate::{Event, Ingress};
 
+/// What became of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// It is dealt with.
+    Here,
+    /// Its stream is another relay's.
+    Belongs(u16),
+}
+
+/// Why a caller is not let in here.
+enum NotHere {
+    Refused(Refused),
+    Belongs(u16),
+}
+
+impl From<Refused> for NotHere {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 impl Relay {
     pub(crate) fn handle_handshake(
         &mut self,
@@ -25,7 +46,7 @@ impl Relay {
         ingress: Ingress,
         header: ControlHeader,
         handshake: &Handshake<'_>,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Handled, DropReason> {
         if usize::from(ingress.socket) >= self.config.sockets.len() {
             return Err(DropReason::UnknownPort);
         }
@@ -49,7 +70,7 @@ impl Relay {
             Step::Drop(HandshakeDrop::BadCookie) => return Err(DropReason::BadCookie),
             Step::Drop(_) => return Err(DropReason::BadHandshake),
         }
-        Ok(())
+        Ok(Handled::Here)
     }
 
     fn limit_source(&mut self, now: Instant, ingress: Ingress) -> Result<(), DropReason> {
@@ -65,23 +86,27 @@ impl Relay {
         now: Instant,
         ingress: Ingress,
         request: &ConnectRequest,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Handled, DropReason> {
         self.limit_source(now, ingress)?;
         let caller = (ingress.peer, request.caller_id);
         let known = self.connections.find_caller(caller);
         if let Some(key) = known.filter(|key| self.connections.is_same(*key, request.isn)) {
             self.answer_again(now, ingress, key);
-            return Ok(());
+            return Ok(Handled::Here);
         }
         if self.connections.has_ended(caller, request.isn) {
             return Err(DropReason::StaleHandshake);
         }
-        if let Err(Refused { reason, session }) = self.admit(now, ingress, request) {
-            self.output.refuse(session, reason);
-            let reply = request.reject(reason.code(), Timestamp(0));
-            self.output.send(ingress, &reply);
+        match self.admit(now, ingress, request) {
+            Ok(()) => {}
+            Err(NotHere::Belongs(shard)) => return Ok(Handled::Belongs(shard)),
+            Err(NotHere::Refused(Refused { reason, session })) => {
+                self.output.refuse(session, reason);
+                let reply = request.reject(reason.code(), Timestamp(0));
+                self.output.send(ingress, &reply);
+            }
         }
-        Ok(())
+        Ok(Handled::Here)
     }
 
     /// A repeated conclusion gets the first one's answer, stamped with its own
@@ -118,22 +143,27 @@ impl Relay {
         now: Instant,
         ingress: Ingress,
         request: &ConnectRequest,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), NotHere> {
         let Some(stream_id) = &request.stream_id else {
-            return Err(Refused::unknown(RefusalReason::BadStreamId));
+            return Err(Refused::unknown(RefusalReason::BadStreamId).into());
         };
         let port = self.config.sockets[usize::from(ingress.socket)];
         let permit = self
             .sessions
             .permit(stream_id.as_str(), port, self.clock.at(now))?;
+        let owner = self
+            .config
+            .shard
+            .of_stream(self.stream_key, &permit.claims.stream);
+        if owner != self.config.shard.index() {
+            return Err(NotHere::Belongs(owner));
+        }
         let admitted = match permit.claims.role {
             Role::Publish => self.admit_publisher(now, ingress, request, &permit),
             Role::Play => self.admit_player(now, ingress, request, &permit),
         };
-        admitted.map_err(|reason| Refused {
-            reason,
-            session: Some(permit.claims.session),
-        })
+        let session = Some(permit.claims.session);
+        admitted.map_err(|reason| Refused { reason, session }.into())
     }
 
     fn admit_publisher(
@@ -221,7 +251,8 @@ impl Relay {
     }
 
     fn check_room(&self, replaces: bool) -> Result<(), RefusalReason> {
-        let has_room = self.connections.len() < self.config.limits.connections_max as usize;
+        let connections_max = self.config.shard.share(self.config.limits.connections_max);
+        let has_room = self.connections.len() < connections_max as usize;
         if has_room || replaces {
             Ok(())
         } else {

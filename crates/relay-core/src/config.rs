@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Shard;
+
 /// Which callers a socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortRole {
@@ -18,6 +20,8 @@ pub enum PortRole {
 pub struct Config {
     /// The role of each socket; [`crate::Ingress::socket`] indexes it.
     pub sockets: Vec<PortRole>,
+    /// This relay's place among those of its node.
+    pub shard: Shard,
     /// How much the relay takes on.
     pub limits: Limits,
     /// What a player's latency is raised by, over the publisher's, so that a
@@ -38,7 +42,7 @@ pub struct Config {
     pub player_timeout: Duration,
 }
 
-/// How much a relay takes on.
+/// How much a node takes on: each of its relays takes its share.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Sessions held at once.
@@ -62,6 +66,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sockets: vec![PortRole::Any],
+            shard: Shard::ONLY,
             limits: Limits::default(),
             latency_margin: Duration::from_millis(60),
             latency_min: Duration::from_millis(120),

@@ -1,7 +1,7 @@
 //! The table of connections: who is behind a socket id.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::hash::Hasher;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher24;
 use srt::listener::Reply;
 use srt::{Seq, SocketId};
 
+use crate::shard::Shard;
 use crate::slab::Slab;
 
 /// Socket ids have 30 bits: the next one would mean a socket group to libsrt.
@@ -58,22 +59,45 @@ impl Leg {
 #[derive(Debug)]
 pub(crate) struct Connections {
     table: Slab<Connection>,
-    by_id: BTreeMap<SocketId, u32>,
+    by_id: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
     by_caller: BTreeMap<Caller, u32>,
     ended: VecDeque<(Instant, Caller, Seq)>,
     id_key: [u8; 16],
     ids_made: u64,
+    shard: Shard,
+}
+
+/// Socket ids are random already, and only ours are keys.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    /// The table takes its control bits from the top, its place from the bottom.
+    fn write_u32(&mut self, id: u32) {
+        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 impl Connections {
-    pub(crate) const fn new(id_key: [u8; 16]) -> Self {
+    pub(crate) fn new(id_key: [u8; 16], shard: Shard) -> Self {
         Self {
             table: Slab::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::default(),
             by_caller: BTreeMap::new(),
             ended: VecDeque::new(),
             id_key,
             ids_made: 0,
+            shard,
         }
     }
 
@@ -95,7 +119,7 @@ impl Connections {
 
     /// Who has this socket id.
     pub(crate) fn find(&self, id: SocketId) -> Option<(u32, &Connection)> {
-        let key = *self.by_id.get(&id)?;
+        let key = *self.by_id.get(&id.0)?;
         Some((key, self.table.item(key)?))
     }
 
@@ -121,10 +145,13 @@ impl Connections {
     pub(crate) fn make_id(&mut self) -> SocketId {
         loop {
             let mut hasher = SipHasher24::new_with_key(&self.id_key);
+            hasher.write_u16(self.shard.index());
             hasher.write_u64(self.ids_made);
             self.ids_made += 1;
-            let id = SocketId((hasher.finish() & SOCKET_ID_MASK) as u32);
-            if id != SocketId::LISTENER && !self.by_id.contains_key(&id) {
+            let random = SocketId((hasher.finish() & SOCKET_ID_MASK) as u32);
+            let id = self.shard.own_socket(random);
+            let is_plain = u64::from(id.0) <= SOCKET_ID_MASK && id != SocketId::LISTENER;
+            if is_plain && !self.by_id.contains_key(&id.0) {
                 return id;
             }
         }
@@ -133,14 +160,14 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
         let (id, caller) = (connection.socket_id, connection.caller);
         let key = self.table.insert(connection);
-        self.by_id.insert(id, key);
+        self.by_id.insert(id.0, key);
         self.by_caller.insert(caller, key);
         key
     }
 
     pub(crate) fn remove(&mut self, key: u32, now: Instant) -> Option<Connection> {
         let connection = self.table.remove(key)?;
-        self.by_id.remove(&connection.socket_id);
+        self.by_id.remove(&connection.socket_id.0);
         if self.by_caller.get(&connection.caller) == Some(&key) {
             self.by_caller.remove(&connection.caller);
         }

@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 
 use crate::reason::{DropReason, RefusalReason};
+use crate::shard::Handover;
 use crate::transmit::{Staged, Transmits};
 use crate::{Counters, Event, Ingress};
 
 /// Events kept between two drains; more are not reported.
 const EVENTS_MAX: usize = 65_536;
+/// Datagrams kept for other relays between two drains.
+const HANDOVERS_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) transmits: Transmits,
     pub(crate) events: VecDeque<Event>,
+    pub(crate) handovers: VecDeque<Handover>,
     pub(crate) counters: Counters,
 }
 
@@ -21,6 +25,7 @@ impl Output {
         Self {
             transmits: Transmits::new(transmit_bytes_max),
             events: VecDeque::new(),
+            handovers: VecDeque::new(),
             counters: Counters::default(),
         }
     }
@@ -58,6 +63,24 @@ impl Output {
 
     pub(crate) fn drop_datagram(&mut self, reason: DropReason) {
         self.counters.dropped(reason);
+    }
+
+    /// Keeps a datagram for the relay that it belongs to.
+    pub(crate) fn hand_over(
+        &mut self,
+        shard: u16,
+        ingress: Ingress,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
+        if self.handovers.len() >= HANDOVERS_MAX {
+            return Err(DropReason::HandoverFull);
+        }
+        self.handovers.push_back(Handover {
+            shard,
+            ingress,
+            datagram: datagram.to_vec(),
+        });
+        Ok(())
     }
 
     pub(crate) fn report(&mut self, event: Event) {

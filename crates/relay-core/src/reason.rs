@@ -64,6 +64,8 @@ reasons! {
         UnknownPort = "unknown_port",
         /// More was queued than may be between two drains.
         TransmitFull = "transmit_full",
+        /// Too much waits for the relay that it belongs to.
+        HandoverFull = "handover_full",
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Instant;
 use model::node::HeldLease;
 use model::telemetry::SessionSample;
 use model::{NodeId, SessionId, StreamId, UnixMillis};
+use sha2::{Digest as _, Sha256};
 use srt::listener::Listener;
 use srt::packet::{Control, ControlHeader, DataHeader, KeyParity, PAYLOAD_MAX};
 use srt::{Packet, SocketId};
 
+use crate::admission::Handled;
 use crate::connections::{Connections, Leg};
 use crate::limits::{SourceLimiter, TokenBucket};
 use crate::output::Output;
@@ -18,7 +20,7 @@ use crate::sessions::Sessions;
 use crate::slab::Slab;
 use crate::stream::Stream;
 use crate::timers::Timers;
-use crate::{Command, CommandError, Config, Counters, Event, Ingress, Transmit};
+use crate::{Command, CommandError, Config, Counters, Event, Handover, Ingress, Transmit};
 
 /// A relay node's data plane.
 ///
@@ -45,6 +47,7 @@ pub struct Relay {
     pub(crate) draining: bool,
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
+    pub(crate) stream_key: [u8; 16],
     pub(crate) output: Output,
 }
 
@@ -86,7 +89,8 @@ impl WallClock {
 
 impl Relay {
     /// Makes a relay that holds no session. `seed` must be secret and new for
-    /// each start: cookies and socket ids come from it.
+    /// each start of a node, and the same for all its relays: cookies, socket
+    /// ids and the place of a stream come from it.
     #[must_use]
     pub fn new(
         config: Config,
@@ -96,21 +100,23 @@ impl Relay {
         now: Instant,
         wall: UnixMillis,
     ) -> Self {
-        let (id_key, cookie_key) = split(seed);
+        let [id_key, cookie_key, source_key, stream_key] = split(&seed);
         let limits = &config.limits;
+        let shard = config.shard;
         Self {
             listener: Unshown(Listener::new(cookie_key)),
-            sessions: Sessions::new(node_id, keys, limits.sessions_max),
-            connections: Connections::new(id_key),
+            sessions: Sessions::new(node_id, keys, limits.sessions_max, shard),
+            connections: Connections::new(id_key, shard),
             streams: Slab::new(),
             streams_by_id: BTreeMap::new(),
             timers: Timers::default(),
             upkeep_at: None,
             inductions: TokenBucket::new(now, limits.inductions_per_second_max),
-            sources: SourceLimiter::new(id_key, now, limits.handshakes_per_second_max),
+            sources: SourceLimiter::new(source_key, now, limits.handshakes_per_second_max),
             draining: false,
             clock: WallClock::new(now, wall),
             started_at: now,
+            stream_key,
             output: Output::new(limits.transmit_bytes_max),
             config,
         }
@@ -120,6 +126,15 @@ impl Relay {
     pub fn handle_datagram(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
         self.output.counters.ingress_datagrams += 1;
         self.output.counters.ingress_bytes += datagram.len() as u64;
+        self.take(now, ingress, datagram);
+    }
+
+    /// Takes a datagram that another relay of the node received.
+    pub fn handle_handover(&mut self, now: Instant, handover: &Handover) {
+        self.take(now, handover.ingress, &handover.datagram);
+    }
+
+    fn take(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
         if let Err(reason) = self.route(now, ingress, datagram) {
             self.output.drop_datagram(reason);
         }
@@ -130,10 +145,9 @@ impl Relay {
         if destination == SocketId::LISTENER {
             return self.route_to_listener(now, ingress, datagram);
         }
-        let (key, connection) = self
-            .connections
-            .find(destination)
-            .ok_or(DropReason::UnknownSocket)?;
+        let Some((key, connection)) = self.connections.find(destination) else {
+            return self.route_elsewhere(destination, ingress, datagram);
+        };
         if connection.caller.0 != ingress.peer {
             return Err(DropReason::WrongPeer);
         }
@@ -153,19 +167,37 @@ impl Relay {
         }
     }
 
+    /// The kernel could not steer it: its socket is another relay's, or nobody's.
+    fn route_elsewhere(
+        &mut self,
+        destination: SocketId,
+        ingress: Ingress,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
+        let owner = self.config.shard.of_socket(destination);
+        if owner == self.config.shard.index() {
+            return Err(DropReason::UnknownSocket);
+        }
+        self.output.hand_over(owner, ingress, datagram)
+    }
+
     fn route_to_listener(
         &mut self,
         now: Instant,
         ingress: Ingress,
         datagram: &[u8],
     ) -> Result<(), DropReason> {
-        match Packet::parse(datagram) {
+        let (header, handshake) = match Packet::parse(datagram) {
             Ok(Packet::Control {
                 header,
                 body: Control::Handshake(handshake),
-            }) => self.handle_handshake(now, ingress, header, &handshake),
-            Ok(_) => Err(DropReason::NotHandshake),
-            Err(_) => Err(DropReason::Malformed),
+            }) => (header, handshake),
+            Ok(_) => return Err(DropReason::NotHandshake),
+            Err(_) => return Err(DropReason::Malformed),
+        };
+        match self.handle_handshake(now, ingress, header, &handshake)? {
+            Handled::Here => Ok(()),
+            Handled::Belongs(shard) => self.output.hand_over(shard, ingress, datagram),
         }
     }
 
@@ -318,6 +350,12 @@ impl Relay {
         self.output.transmits.drain()
     }
 
+    /// The next datagram for another relay of the node, which takes it by
+    /// [`handle_handover`](Self::handle_handover).
+    pub fn poll_handover(&mut self) -> Option<Handover> {
+        self.output.handovers.pop_front()
+    }
+
     /// The next thing to report.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.output.events.pop_front()
@@ -391,9 +429,13 @@ impl Relay {
     }
 }
 
-fn split(seed: [u8; 32]) -> ([u8; 16], [u8; 16]) {
-    let (mut first, mut second) = ([0; 16], [0; 16]);
-    first.copy_from_slice(&seed[..16]);
-    second.copy_from_slice(&seed[16..]);
-    (first, second)
+/// Keys for different uses, none of which says anything about another.
+fn split<const N: usize>(seed: &[u8; 32]) -> [[u8; 16]; N] {
+    std::array::from_fn(|use_number| {
+        let digest = Sha256::new()
+            .chain_update(seed)
+            .chain_update([use_number as u8])
+            .finalize();
+        std::array::from_fn(|place| digest[place])
+    })
 }

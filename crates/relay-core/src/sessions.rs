@@ -10,6 +10,7 @@ use srt::streamid::StreamIdText;
 
 use crate::config::PortRole;
 use crate::reason::RefusalReason;
+use crate::shard::Shard;
 use crate::{Assignment, CommandError, KeyedLease};
 
 /// Revoked sessions remembered, so that their leases are not used again.
@@ -22,6 +23,7 @@ pub(crate) struct Sessions {
     node_id: NodeId,
     keys: KeySet,
     sessions_max: u32,
+    shard: Shard,
     held: BTreeMap<SessionId, Session>,
     by_key: BTreeMap<KeyDigest, (SessionId, Role)>,
     revoked: BTreeSet<SessionId>,
@@ -68,11 +70,17 @@ impl Refused {
 }
 
 impl Sessions {
-    pub(crate) const fn new(node_id: NodeId, keys: KeySet, sessions_max: u32) -> Self {
+    pub(crate) const fn new(
+        node_id: NodeId,
+        keys: KeySet,
+        sessions_max: u32,
+        shard: Shard,
+    ) -> Self {
         Self {
             node_id,
             keys,
             sessions_max,
+            shard,
             held: BTreeMap::new(),
             by_key: BTreeMap::new(),
             revoked: BTreeSet::new(),
@@ -253,7 +261,7 @@ impl Sessions {
         if self.revoked.contains(&claims.session) {
             return refused(RefusalReason::Revoked);
         }
-        if !self.contains(&claims.session) && self.is_full() {
+        if !self.contains(&claims.session) && !self.has_room_for_own_lease() {
             return refused(RefusalReason::OverCapacity);
         }
         Ok(Permit {
@@ -298,6 +306,19 @@ impl Sessions {
             .flatten()
             .map(|permission| end_of(&permission.claims));
         ends.filter(|end| *end > wall).min()
+    }
+
+    /// Assigned sessions are known to every relay of the node, those that came
+    /// with their own lease to one only: each relay has its share of what is left.
+    fn has_room_for_own_lease(&self) -> bool {
+        let assigned = self
+            .held
+            .values()
+            .filter(|session| session.assigned)
+            .count();
+        let own = self.held.len() - assigned;
+        let left = self.sessions_max().saturating_sub(assigned) as u32;
+        own < self.shard.share(left) as usize
     }
 
     fn is_full(&self) -> bool {

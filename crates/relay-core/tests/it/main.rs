@@ -16,6 +16,7 @@ mod leasing;
 mod player;
 mod publisher;
 mod retransmission;
+mod shards;
 mod slow_player;
 mod takeover;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay};
+use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay, Shard};
 use testkit::linksim::{Impairment, Link};
 
 use crate::allocation::allocations;
@@ -29,6 +29,11 @@ pub(crate) struct Peer {
 
 pub(crate) struct World {
     pub(crate) relay: Relay,
+    /// The node's other relays; `relay` is the first.
+    pub(crate) others: Vec<Relay>,
+    /// Whether datagrams find their relay by their socket id. Else all come to
+    /// the first, as where the kernel cannot steer.
+    pub(crate) is_steered: bool,
     pub(crate) now: Instant,
     pub(crate) peers: Vec<Peer>,
     pub(crate) events: Vec<Event>,
@@ -52,9 +57,19 @@ impl World {
             reason = "tests need one instant to count from"
         )]
         let now = Instant::now();
-        let relay = Relay::new(config, [9; 32], key_set(), node_id(), now, WALL_START);
+        let make = |config| Relay::new(config, [9; 32], key_set(), node_id(), now, WALL_START);
+        let count = config.shard.count();
+        let others = (1..count).map(|index| {
+            let shard = Shard::new(index, count).expect("there is such a place");
+            make(Config {
+                shard,
+                ..config.clone()
+            })
+        });
         Self {
-            relay,
+            others: others.collect(),
+            relay: make(config),
+            is_steered: true,
             now,
             peers: Vec::new(),
             events: Vec::new(),
@@ -77,9 +92,11 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        self.relay
-            .handle_command(self.now, command)
-            .expect("the command is carried out");
+        for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
+            relay
+                .handle_command(self.now, command.clone())
+                .expect("the command is carried out");
+        }
         self.drain();
     }
 
@@ -163,7 +180,8 @@ impl World {
 
     fn next_time(&self) -> Option<Instant> {
         let peers = self.peers.iter().filter_map(Peer::poll_timeout);
-        peers.chain(self.relay.poll_timeout()).min()
+        let relays = std::iter::once(&self.relay).chain(&self.others);
+        peers.chain(relays.filter_map(Relay::poll_timeout)).min()
     }
 
     fn step(&mut self) {
@@ -173,10 +191,17 @@ impl World {
             self.wakes += 1;
             self.drain();
         }
+        for place in 0..self.others.len() {
+            self.others[place].handle_timeout(now);
+            self.drain();
+        }
         for place in 0..self.peers.len() {
             let ingress = self.ingress(place);
             while let Some(datagram) = self.peers[place].up.poll(now) {
-                self.counted(|relay| relay.handle_datagram(now, ingress, &datagram));
+                match self.steer(&datagram) {
+                    0 => self.counted(|relay| relay.handle_datagram(now, ingress, &datagram)),
+                    other => self.others[other - 1].handle_datagram(now, ingress, &datagram),
+                }
                 self.drain();
             }
             self.peers[place].step(now);
@@ -189,7 +214,37 @@ impl World {
         self.allocations += allocations() - before;
     }
 
+    /// As the kernel's program does: destination modulo count, else the first.
+    fn steer(&self, datagram: &[u8]) -> usize {
+        let destination = datagram.get(12..16).filter(|_| self.is_steered);
+        let destination = destination.map_or([0; 4], |bytes| bytes.try_into().expect("four"));
+        u32::from_be_bytes(destination) as usize % (self.others.len() + 1)
+    }
+
     fn drain(&mut self) {
+        self.hand_over();
+        for place in 0..self.others.len() {
+            std::mem::swap(&mut self.relay, &mut self.others[place]);
+            self.drain_first();
+            std::mem::swap(&mut self.relay, &mut self.others[place]);
+        }
+        self.drain_first();
+    }
+
+    fn hand_over(&mut self) {
+        let mut handovers = Vec::new();
+        for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
+            handovers.extend(std::iter::from_fn(|| relay.poll_handover()));
+        }
+        for handover in handovers {
+            match usize::from(handover.shard) {
+                0 => self.relay.handle_handover(self.now, &handover),
+                other => self.others[other - 1].handle_handover(self.now, &handover),
+            }
+        }
+    }
+
+    fn drain_first(&mut self) {
         for transmit in self.relay.drain_transmits() {
             let contents = transmit.to_vec();
             let to = transmit.to;
