@@ -12,6 +12,7 @@ pub mod clock;
 pub mod id;
 pub mod job;
 pub mod node;
+pub mod passphrase;
 pub mod region;
 pub mod session;
 pub mod settings;
@@ -23,5 +24,6 @@ pub use words::UnknownWord;
 
 pub use clock::UnixMillis;
 pub use id::{JobId, NodeId, SessionId, StreamId, TenantId, UserId};
+pub use passphrase::Passphrase;
 pub use region::Region;
 pub use stream::StreamKey;

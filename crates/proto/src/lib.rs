@@ -10,6 +10,7 @@
 
 pub mod convert;
 mod generated;
+mod redacted;
 
 pub use generated::{fleet, jobs, telemetry};
 

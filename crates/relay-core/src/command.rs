@@ -1,6 +1,6 @@
 //! What the control plane tells a relay.
 
-use model::{SessionId, StreamKey, UnixMillis};
+use model::{Passphrase, SessionId, StreamKey, UnixMillis};
 
 /// A directive. The relay applies it at once, to live connections too.
 #[derive(Debug, Clone)]
@@ -41,13 +41,15 @@ pub struct Assignment {
     pub play: Option<KeyedLease>,
 }
 
-/// A stream key and the signed lease that backs it.
+/// A stream key, the signed lease that backs it, and the secret beside it.
 #[derive(Debug, Clone)]
 pub struct KeyedLease {
     /// What callers put into their stream id.
     pub key: StreamKey,
-    /// The signed permission.
+    /// The signed permission. It says whether callers encrypt.
     pub lease: String,
+    /// What they encrypt with.
+    pub passphrase: Option<Passphrase>,
 }
 
 /// Why a directive was not carried out.

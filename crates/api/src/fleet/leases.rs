@@ -101,6 +101,7 @@ impl Issuer {
         Ok(pb::KeyedLease {
             stream_key: key.expose().to_owned(),
             lease: lease?,
+            passphrase: String::new(),
         })
     }
 }

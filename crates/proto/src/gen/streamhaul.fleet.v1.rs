@@ -752,6 +752,7 @@ pub struct AssignLease {
     pub play: ::core::option::Option<KeyedLease>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct KeyedLease {
     /// The stream key as people paste it, without `live_` or `play_`.
     #[prost(string, tag = "1")]
@@ -759,6 +760,10 @@ pub struct KeyedLease {
     /// The signed lease; the node verifies it before it counts.
     #[prost(string, tag = "2")]
     pub lease: ::prost::alloc::string::String,
+    /// What callers of this role encrypt with: 10 to 80 bytes, as libsrt takes it.
+    /// Empty: they do not encrypt. Secret, so it is beside the lease and not in it.
+    #[prost(string, tag = "3")]
+    pub passphrase: ::prost::alloc::string::String,
 }
 /// Cuts the live session at once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -353,6 +353,7 @@ fn an_assignment_whose_lease_does_not_fit_changes_nothing() {
     wrong.publish = Some(KeyedLease {
         key: key(3, Role::Publish),
         lease: sign(&claims(4, 4, Role::Publish, 1000)),
+        passphrase: None,
     });
     let result = world
         .relay
@@ -361,6 +362,7 @@ fn an_assignment_whose_lease_does_not_fit_changes_nothing() {
     wrong.publish = Some(KeyedLease {
         key: key(3, Role::Publish),
         lease: "x".into(),
+        passphrase: None,
     });
     let result = world.relay.handle_command(now, Command::Assign(wrong));
     assert_eq!(result, Err(CommandError::Lease(lease::Refusal::Malformed)));

@@ -60,6 +60,7 @@ pub(crate) fn assignment_for(session: u8, stream: u8, seconds: i64) -> Assignmen
     let keyed = |role| KeyedLease {
         key: key(session, role),
         lease: sign(&claims(session, stream, role, seconds)),
+        passphrase: None,
     };
     Assignment {
         session: session_id(session),

@@ -1,7 +1,7 @@
 //! Directives from the wire to the relay's commands.
 
 use lease::{InvalidKey, KeySet, Kid};
-use model::{SessionId, StreamKey};
+use model::{Passphrase, SessionId, StreamKey};
 use proto::fleet as pb;
 use relay_core::{Assignment, Command, KeyedLease};
 
@@ -15,6 +15,8 @@ pub(crate) enum Error {
     Session,
     #[error("malformed_stream_key")]
     StreamKey,
+    #[error("malformed_passphrase")]
+    Passphrase,
     #[error("malformed_lease")]
     Lease,
     #[error("malformed_key_set: {0}")]
@@ -81,8 +83,19 @@ fn keyed_lease(keyed: pb::KeyedLease) -> Result<KeyedLease, Error> {
     }
     Ok(KeyedLease {
         key: StreamKey::parse(&keyed.stream_key).map_err(|_| Error::StreamKey)?,
+        passphrase: passphrase(&keyed.passphrase)?,
         lease: keyed.lease,
     })
+}
+
+/// On the wire no passphrase is an empty one.
+fn passphrase(text: &str) -> Result<Option<Passphrase>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Passphrase::parse(text)
+        .map(Some)
+        .map_err(|_| Error::Passphrase)
 }
 
 fn session(id: &str) -> Result<SessionId, Error> {
@@ -97,6 +110,11 @@ mod tests {
         let keyed = |digit: &str| pb::KeyedLease {
             stream_key: digit.repeat(32),
             lease: "v4.public.x".into(),
+            passphrase: if digit == "1" {
+                "correct horse".into()
+            } else {
+                String::new()
+            },
         };
         pb::AssignLease {
             session_id: "ses_1".into(),
@@ -111,8 +129,11 @@ mod tests {
             panic!("an assignment")
         };
         assert_eq!(assignment.session.as_str(), "ses_1");
-        assert_eq!(assignment.publish.unwrap().key.expose(), "1".repeat(32));
-        assert_eq!(assignment.play.unwrap().lease, "v4.public.x");
+        let (publish, play) = (assignment.publish.unwrap(), assignment.play.unwrap());
+        assert_eq!(publish.key.expose(), "1".repeat(32));
+        assert_eq!(publish.passphrase.unwrap().expose(), "correct horse");
+        assert_eq!(play.lease, "v4.public.x");
+        assert_eq!(play.passphrase, None);
     }
 
     #[test]
@@ -126,6 +147,10 @@ mod tests {
         assert_eq!(
             changed(|a| a.publish.as_mut().unwrap().stream_key = "secret".into()).to_string(),
             "malformed_stream_key"
+        );
+        assert_eq!(
+            changed(|a| a.play.as_mut().unwrap().passphrase = "secret".into()).to_string(),
+            "malformed_passphrase"
         );
         assert_eq!(
             changed(|a| a.play.as_mut().unwrap().lease = "v".repeat(513)),

@@ -57,6 +57,7 @@ pub(crate) fn assignment_until(session: u128, expires_at: UnixMillis) -> pb::Ass
         pb::KeyedLease {
             stream_key: stream_key(session, role).expose().into(),
             lease: lease::issue(&signing_key(), &claims, &node_id()).expect("it fits"),
+            passphrase: String::new(),
         }
     };
     pb::AssignLease {
