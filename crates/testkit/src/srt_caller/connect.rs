@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use srt::caller::{self, Agreement, Failure, PATIENCE, Progress, Settings};
 use srt::handshake::{Handshake, Latency, StreamId};
