@@ -2,16 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use lease::Claims;
 use model::StreamId;
 use model::session::Role;
 use srt::Timestamp;
 use srt::handshake::{Handshake, Kind, Latency};
 use srt::listener::{ConnectRequest, DropReason as HandshakeDrop, Step};
 use srt::packet::ControlHeader;
+use srt::streamid::StreamIdText;
 
 use crate::connections::{Connection, Leg};
 use crate::player::NewPlayer;
 use crate::publisher::NewPublisher;
+use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason, RefusalReason};
 use crate::relay::Relay;
 use crate::sessions::{Permit, Refused, end_of};
@@ -50,8 +53,7 @@ impl Relay {
         if usize::from(ingress.socket) >= self.config.sockets.len() {
             return Err(DropReason::UnknownPort);
         }
-        let inductions_max = self.config.limits.inductions_per_second_max;
-        if handshake.kind == Kind::Induction && !self.inductions.take(now, inductions_max) {
+        if handshake.kind == Kind::Induction && !self.may_answer_induction(now, ingress) {
             return Err(DropReason::HandshakeRate);
         }
         let minute = now.saturating_duration_since(self.started_at).as_secs() / 60;
@@ -73,8 +75,14 @@ impl Relay {
         Ok(Handled::Here)
     }
 
+    /// Its source first: one that asks too often uses up nothing of the node's.
+    fn may_answer_induction(&mut self, now: Instant, ingress: Ingress) -> bool {
+        self.buckets.inductions_by_source.allows(now, ingress.peer)
+            && self.buckets.inductions.take(now, 1)
+    }
+
     fn limit_source(&mut self, now: Instant, ingress: Ingress) -> Result<(), DropReason> {
-        if self.sources.allows(now, ingress.peer) {
+        if self.buckets.requests_by_source.allows(now, ingress.peer) {
             Ok(())
         } else {
             Err(DropReason::HandshakeRate)
@@ -144,13 +152,7 @@ impl Relay {
         ingress: Ingress,
         request: &ConnectRequest,
     ) -> Result<(), NotHere> {
-        let Some(stream_id) = &request.stream_id else {
-            return Err(Refused::unknown(RefusalReason::BadStreamId).into());
-        };
-        let port = self.config.sockets[usize::from(ingress.socket)];
-        let permit = self
-            .sessions
-            .permit(stream_id.as_str(), port, self.clock.at(now))?;
+        let permit = self.permit(now, ingress, request)?;
         let owner = self
             .config
             .shard
@@ -166,6 +168,24 @@ impl Relay {
         admitted.map_err(|reason| Refused { reason, session }.into())
     }
 
+    fn permit(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        request: &ConnectRequest,
+    ) -> Result<Permit, Refused> {
+        let unreadable = Refused::unknown(RefusalReason::BadStreamId);
+        let Some(stream_id) = &request.stream_id else {
+            return Err(unreadable);
+        };
+        let text = StreamIdText::parse(stream_id.as_str()).map_err(|_| unreadable)?;
+        if text.is_lease() && !self.buckets.lease_checks.take(now, 1) {
+            return Err(Refused::unknown(RefusalReason::Busy));
+        }
+        let port = self.config.sockets[usize::from(ingress.socket)];
+        self.sessions.permit(text, port, self.clock.at(now))
+    }
+
     fn admit_publisher(
         &mut self,
         now: Instant,
@@ -174,8 +194,11 @@ impl Relay {
         permit: &Permit,
     ) -> Result<(), RefusalReason> {
         let replaced = self.publisher_to_replace(permit)?;
-        self.check_room(replaced.is_some())?;
+        if self.find_stream(&permit.claims.stream).is_none() {
+            self.check_room(ingress)?;
+        }
         let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
+        let meter = self.meter(&permit.claims)?;
         if let Some(replaced) = replaced {
             // No word to the players or the log of events: the stream goes on.
             self.end(now, replaced, GoneReason::TakenOver);
@@ -196,6 +219,8 @@ impl Relay {
                 isn: request.isn,
                 latency,
                 timestamp: request.timestamp,
+                meter,
+                rate_bps_max: permit.claims.rate_bps_max,
             },
         );
         self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
@@ -250,14 +275,27 @@ impl Relay {
         }
     }
 
-    fn check_room(&self, replaces: bool) -> Result<(), RefusalReason> {
-        let connections_max = self.config.shard.share(self.config.limits.connections_max);
-        let has_room = self.connections.len() < connections_max as usize;
-        if has_room || replaces {
-            Ok(())
-        } else {
+    /// Only what is new needs room: a publisher that returns, or takes over, is
+    /// let in on a full node too.
+    fn check_room(&self, ingress: Ingress) -> Result<(), RefusalReason> {
+        let limits = &self.config.limits;
+        let connections_max = self.config.shard.share(limits.connections_max);
+        if self.connections.len() >= connections_max as usize {
             Err(RefusalReason::OverCapacity)
+        } else if self.connections.count_from(ingress.peer) >= limits.connections_per_source_max {
+            Err(RefusalReason::SourceFull)
+        } else {
+            Ok(())
         }
+    }
+
+    /// What counts the caller's bytes, when its lease has a bound.
+    fn meter(&mut self, claims: &Claims) -> Result<Option<Meter>, RefusalReason> {
+        let meter = self.sessions.meter(claims);
+        if meter.as_ref().is_some_and(Meter::is_used_up) {
+            return Err(RefusalReason::BytesUsed);
+        }
+        Ok(meter)
     }
 
     /// What the caller asks for, and no less than `least` or the lease says.
@@ -308,7 +346,7 @@ impl Relay {
         permit: &Permit,
     ) -> Result<(), RefusalReason> {
         let (stream_key, stream) = self.stream_to_play(permit)?;
-        self.check_room(false)?;
+        self.check_room(ingress)?;
         let least = stream.player_latency();
         let latency = self.latency(request.latency.receive_ms, least, permit)?;
         let settings = stream.player_settings(now, request.caller_id, request.isn, latency);
@@ -318,6 +356,7 @@ impl Relay {
             send_ms: latency_ms(latency),
         };
         let timestamp = clock.shifted_us(settings.timeline_offset_us);
+        let meter = self.meter(&permit.claims)?;
         let key = self.connect(ingress, request, permit, own, timestamp);
         let new = NewPlayer {
             connection: key,
@@ -325,6 +364,7 @@ impl Relay {
             path: ingress,
             payload_max: request.payload_max(),
             settings,
+            meter,
         };
         if let Some(stream) = self.streams.item_mut(stream_key) {
             let leg = Leg::Player(stream.add_player(new, now));
@@ -366,6 +406,7 @@ impl Relay {
         };
         (connection.stream, connection.leg) = (stream, leg);
         let (session, peer) = (connection.session.clone(), connection.caller.0);
+        let lease_end = connection.lease_end;
         self.sessions.join(&session);
         self.output.report(match leg {
             Leg::Publisher => Event::PublisherConnected {
@@ -376,7 +417,9 @@ impl Relay {
             Leg::Player(_) => Event::PlayerConnected { session, peer },
         });
         self.timers.set(key, Some(now));
-        self.plan_upkeep(now);
+        if let Some(end) = lease_end {
+            self.upkeep_by(self.clock.instant_of(end));
+        }
     }
 }
 

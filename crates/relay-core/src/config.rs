@@ -54,8 +54,17 @@ pub struct Limits {
     /// Connection requests with a proven address that one source prefix (an
     /// IPv4 address, an IPv6 /64) may make in a second.
     pub handshakes_per_second_max: u32,
+    /// Publishers and players connected at once from one source prefix. Many
+    /// phones may share an address (CGNAT): this bounds abuse, not customers.
+    pub connections_per_source_max: u32,
     /// Cookies handed out in a second, to all sources together.
     pub inductions_per_second_max: u32,
+    /// Cookies handed out in a second to one source prefix, so that one source
+    /// does not use up what is for all.
+    pub inductions_per_source_max: u32,
+    /// Leases verified in a second of callers that bring their own: each costs
+    /// a signature check, on the thread that forwards.
+    pub lease_checks_per_second_max: u32,
     /// Payload bytes that one stream keeps for retransmission.
     pub ring_bytes_max: usize,
     /// Bytes queued between two drains of [`crate::Relay::drain_transmits`].
@@ -85,7 +94,10 @@ impl Default for Limits {
             connections_max: 16_384,
             players_per_stream_max: 64,
             handshakes_per_second_max: 20,
+            connections_per_source_max: 512,
             inductions_per_second_max: 20_000,
+            inductions_per_source_max: 200,
+            lease_checks_per_second_max: 500,
             ring_bytes_max: 16 << 20,
             transmit_bytes_max: 8 << 20,
         }

@@ -13,6 +13,7 @@ use srt::{Seq, SocketId};
 
 use crate::shard::Shard;
 use crate::slab::Slab;
+use crate::sources::SourceCounts;
 
 /// Socket ids have 30 bits: the next one would mean a socket group to libsrt.
 const SOCKET_ID_MASK: u64 = 0x3fff_ffff;
@@ -61,6 +62,7 @@ pub(crate) struct Connections {
     table: Slab<Connection>,
     by_id: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
     by_caller: BTreeMap<Caller, u32>,
+    sources: SourceCounts,
     ended: VecDeque<(Instant, Caller, Seq)>,
     id_key: [u8; 16],
     ids_made: u64,
@@ -94,6 +96,7 @@ impl Connections {
             table: Slab::new(),
             by_id: HashMap::default(),
             by_caller: BTreeMap::new(),
+            sources: SourceCounts::new(),
             ended: VecDeque::new(),
             id_key,
             ids_made: 0,
@@ -103,6 +106,11 @@ impl Connections {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many there are from the source of `peer`.
+    pub(crate) fn count_from(&self, peer: SocketAddr) -> u32 {
+        self.sources.of(peer)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
@@ -162,12 +170,14 @@ impl Connections {
         let key = self.table.insert(connection);
         self.by_id.insert(id.0, key);
         self.by_caller.insert(caller, key);
+        self.sources.add(caller.0);
         key
     }
 
     pub(crate) fn remove(&mut self, key: u32, now: Instant) -> Option<Connection> {
         let connection = self.table.remove(key)?;
         self.by_id.remove(&connection.socket_id.0);
+        self.sources.remove(connection.caller.0);
         if self.by_caller.get(&connection.caller) == Some(&key) {
             self.by_caller.remove(&connection.caller);
         }

@@ -3,33 +3,69 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use model::SessionId;
+use model::session::Role;
+
 use crate::reason::GoneReason;
 use crate::relay::{Relay, WallClock};
+use crate::sessions::end_of;
 use crate::{Assignment, Command, CommandError};
 
 impl Relay {
     pub(crate) fn carry_out(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
         match command {
             Command::Assign(assignment) => return self.assign(now, &assignment),
-            Command::Revoke { session, .. } => {
-                self.sessions.revoke(&session);
-                self.cut(now, &session, GoneReason::Revoked);
-            }
+            Command::Revoke { session, .. } => self.revoke(now, &BTreeSet::from([&session])),
             Command::Drain(draining) => self.draining = draining,
             Command::Limits { sessions_max } => self.sessions.set_sessions_max(sessions_max),
             Command::Keys(keys) => self.sessions.set_keys(keys),
             Command::Resync(assignments) => return self.resync(now, &assignments),
-            Command::Clock(wall) => self.clock = WallClock::new(now, wall),
+            Command::Clock(wall) => {
+                self.clock = WallClock::new(now, wall);
+                self.upkeep_by(now);
+            }
         }
         Ok(())
     }
 
+    fn revoke(&mut self, now: Instant, sessions: &BTreeSet<&SessionId>) {
+        for session in sessions {
+            self.sessions.revoke(session);
+        }
+        self.cut(now, sessions, GoneReason::Revoked);
+    }
+
     /// A draining node still renews what it holds.
     fn assign(&mut self, now: Instant, assignment: &Assignment) -> Result<(), CommandError> {
-        if self.draining && !self.sessions.contains(&assignment.session) {
+        let is_held = self.sessions.contains(&assignment.session);
+        if self.draining && !is_held {
             return Err(CommandError::Draining);
         }
-        self.sessions.assign(assignment, self.clock.at(now))
+        self.sessions.assign(assignment, self.clock.at(now))?;
+        if is_held {
+            // What the new leases no longer cover ends.
+            self.upkeep_by(now);
+        }
+        self.renew_limits(now, &assignment.session);
+        for role in [Role::Publish, Role::Play] {
+            if let Some(claims) = self.sessions.claims(&assignment.session, role) {
+                self.upkeep_by(self.clock.instant_of(end_of(claims)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The session's publisher goes on under the new lease.
+    fn renew_limits(&mut self, now: Instant, session: &SessionId) {
+        let Some(claims) = self.sessions.claims(session, Role::Publish) else {
+            return;
+        };
+        let stream = self.streams_by_id.get(&claims.stream);
+        if let Some(stream) = stream.and_then(|key| self.streams.item_mut(*key))
+            && stream.last_session == *session
+        {
+            stream.limit_rate(now, claims.rate_bps_max);
+        }
     }
 
     fn resync(&mut self, now: Instant, assignments: &[Assignment]) -> Result<(), CommandError> {
@@ -37,10 +73,8 @@ impl Relay {
             .iter()
             .map(|assignment| &assignment.session)
             .collect();
-        for session in self.sessions.assigned_except(&keep) {
-            self.sessions.revoke(&session);
-            self.cut(now, &session, GoneReason::Revoked);
-        }
+        let gone = self.sessions.assigned_except(&keep);
+        self.revoke(now, &gone.iter().collect());
         let results = assignments
             .iter()
             .map(|assignment| self.assign(now, assignment));

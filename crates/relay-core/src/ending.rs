@@ -1,5 +1,6 @@
 //! How connections, holds and leases end.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use lease::Refusal;
@@ -11,6 +12,9 @@ use crate::player::Player;
 use crate::reason::GoneReason;
 use crate::relay::Relay;
 use crate::stream::Stream;
+
+/// Connections and holds ended in one turn: the packets of others wait so long.
+const ENDINGS_PER_TURN: usize = 256;
 
 impl Relay {
     /// Ends a connection and reports it.
@@ -24,7 +28,6 @@ impl Relay {
             Leg::Player(_) => Event::PlayerGone { session, reason },
         });
         self.drop_stream_if_unused(connection.stream);
-        self.plan_upkeep(now);
     }
 
     /// Takes a connection out of everything; tells the peer unless it knows.
@@ -47,10 +50,12 @@ impl Relay {
         let Some(publisher) = stream.detach(now) else {
             return;
         };
-        stream.hold_until = Some(now + self.config.hold);
+        let hold_until = now + self.config.hold;
+        stream.hold_until = Some(hold_until);
         if tell {
             publisher.send_shutdown(now, &mut self.output);
         }
+        self.upkeep_by(hold_until);
     }
 
     /// The last player moves to the free place.
@@ -80,60 +85,73 @@ impl Relay {
         }
     }
 
-    /// Cuts every connection of a session and holds nothing for it.
-    pub(crate) fn cut(&mut self, now: Instant, session: &SessionId, reason: GoneReason) {
-        let streams: Vec<u32> = self.streams_published_by(session);
-        self.close_where(now, reason, |_, connection| connection.session == *session);
+    /// Cuts every connection of these sessions and holds nothing for them.
+    pub(crate) fn cut(
+        &mut self,
+        now: Instant,
+        sessions: &BTreeSet<&SessionId>,
+        reason: GoneReason,
+    ) {
+        let published = self.streams.iter();
+        let streams: Vec<u32> = published
+            .filter(|(_, stream)| sessions.contains(&stream.last_session))
+            .map(|(key, _)| key)
+            .collect();
+        let members = self.connections.iter();
+        let connections: Vec<u32> = members
+            .filter(|(_, connection)| sessions.contains(&connection.session))
+            .map(|(key, _)| key)
+            .collect();
+        for key in connections {
+            self.close(now, key, reason);
+        }
         for key in streams {
             self.end_hold(now, key, reason);
         }
-    }
-
-    fn streams_published_by(&self, session: &SessionId) -> Vec<u32> {
-        let published = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.last_session == *session);
-        published.map(|(key, _)| key).collect()
     }
 
     /// Nobody waits for this stream's publisher any longer.
     fn end_hold(&mut self, now: Instant, key: u32, reason: GoneReason) {
         if let Some(stream) = self.streams.item_mut(key).filter(|s| s.publisher.is_none()) {
             stream.hold_until = None;
-            self.close_where(now, reason, |_, connection| connection.stream == key);
+            self.close_players(now, key, reason);
             self.drop_stream_if_unused(key);
         }
     }
 
-    fn close_where(
-        &mut self,
-        now: Instant,
-        reason: GoneReason,
-        is_meant: impl Fn(&Self, &Connection) -> bool,
-    ) {
-        let meant = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| is_meant(self, connection));
-        let keys: Vec<u32> = meant.map(|(key, _)| key).collect();
-        for key in keys {
+    /// Lets every player of a stream go.
+    fn close_players(&mut self, now: Instant, stream: u32, reason: GoneReason) {
+        let players = self.streams.item(stream).map(|stream| &stream.players);
+        let players = players.into_iter().flatten();
+        let connections: Vec<u32> = players.map(|player| player.connection).collect();
+        for key in connections {
             self.close(now, key, reason);
         }
     }
 
-    /// Ends the holds and leases that are over.
+    /// Ends the holds and leases that are over, as many as fit a turn.
     pub(crate) fn upkeep(&mut self, now: Instant) {
-        self.close_where(now, GoneReason::LeaseExpired, |relay, connection| {
-            relay.has_expired(now, connection)
-        });
+        let expired = self.connections.iter();
+        let expired: Vec<u32> = expired
+            .filter(|(_, connection)| self.has_expired(now, connection))
+            .map(|(key, _)| key)
+            .take(ENDINGS_PER_TURN)
+            .collect();
         let is_over = |stream: &Stream| stream.hold_until.is_some_and(|until| until <= now);
         let over = self.streams.iter().filter(|(_, stream)| is_over(stream));
-        let keys: Vec<u32> = over.map(|(key, _)| key).collect();
-        for key in keys {
+        let over: Vec<u32> = over.map(|(key, _)| key).take(ENDINGS_PER_TURN).collect();
+        let is_all = expired.len().max(over.len()) < ENDINGS_PER_TURN;
+        for key in expired {
+            self.close(now, key, GoneReason::LeaseExpired);
+        }
+        for key in over {
             self.end_hold(now, key, GoneReason::HoldExpired);
         }
-        self.plan_upkeep(now);
+        self.upkeep_at = if is_all {
+            self.next_upkeep(now)
+        } else {
+            Some(now)
+        };
     }
 
     /// A caller that brought its own lease has that; others have their session's.
@@ -148,8 +166,14 @@ impl Relay {
         claims.is_none_or(|claims| claims.check_time(wall) == Err(Refusal::Expired))
     }
 
-    /// Works out when the next hold or lease ends.
-    pub(crate) fn plan_upkeep(&mut self, now: Instant) {
+    /// Has [`upkeep`](Self::upkeep) done at `at`, if not sooner. What ends
+    /// leaves its time standing: at worst, upkeep finds nothing to do.
+    pub(crate) fn upkeep_by(&mut self, at: Instant) {
+        self.upkeep_at = Some(self.upkeep_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    /// When the next hold or lease ends.
+    fn next_upkeep(&self, now: Instant) -> Option<Instant> {
         let wall = self.clock.at(now);
         let own = self
             .connections
@@ -161,7 +185,7 @@ impl Relay {
             .streams
             .iter()
             .filter_map(|(_, stream)| stream.hold_until);
-        self.upkeep_at = holds.chain(lease_at).min();
+        holds.chain(lease_at).min()
     }
 
     pub(crate) fn publishing_stream(&self, session: &SessionId) -> Option<&Stream> {

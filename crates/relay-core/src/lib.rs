@@ -35,6 +35,7 @@
 //! in `samples`.
 
 mod admission;
+mod bucket;
 mod command;
 mod config;
 mod connections;
@@ -42,16 +43,17 @@ mod counters;
 mod directives;
 mod ending;
 mod event;
-mod limits;
 mod output;
 mod player;
 mod publisher;
+mod quota;
 mod reason;
 mod relay;
 mod ring;
 mod sessions;
 mod shard;
 mod slab;
+mod sources;
 mod stream;
 mod timeline;
 mod timers;

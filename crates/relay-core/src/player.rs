@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use model::SessionId;
 use model::telemetry::PlayerSample;
-use srt::packet::{Ack, Nak, build};
+use srt::packet::{Ack, HEADER_LEN, Nak, build};
 use srt::rate::Rate;
 use srt::sender::{Sender, Settings};
 use srt::{SeqRange, Timestamp};
@@ -12,6 +12,8 @@ use srt::{SeqRange, Timestamp};
 use crate::Ingress;
 use crate::output::Output;
 use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
+use crate::quota::Meter;
+use crate::reason::GoneReason;
 use crate::ring::Ring;
 use crate::timeline::Timeline;
 use crate::transmit::Staged;
@@ -27,6 +29,7 @@ pub(crate) struct Player {
     pub(crate) connection: u32,
     pub(crate) session: SessionId,
     pub(crate) sender: Sender,
+    meter: Option<Meter>,
     path: Ingress,
     payload_max: usize,
     rate: Rate,
@@ -43,6 +46,7 @@ pub(crate) struct NewPlayer {
     pub(crate) path: Ingress,
     pub(crate) payload_max: usize,
     pub(crate) settings: Settings,
+    pub(crate) meter: Option<Meter>,
 }
 
 /// A packet on its way through.
@@ -69,6 +73,7 @@ impl Player {
             connection: new.connection,
             session: new.session,
             sender: Sender::new(new.settings, now),
+            meter: new.meter,
             path: new.path,
             payload_max: new.payload_max,
             rate: Rate::new(now),
@@ -91,8 +96,14 @@ impl Player {
             payload,
         } = packet;
         let length = payload.length();
+        if index < self.sender.first_index() {
+            return;
+        }
         if length > self.payload_max {
             self.sender.count_dropped(1);
+            return;
+        }
+        if !self.spend(HEADER_LEN + length) {
             return;
         }
         if let Some(header) = self.sender.label(index, timestamp, retransmitted, length) {
@@ -100,6 +111,11 @@ impl Player {
             self.rate.add(now, length);
             output.send_staged(self.path, &header.to_bytes(), payload);
         }
+    }
+
+    /// Counts bytes sent; false when they are more than the lease allows.
+    fn spend(&self, bytes: usize) -> bool {
+        self.meter.as_ref().is_none_or(|meter| meter.spend(bytes))
     }
 
     /// Confirms an acknowledgement.
@@ -221,16 +237,19 @@ impl Player {
         output.send(self.path, &buffer[..length]);
     }
 
-    /// Does what is due; false when the peer has been silent for too long.
+    /// Does what is due; when to do so next, or why the connection ends.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
         idle_max: Duration,
         timeline: &Timeline,
         output: &mut Output,
-    ) -> bool {
+    ) -> Result<Instant, GoneReason> {
         if now >= self.heard_at + idle_max {
-            return false;
+            return Err(GoneReason::TimedOut);
+        }
+        if self.meter.as_ref().is_some_and(Meter::is_used_up) {
+            return Err(GoneReason::BytesUsed);
         }
         if now >= self.sent_at + KEEPALIVE_INTERVAL {
             let mut buffer = [0; build::CONTROL_MAX];
@@ -239,10 +258,10 @@ impl Player {
             self.sent_at = now;
             output.send(self.path, &buffer[..length]);
         }
-        true
+        Ok(self.poll_timeout(idle_max))
     }
 
-    pub(crate) fn poll_timeout(&self, idle_max: Duration) -> Instant {
+    fn poll_timeout(&self, idle_max: Duration) -> Instant {
         (self.sent_at + KEEPALIVE_INTERVAL).min(self.heard_at + idle_max)
     }
 

@@ -10,6 +10,8 @@ use srt::{Seq, SeqRange, SocketId, Timestamp};
 
 use crate::Ingress;
 use crate::output::Output;
+use crate::quota::Meter;
+use crate::reason::GoneReason;
 
 /// A connection that sent nothing for so long sends a keepalive.
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,6 +27,7 @@ pub(crate) struct Publisher {
     pub(crate) receiver: Receiver,
     /// What makes a receiver's index the stream's; wraps.
     pub(crate) index_shift: u64,
+    meter: Option<Meter>,
     path: Ingress,
     caller_id: SocketId,
     started_at: Instant,
@@ -42,6 +45,8 @@ pub(crate) struct NewPublisher {
     pub(crate) isn: Seq,
     pub(crate) latency: Duration,
     pub(crate) timestamp: Timestamp,
+    pub(crate) meter: Option<Meter>,
+    pub(crate) rate_bps_max: Option<u64>,
 }
 
 impl Publisher {
@@ -60,6 +65,7 @@ impl Publisher {
             latency: new.latency,
             receiver,
             index_shift,
+            meter: new.meter,
             path: new.path,
             caller_id: new.caller_id,
             started_at: now,
@@ -70,6 +76,15 @@ impl Publisher {
 
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard_at = now;
+    }
+
+    /// Counts bytes received; false when they are more than the lease allows.
+    pub(crate) fn spend(&self, bytes: usize) -> bool {
+        self.meter.as_ref().is_none_or(|meter| meter.spend(bytes))
+    }
+
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.meter.as_ref().is_some_and(Meter::is_used_up)
     }
 
     /// Whether the packet at the stream's `index` may still come.
@@ -102,15 +117,15 @@ impl Publisher {
         }
     }
 
-    /// Does what is due; false when the peer has been silent for too long.
+    /// Does what is due; when to do so next, or why the connection ends.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
         idle_max: Duration,
         output: &mut Output,
-    ) -> bool {
+    ) -> Result<Instant, GoneReason> {
         if now >= self.heard_at + idle_max {
-            return false;
+            return Err(GoneReason::TimedOut);
         }
         self.receiver.handle_timeout(now);
         self.flush(now, output);
@@ -120,7 +135,7 @@ impl Publisher {
             self.sent_at = now;
             output.send(self.path, &buffer[..length]);
         }
-        true
+        Ok(self.poll_timeout(idle_max))
     }
 
     pub(crate) fn poll_timeout(&self, idle_max: Duration) -> Instant {

@@ -56,6 +56,10 @@ reasons! {
         UnexpectedControl = "unexpected_control",
         /// Data that came before, or was given up before it came.
         Duplicate = "duplicate",
+        /// Data beyond the rate that the publisher's lease allows.
+        RateLimit = "rate_limit",
+        /// Data beyond the bytes that the publisher's lease allows.
+        BytesUsed = "bytes_used",
         /// Data too far from its stream's place, or too large.
         OutOfWindow = "out_of_window",
         /// Encrypted data; this connection agreed on no key.
@@ -80,6 +84,12 @@ reasons! {
         NoPublisher = "no_publisher",
         /// The node is full.
         OverCapacity = "over_capacity",
+        /// As many connections from this source as there may be.
+        SourceFull = "source_full",
+        /// More leases to verify than the node takes in a second.
+        Busy = "busy",
+        /// The session has used the bytes that its lease allows.
+        BytesUsed = "bytes_used",
         /// The stream has as many players as it may have.
         SessionFull = "session_full",
         /// The node takes no new sessions.
@@ -117,9 +127,11 @@ impl RefusalReason {
             | Self::MalformedLease
             | Self::BadSignature
             | Self::Revoked => RejectReason::UNAUTHORIZED,
-            Self::WrongRole | Self::WrongNode => RejectReason::FORBIDDEN,
+            Self::WrongRole | Self::WrongNode | Self::BytesUsed => RejectReason::FORBIDDEN,
             Self::NoPublisher => RejectReason::NOT_FOUND,
-            Self::OverCapacity | Self::SessionFull => RejectReason::OVERLOAD,
+            Self::OverCapacity | Self::SourceFull | Self::Busy | Self::SessionFull => {
+                RejectReason::OVERLOAD
+            }
             Self::Draining => RejectReason::DOWN,
             Self::Conflict => RejectReason::CONFLICT,
             Self::BadStreamId | Self::Unsupported => RejectReason::BAD_REQUEST,
@@ -143,5 +155,7 @@ reasons! {
         LeaseExpired = "lease_expired",
         /// The publisher did not return in time.
         HoldExpired = "hold_expired",
+        /// The session has used the bytes that its lease allows.
+        BytesUsed = "bytes_used",
     }
 }

@@ -12,15 +12,20 @@ use srt::packet::{Control, ControlHeader, DataHeader, KeyParity, PAYLOAD_MAX};
 use srt::{Packet, SocketId};
 
 use crate::admission::Handled;
+use crate::bucket::TokenBucket;
 use crate::connections::{Connections, Leg};
-use crate::limits::{SourceLimiter, TokenBucket};
 use crate::output::Output;
+use crate::publisher::Publisher;
 use crate::reason::{DropReason, GoneReason};
 use crate::sessions::Sessions;
 use crate::slab::Slab;
+use crate::sources::SourceLimiter;
 use crate::stream::Stream;
 use crate::timers::Timers;
-use crate::{Command, CommandError, Config, Counters, Event, Handover, Ingress, Transmit};
+use crate::{Command, CommandError, Config, Counters, Event, Handover, Ingress, Limits, Transmit};
+
+/// Connections whose timers are handled in one turn.
+const TIMEOUTS_PER_TURN: usize = 256;
 
 /// A relay node's data plane.
 ///
@@ -42,13 +47,46 @@ pub struct Relay {
     pub(crate) timers: Timers,
     /// When a hold or a lease ends next.
     pub(crate) upkeep_at: Option<Instant>,
-    pub(crate) inductions: TokenBucket,
-    pub(crate) sources: SourceLimiter,
+    pub(crate) buckets: Buckets,
     pub(crate) draining: bool,
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
     pub(crate) stream_key: [u8; 16],
     pub(crate) output: Output,
+}
+
+/// What bounds the work that callers make.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    /// Cookies for one source.
+    pub(crate) inductions_by_source: SourceLimiter,
+    /// Cookies for all.
+    pub(crate) inductions: TokenBucket,
+    /// Connection requests of one source.
+    pub(crate) requests_by_source: SourceLimiter,
+    /// Leases verified.
+    pub(crate) lease_checks: TokenBucket,
+}
+
+impl Buckets {
+    fn new(keys: [[u8; 16]; 2], now: Instant, limits: &Limits) -> Self {
+        let [inductions_key, requests_key] = keys;
+        let bucket = |per_second: u32| TokenBucket::new(now, u64::from(per_second));
+        Self {
+            inductions_by_source: SourceLimiter::new(
+                inductions_key,
+                now,
+                limits.inductions_per_source_max,
+            ),
+            inductions: bucket(limits.inductions_per_second_max),
+            requests_by_source: SourceLimiter::new(
+                requests_key,
+                now,
+                limits.handshakes_per_second_max,
+            ),
+            lease_checks: bucket(limits.lease_checks_per_second_max),
+        }
+    }
 }
 
 /// A secret's holder: `Debug` shows nothing of it.
@@ -100,7 +138,7 @@ impl Relay {
         now: Instant,
         wall: UnixMillis,
     ) -> Self {
-        let [id_key, cookie_key, source_key, stream_key] = split(&seed);
+        let [id_key, cookie_key, stream_key, inductions_key, requests_key] = split(&seed);
         let limits = &config.limits;
         let shard = config.shard;
         Self {
@@ -111,8 +149,7 @@ impl Relay {
             streams_by_id: BTreeMap::new(),
             timers: Timers::default(),
             upkeep_at: None,
-            inductions: TokenBucket::new(now, limits.inductions_per_second_max),
-            sources: SourceLimiter::new(source_key, now, limits.handshakes_per_second_max),
+            buckets: Buckets::new([inductions_key, requests_key], now, limits),
             draining: false,
             clock: WallClock::new(now, wall),
             started_at: now,
@@ -220,7 +257,11 @@ impl Relay {
             .item_mut(stream)
             .ok_or(DropReason::UnknownSocket)?;
         stream.handle_data(now, header, payload, &mut self.output);
-        self.publisher_heard(now, key);
+        if stream.publisher.as_ref().is_some_and(Publisher::is_used_up) {
+            self.close(now, key, GoneReason::BytesUsed);
+        } else {
+            self.publisher_heard(now, key);
+        }
         Ok(())
     }
 
@@ -296,9 +337,13 @@ impl Relay {
         Ok(())
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`, as much of it as fits a turn: when
+    /// [`poll_timeout`](Self::poll_timeout) is not later then, call again.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(key) = self.timers.pop_due(now) {
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some(key) = self.timers.pop_due(now) else {
+                break;
+            };
             self.handle_connection_timeout(now, key);
         }
         if self.upkeep_at.is_some_and(|at| at <= now) {
@@ -314,22 +359,18 @@ impl Relay {
             return;
         };
         let next = match connection.leg {
-            Leg::Publisher => stream.publisher.as_mut().and_then(|publisher| {
+            Leg::Publisher => stream.publisher.as_mut().map(|publisher| {
                 let idle_max = self.config.publisher_timeout;
-                let is_alive = publisher.handle_timeout(now, idle_max, &mut self.output);
-                is_alive.then(|| publisher.poll_timeout(idle_max))
+                publisher.handle_timeout(now, idle_max, &mut self.output)
             }),
-            Leg::Player(place) => stream
-                .player_and_source(place)
-                .and_then(|(player, source)| {
-                    let (idle_max, timeline) = (self.config.player_timeout, source.timeline);
-                    let is_alive = player.handle_timeout(now, idle_max, timeline, &mut self.output);
-                    is_alive.then(|| player.poll_timeout(idle_max))
-                }),
+            Leg::Player(place) => stream.player_and_source(place).map(|(player, source)| {
+                let (idle_max, timeline) = (self.config.player_timeout, source.timeline);
+                player.handle_timeout(now, idle_max, timeline, &mut self.output)
+            }),
         };
-        match next {
-            Some(at) => self.timers.set(key, Some(at)),
-            None => self.close(now, key, GoneReason::TimedOut),
+        match next.unwrap_or(Err(GoneReason::TimedOut)) {
+            Ok(at) => self.timers.set(key, Some(at)),
+            Err(reason) => self.close(now, key, reason),
         }
     }
 
@@ -340,9 +381,7 @@ impl Relay {
     /// [`Command::Resync`] everything that can be is carried out, and the first
     /// error returned.
     pub fn handle_command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
-        let result = self.carry_out(now, command);
-        self.upkeep(now);
-        result
+        self.carry_out(now, command)
     }
 
     /// Every datagram to send now, in order; asked again, none of them.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use srt::streamid::StreamIdText;
 
 use crate::config::PortRole;
+use crate::quota::{Meter, Meters};
 use crate::reason::RefusalReason;
 use crate::shard::Shard;
 use crate::{Assignment, CommandError, KeyedLease};
@@ -26,6 +27,7 @@ pub(crate) struct Sessions {
     shard: Shard,
     held: BTreeMap<SessionId, Session>,
     by_key: BTreeMap<KeyDigest, (SessionId, Role)>,
+    meters: Meters,
     revoked: BTreeSet<SessionId>,
     revoked_order: VecDeque<SessionId>,
 }
@@ -83,6 +85,7 @@ impl Sessions {
             shard,
             held: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            meters: Meters::new(),
             revoked: BTreeSet::new(),
             revoked_order: VecDeque::new(),
         }
@@ -136,6 +139,9 @@ impl Sessions {
         }
         self.remember_key(&assignment.session, publish.as_ref(), Role::Publish);
         self.remember_key(&assignment.session, play.as_ref(), Role::Play);
+        for permission in [&publish, &play].into_iter().flatten() {
+            self.meters.of(&permission.claims);
+        }
         let session = self.held.entry(assignment.session.clone()).or_default();
         (session.assigned, session.publish, session.play) = (true, publish, play);
         Ok(())
@@ -183,6 +189,7 @@ impl Sessions {
     /// Forgets a session; its leases are worth nothing from now on.
     pub(crate) fn revoke(&mut self, id: &SessionId) {
         self.forget_keys(id);
+        self.meters.forget(id);
         self.held.remove(id);
         if self.revoked.insert(id.clone()) {
             self.revoked_order.push_back(id.clone());
@@ -197,41 +204,30 @@ impl Sessions {
     /// What a caller with this stream id, on a port of this role, may do.
     pub(crate) fn permit(
         &self,
-        stream_id: &str,
+        text: StreamIdText<'_>,
         port: PortRole,
         wall: UnixMillis,
     ) -> Result<Permit, Refused> {
-        let Ok(text) = StreamIdText::parse(stream_id) else {
-            return Err(Refused::unknown(RefusalReason::BadStreamId));
-        };
         let permit = if text.is_lease() {
             self.permit_lease(text.name(), wall)?
         } else {
             self.permit_key(text.name(), wall)?
         };
-        let wished = match text {
-            StreamIdText::Publish(_) => Some(Role::Publish),
-            StreamIdText::Play(_) => Some(Role::Play),
-            StreamIdText::Either(_) => None,
+        let claims = &permit.claims;
+        let refusal = if !is_role_allowed(claims.role, text, port) {
+            Some(RefusalReason::WrongRole)
+        } else if !self.contains(&claims.session) && !self.has_room_for_own_lease() {
+            Some(RefusalReason::OverCapacity)
+        } else {
+            None
         };
-        let offered = match port {
-            PortRole::Any => None,
-            PortRole::Publish => Some(Role::Publish),
-            PortRole::Play => Some(Role::Play),
-        };
-        let role = permit.claims.role;
-        if [wished, offered]
-            .into_iter()
-            .flatten()
-            .any(|other| other != role)
-        {
-            let session = Some(permit.claims.session);
-            return Err(Refused {
-                reason: RefusalReason::WrongRole,
-                session,
-            });
+        match refusal {
+            Some(reason) => Err(Refused {
+                reason,
+                session: Some(permit.claims.session),
+            }),
+            None => Ok(permit),
         }
-        Ok(permit)
     }
 
     fn permit_key(&self, name: &str, wall: UnixMillis) -> Result<Permit, Refused> {
@@ -252,22 +248,21 @@ impl Sessions {
     fn permit_lease(&self, token: &str, wall: UnixMillis) -> Result<Permit, Refused> {
         let verified = self.keys.verify(token, &self.node_id, wall);
         let claims = verified.map_err(|refusal| Refused::unknown(reason(refusal)))?;
-        let refused = |reason| {
-            Err(Refused {
-                reason,
-                session: Some(claims.session.clone()),
-            })
-        };
         if self.revoked.contains(&claims.session) {
-            return refused(RefusalReason::Revoked);
-        }
-        if !self.contains(&claims.session) && !self.has_room_for_own_lease() {
-            return refused(RefusalReason::OverCapacity);
+            return Err(Refused {
+                reason: RefusalReason::Revoked,
+                session: Some(claims.session),
+            });
         }
         Ok(Permit {
             claims,
             own_lease: true,
         })
+    }
+
+    /// Counts the bytes of those who join under these claims.
+    pub(crate) fn meter(&mut self, claims: &Claims) -> Option<Meter> {
+        self.meters.of(claims)
     }
 
     /// Counts a connection of a session in.
@@ -329,6 +324,21 @@ impl Sessions {
 /// From this time on a lease is worth nothing.
 pub(crate) fn end_of(claims: &Claims) -> UnixMillis {
     claims.expires_at.plus(lease::SKEW_TOLERATED)
+}
+
+fn is_role_allowed(role: Role, text: StreamIdText<'_>, port: PortRole) -> bool {
+    let wished = match text {
+        StreamIdText::Publish(_) => Some(Role::Publish),
+        StreamIdText::Play(_) => Some(Role::Play),
+        StreamIdText::Either(_) => None,
+    };
+    let offered = match port {
+        PortRole::Any => None,
+        PortRole::Publish => Some(Role::Publish),
+        PortRole::Play => Some(Role::Play),
+    };
+    let mut bounds = [wished, offered].into_iter().flatten();
+    bounds.all(|bound| bound == role)
 }
 
 fn digest(key: &StreamKey) -> KeyDigest {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use model::telemetry::PublisherSample;
 use model::{SessionId, StreamId};
-use srt::packet::DataHeader;
+use srt::packet::{DataHeader, HEADER_LEN, PAYLOAD_MAX};
 use srt::receiver::Arrival;
 use srt::{Seq, SocketId, Timestamp};
 
+use crate::bucket::TokenBucket;
 use crate::output::Output;
 use crate::player::{NewPlayer, Passing, Player, Source};
 use crate::publisher::{NewPublisher, Publisher};
@@ -28,6 +29,8 @@ const PLAYER_CLOCK_START_US: i64 = 10_000_000;
 /// and a little.
 const RETENTION_MIN: Duration = Duration::from_millis(1000);
 const RETENTION_SLACK: Duration = Duration::from_millis(50);
+/// The longest data packet.
+const DATAGRAM_MAX: usize = HEADER_LEN + PAYLOAD_MAX;
 
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -39,6 +42,8 @@ pub(crate) struct Stream {
     pub(crate) hold_until: Option<Instant>,
     /// Who publishes, or did last.
     pub(crate) last_session: SessionId,
+    /// The rate that the publisher's lease allows, whoever publishes.
+    rate_limit: Option<TokenBucket>,
     ring: Ring,
     next_index: u64,
     latency: Duration,
@@ -63,6 +68,7 @@ impl Stream {
             timeline,
             hold_until: None,
             last_session: publisher.session.clone(),
+            rate_limit: None,
             ring: Ring::new(ring_bytes_max),
             next_index: INDEX_START,
             latency: Duration::ZERO,
@@ -76,6 +82,7 @@ impl Stream {
     /// Goes on with this publisher: its first packet follows the last one seen.
     pub(crate) fn attach(&mut self, new: NewPublisher, now: Instant) {
         self.timeline.continue_with(now, new.timestamp);
+        self.limit_rate(now, new.rate_bps_max);
         self.latency = new.latency;
         self.hold_until = None;
         self.last_session = new.session.clone();
@@ -84,6 +91,18 @@ impl Stream {
             keep_for(&mut self.ring, player.sender.latency());
         }
         self.publisher = Some(Publisher::new(new, self.next_index, now));
+    }
+
+    /// Bounds what the publisher may send from now on. A new bound, or a new
+    /// publisher, brings no new burst.
+    pub(crate) fn limit_rate(&mut self, now: Instant, rate_bps_max: Option<u64>) {
+        let bytes_per_second = rate_bps_max.map(|bps| bps / 8);
+        let fresh = bytes_per_second
+            .map(|bytes| TokenBucket::with_burst_min(now, bytes, DATAGRAM_MAX as u64));
+        match (&mut self.rate_limit, fresh) {
+            (Some(bucket), Some(fresh)) => bucket.adopt_rate(fresh),
+            (rate_limit, fresh) => *rate_limit = fresh,
+        }
     }
 
     /// Takes the publisher out; its missing packets are given up with it.
@@ -140,7 +159,12 @@ impl Stream {
             self.timeline.refine(now, placed);
         }
         let timestamp = self.timeline.place(header.timestamp);
-        match self.place(now, header, timestamp, payload.len()) {
+        let placed = self.place(now, header, timestamp, payload.len());
+        let allowed = placed.and_then(|index| {
+            self.check_limits(now, HEADER_LEN + payload.len())
+                .map(|()| index)
+        });
+        match allowed {
             Ok(index) => {
                 self.next_index = self.next_index.max(index + 1);
                 self.ring.insert(now, index, timestamp, payload);
@@ -183,6 +207,22 @@ impl Stream {
             }
             Arrival::Duplicate => Err(DropReason::Duplicate),
             Arrival::OutOfWindow => Err(DropReason::OutOfWindow),
+        }
+    }
+
+    /// What the lease does not allow goes no further. It counts as received, so
+    /// it is acknowledged and never asked for again: a publisher that is too
+    /// fast loses what is too much, and nothing comes twice for it. A player
+    /// that asks for it is told that it will not come.
+    fn check_limits(&mut self, now: Instant, bytes: usize) -> Result<(), DropReason> {
+        if let Some(bucket) = &mut self.rate_limit
+            && !bucket.take(now, bytes as u64)
+        {
+            return Err(DropReason::RateLimit);
+        }
+        match &self.publisher {
+            Some(publisher) if !publisher.spend(bytes) => Err(DropReason::BytesUsed),
+            _ => Ok(()),
         }
     }
 

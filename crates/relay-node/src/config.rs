@@ -65,8 +65,18 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Players of one stream.
     pub players_per_stream_max: u32,
-    /// Connection requests from one source prefix in a second.
+    /// Connection requests from one source prefix (an IPv4 address, an IPv6
+    /// /64) in a second.
     pub handshakes_per_second_max: u32,
+    /// Publishers and players connected at once from one source prefix. Phones
+    /// of one carrier may share an address, so it is generous.
+    pub connections_per_source_max: u32,
+    /// Cookies handed out in a second, to all callers together.
+    pub inductions_per_second_max: u32,
+    /// Cookies handed out in a second to one source prefix.
+    pub inductions_per_source_max: u32,
+    /// Leases that callers bring themselves, verified in a second.
+    pub lease_checks_per_second_max: u32,
 }
 
 impl Default for Config {
@@ -102,6 +112,10 @@ impl Default for Limits {
             sessions_max: relay.sessions_max,
             players_per_stream_max: relay.players_per_stream_max,
             handshakes_per_second_max: relay.handshakes_per_second_max,
+            connections_per_source_max: relay.connections_per_source_max,
+            inductions_per_second_max: relay.inductions_per_second_max,
+            inductions_per_source_max: relay.inductions_per_source_max,
+            lease_checks_per_second_max: relay.lease_checks_per_second_max,
         }
     }
 }
@@ -136,26 +150,44 @@ impl ServiceConfig for Config {
             1,
             3_600,
         )?;
-        within(
-            "limits.sessions_max",
-            self.limits.sessions_max.into(),
-            1,
-            20_000,
-        )?;
-        let players_max = self.limits.players_per_stream_max;
-        within(
-            "limits.players_per_stream_max",
-            players_max.into(),
-            1,
-            1_024,
-        )?;
-        let handshakes_max = self.limits.handshakes_per_second_max;
-        within(
-            "limits.handshakes_per_second_max",
-            handshakes_max.into(),
-            1,
-            1_000_000,
-        )
+        self.limits.validate()
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), String> {
+        for (name, value, max) in [
+            ("sessions_max", self.sessions_max, 20_000),
+            ("players_per_stream_max", self.players_per_stream_max, 1_024),
+            (
+                "handshakes_per_second_max",
+                self.handshakes_per_second_max,
+                1_000_000,
+            ),
+            (
+                "connections_per_source_max",
+                self.connections_per_source_max,
+                1_000_000,
+            ),
+            (
+                "inductions_per_second_max",
+                self.inductions_per_second_max,
+                1_000_000,
+            ),
+            (
+                "inductions_per_source_max",
+                self.inductions_per_source_max,
+                1_000_000,
+            ),
+            (
+                "lease_checks_per_second_max",
+                self.lease_checks_per_second_max,
+                100_000,
+            ),
+        ] {
+            within(&format!("limits.{name}"), value.into(), 1, max)?;
+        }
+        Ok(())
     }
 }
 
@@ -183,6 +215,10 @@ impl Config {
                 sessions_max: self.limits.sessions_max,
                 players_per_stream_max: self.limits.players_per_stream_max,
                 handshakes_per_second_max: self.limits.handshakes_per_second_max,
+                connections_per_source_max: self.limits.connections_per_source_max,
+                inductions_per_second_max: self.limits.inductions_per_second_max,
+                inductions_per_source_max: self.limits.inductions_per_source_max,
+                lease_checks_per_second_max: self.limits.lease_checks_per_second_max,
                 ..relay_core::Limits::default()
             },
             latency_margin: Duration::from_millis(self.latency_margin_ms),
@@ -259,6 +295,10 @@ mod tests {
         assert!(refused(|c| c.public_host = "a/b?c".into()).contains("public_host"));
         assert!(refused(|c| c.latency_max_ms = 0).starts_with("latency_max_ms must be 20 to"));
         assert!(refused(|c| c.limits.sessions_max = 0).starts_with("limits.sessions_max must be"));
+        assert!(
+            refused(|c| c.limits.connections_per_source_max = 0)
+                .starts_with("limits.connections_per_source_max must be")
+        );
         assert!(
             refused(|c| {
                 c.join_token = Some("sh_join_1".into());

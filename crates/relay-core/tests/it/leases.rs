@@ -69,6 +69,20 @@ pub(crate) fn assignment_for(session: u8, stream: u8, seconds: i64) -> Assignmen
     }
 }
 
+/// An assignment whose leases are changed by `change`.
+pub(crate) fn assignment_with(session: u8, change: impl Fn(&mut Claims)) -> Assignment {
+    let mut assignment = assignment(session);
+    for (keyed, role) in [
+        (&mut assignment.publish, Role::Publish),
+        (&mut assignment.play, Role::Play),
+    ] {
+        let mut changed = claims(session, session, role, 100_000);
+        change(&mut changed);
+        keyed.as_mut().unwrap().lease = sign(&changed);
+    }
+    assignment
+}
+
 pub(crate) fn assignment(session: u8) -> Assignment {
     assignment_for(session, session, 100_000)
 }

@@ -13,6 +13,7 @@ mod hold;
 mod idle;
 mod leases;
 mod leasing;
+mod limits;
 mod player;
 mod publisher;
 mod retransmission;
