@@ -92,11 +92,14 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
+        for relay in &mut self.others {
             relay
                 .handle_command(self.now, command.clone())
                 .expect("the command is carried out");
         }
+        self.relay
+            .handle_command(self.now, command)
+            .expect("the command is carried out");
         self.drain();
     }
 
