@@ -160,6 +160,11 @@ impl Relay {
         if owner != self.config.shard.index() {
             return Err(NotHere::Belongs(owner));
         }
+        if request.key_material.is_some() {
+            let session = Some(permit.claims.session);
+            let reason = RefusalReason::EncryptionUnexpected;
+            return Err(Refused { reason, session }.into());
+        }
         let admitted = match permit.claims.role {
             Role::Publish => self.admit_publisher(now, ingress, request, &permit),
             Role::Play => self.admit_player(now, ingress, request, &permit),

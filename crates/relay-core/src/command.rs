@@ -2,13 +2,11 @@
 
 use model::{Passphrase, SessionId, StreamKey, UnixMillis};
 
-use crate::Grant;
-
 /// A directive. The relay applies it at once, to live connections too.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Hold this session; replaces what was held under the same id.
-    Assign(Box<Grant>),
+    Assign(Assignment),
     /// Forget this session and cut its connections.
     Revoke {
         /// The session.
@@ -27,12 +25,7 @@ pub enum Command {
     Keys(lease::KeySet),
     /// Hold exactly these sessions: assign each, revoke all others that were
     /// assigned. Sessions admitted by their own lease are not touched.
-    Resync {
-        /// What each is permitted from now on.
-        grants: Vec<Grant>,
-        /// Sessions that go on as they are: their new leases did not verify.
-        keep: Vec<SessionId>,
-    },
+    Resync(Vec<Assignment>),
     /// The wall clock's reading now.
     Clock(UnixMillis),
 }

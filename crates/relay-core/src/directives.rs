@@ -9,17 +9,17 @@ use model::session::Role;
 use crate::reason::GoneReason;
 use crate::relay::{Relay, WallClock};
 use crate::sessions::end_of;
-use crate::{Command, CommandError, Grant};
+use crate::{Assignment, Command, CommandError};
 
 impl Relay {
     pub(crate) fn carry_out(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
         match command {
-            Command::Assign(grant) => return self.assign(now, *grant),
+            Command::Assign(assignment) => return self.assign(now, &assignment),
             Command::Revoke { session, .. } => self.revoke(now, &BTreeSet::from([&session])),
             Command::Drain(draining) => self.draining = draining,
             Command::Limits { sessions_max } => self.sessions.set_sessions_max(sessions_max),
             Command::Keys(keys) => self.sessions.set_keys(keys),
-            Command::Resync { grants, keep } => return self.resync(now, grants, &keep),
+            Command::Resync(assignments) => return self.resync(now, &assignments),
             Command::Clock(wall) => {
                 self.clock = WallClock::new(now, wall);
                 self.upkeep_by(now);
@@ -36,20 +36,19 @@ impl Relay {
     }
 
     /// A draining node still renews what it holds.
-    fn assign(&mut self, now: Instant, grant: Grant) -> Result<(), CommandError> {
-        let session = grant.session().clone();
-        let is_held = self.sessions.contains(&session);
+    fn assign(&mut self, now: Instant, assignment: &Assignment) -> Result<(), CommandError> {
+        let is_held = self.sessions.contains(&assignment.session);
         if self.draining && !is_held {
             return Err(CommandError::Draining);
         }
-        self.sessions.assign(grant)?;
+        self.sessions.assign(assignment, self.clock.at(now))?;
         if is_held {
             // What the new leases no longer cover ends.
             self.upkeep_by(now);
         }
-        self.renew_limits(now, &session);
+        self.renew_limits(now, &assignment.session);
         for role in [Role::Publish, Role::Play] {
-            if let Some(claims) = self.sessions.claims(&session, role) {
+            if let Some(claims) = self.sessions.claims(&assignment.session, role) {
                 self.upkeep_by(self.clock.instant_of(end_of(claims)));
             }
         }
@@ -69,19 +68,16 @@ impl Relay {
         }
     }
 
-    fn resync(
-        &mut self,
-        now: Instant,
-        grants: Vec<Grant>,
-        keep: &[SessionId],
-    ) -> Result<(), CommandError> {
-        let keep: BTreeSet<_> = keep
+    fn resync(&mut self, now: Instant, assignments: &[Assignment]) -> Result<(), CommandError> {
+        let keep: BTreeSet<_> = assignments
             .iter()
-            .chain(grants.iter().map(Grant::session))
+            .map(|assignment| &assignment.session)
             .collect();
         let gone = self.sessions.assigned_except(&keep);
         self.revoke(now, &gone.iter().collect());
-        let results = grants.into_iter().map(|grant| self.assign(now, grant));
+        let results = assignments
+            .iter()
+            .map(|assignment| self.assign(now, assignment));
         results.fold(Ok(()), Result::and)
     }
 }

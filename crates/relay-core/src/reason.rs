@@ -112,6 +112,8 @@ reasons! {
         BadStreamId = "bad_stream_id",
         /// The caller asks for more latency than the node allows.
         LatencyTooHigh = "latency_too_high",
+        /// The caller encrypts where nobody does.
+        EncryptionUnexpected = "encryption_unexpected",
         /// A mode of SRT that the node does not speak.
         Unsupported = "unsupported",
     }
@@ -136,6 +138,7 @@ impl RefusalReason {
             Self::Conflict => RejectReason::CONFLICT,
             Self::BadStreamId | Self::Unsupported => RejectReason::BAD_REQUEST,
             Self::LatencyTooHigh => RejectReason::UNACCEPTABLE,
+            Self::EncryptionUnexpected => RejectReason::UNSECURE,
         }
     }
 }

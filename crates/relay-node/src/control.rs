@@ -4,7 +4,6 @@
 mod connection;
 mod directive;
 mod enrol;
-mod grants;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +61,6 @@ pub(crate) struct Control {
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     away: bool,
-    /// How much the control plane's clock is ahead of ours.
-    ahead_ms: i64,
 }
 
 /// What the control task is made of.
@@ -109,7 +106,6 @@ impl Control {
             clock: parts.clock,
             shutdown: parts.shutdown,
             away: false,
-            ahead_ms: 0,
         }
     }
 

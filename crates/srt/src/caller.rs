@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::crypto::KeyMaterial;
 use crate::handshake::{
     Blocks, EXTENSION_CONFIG, EXTENSION_DGRAM, EXTENSION_HSREQ, EXTENSION_KMREQ, Extensions,
     FEATURES_LEN, Features, HSREQ, Handshake, KMREQ, Kind, Latency, MAGIC, SID, StreamId,
@@ -43,40 +44,10 @@ pub struct Settings {
     pub stream_id: Option<StreamId>,
     /// What we propose: our own buffer for what we receive, the least of the peer's for what we send.
     pub latency: Latency,
-    /// The keys we encrypt with, when we do.
-    pub key: Option<KeyOffer>,
+    /// The keys we encrypt with, when we do, and expect what we receive to be encrypted with.
+    pub key: Option<KeyMaterial>,
     /// How long to wait for the listener, both steps together.
     pub patience: Duration,
-}
-
-/// Key material that goes along with the conclusion.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyOffer {
-    length_words: u16,
-    message: Box<[u8]>,
-}
-
-impl KeyOffer {
-    /// The longest key material message: two wrapped keys of 256 bits.
-    pub const MESSAGE_MAX: usize = 104;
-
-    /// Takes a key material message for keys of `key_length` bytes; `None` when no such message or
-    /// key can be.
-    #[must_use]
-    pub fn new(key_length: u8, message: &[u8]) -> Option<Self> {
-        let is_key = matches!(key_length, 16 | 24 | 32);
-        let is_message = message.len() <= Self::MESSAGE_MAX && message.len().is_multiple_of(4);
-        (is_key && is_message && message.len() > 4).then(|| Self {
-            length_words: u16::from(key_length) / 8,
-            message: message.into(),
-        })
-    }
-}
-
-impl std::fmt::Debug for KeyOffer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "KeyOffer({} bit)", self.length_words * 64)
-    }
 }
 
 /// What an answer led to.
@@ -281,7 +252,7 @@ impl Caller {
     }
 }
 
-const BLOCKS_MAX: usize = FEATURES_LEN + TEXT_BLOCK_MAX + 4 + KeyOffer::MESSAGE_MAX;
+const BLOCKS_MAX: usize = FEATURES_LEN + TEXT_BLOCK_MAX + 4 + KeyMaterial::LENGTH_MAX;
 
 /// A conclusion's answer echoes the cookie (libsrt), or has none (gosrt).
 fn check_cookie(cookie: u32, handshake: &Handshake<'_>) -> Result<(), Ignored> {
@@ -324,7 +295,10 @@ fn conclusion<'a>(settings: &Settings, cookie: u32, blocks: Blocks<'a>) -> Hands
     let key = settings.key.as_ref().map_or(0, |_| EXTENSION_KMREQ);
     Handshake {
         version: VERSION,
-        encryption: settings.key.as_ref().map_or(0, |key| key.length_words),
+        encryption: settings
+            .key
+            .as_ref()
+            .map_or(0, KeyMaterial::encryption_field),
         extension: EXTENSION_HSREQ | stream_id | key,
         kind: Kind::Conclusion,
         cookie,
@@ -345,7 +319,7 @@ fn write_blocks(out: &mut [u8], settings: &Settings) -> usize {
         length += write_text(&mut out[length..], SID, stream_id.as_str());
     }
     if let Some(key) = &settings.key {
-        length += write_block(&mut out[length..], KMREQ, &key.message);
+        length += write_block(&mut out[length..], KMREQ, key.as_bytes());
     }
     length
 }
@@ -381,10 +355,10 @@ fn agreement(
 }
 
 /// The listener says with our own key material that it has the keys; with one word it says why not.
-fn check_key(offer: Option<&KeyOffer>, extensions: &Extensions<'_>) -> Result<(), RejectReason> {
+fn check_key(offer: Option<&KeyMaterial>, extensions: &Extensions<'_>) -> Result<(), RejectReason> {
     match (offer, extensions.key_response) {
         (None, None) => Ok(()),
-        (Some(offer), Some(answer)) if *offer.message == *answer => Ok(()),
+        (Some(offer), Some(answer)) if offer.as_bytes() == answer => Ok(()),
         (Some(_), Some(answer)) => Err(key_refusal(answer)),
         (None, Some(_)) | (Some(_), None) => Err(RejectReason::UNSECURE),
     }

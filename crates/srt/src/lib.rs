@@ -6,9 +6,9 @@
 //!
 //! It refuses to know sockets, clocks, threads, random numbers, leases and what a stream is: time,
 //! socket ids and secrets are arguments, and a stream id is text whose conventions [`streamid`]
-//! sorts. It does not speak rendezvous, HSv4, socket groups, file mode or packet filters; a caller
-//! that asks for one of them gets the rejection code libsrt knows for it. It has no encryption yet:
-//! key material is refused the way a libsrt listener without a passphrase refuses it.
+//! sorts. It does not speak rendezvous, HSv4, socket groups, file mode, packet filters or AES-GCM; a
+//! caller that asks for one of them gets the rejection code libsrt knows for it. Encryption is
+//! [`crypto`]; random keys for it are arguments too.
 //!
 //! No bytes from the network can panic it. The builders write into the caller's buffer and may
 //! panic when that buffer is smaller than the documented maximum, which is a bug of the caller's.
@@ -19,6 +19,7 @@
 
 pub mod caller;
 pub mod cookie;
+pub mod crypto;
 pub mod handshake;
 pub mod id;
 pub mod listener;

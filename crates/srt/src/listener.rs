@@ -12,9 +12,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
 use crate::cookie::Cookies;
+use crate::crypto::{self, KeyMaterial};
 use crate::handshake::{
-    Blocks, EXTENSION_HSREQ, ExtensionError, Extensions, FEATURES_LEN, Features, HSRSP, Handshake,
-    Kind, Latency, MAGIC, StreamId, VERSION, flags, write_features,
+    Blocks, EXTENSION_HSREQ, EXTENSION_KMREQ, ExtensionError, Extensions, FEATURES_LEN, Features,
+    HSRSP, Handshake, KMRSP, Kind, Latency, MAGIC, StreamId, VERSION, flags, write_block,
+    write_features,
 };
 use crate::id::{SocketId, Timestamp};
 use crate::packet::{ControlHeader, HEADER_LEN, PAYLOAD_MAX, build};
@@ -188,6 +190,9 @@ pub struct ConnectRequest {
     pub mtu: u32,
     /// How many unacknowledged packets it takes.
     pub flow_window: u32,
+    /// The keys it encrypts with, and expects what it receives to be encrypted with; `None` when it
+    /// does not encrypt. Whoever decides refuses an error with [`crypto::Error::reject_reason`].
+    pub key_material: Option<Result<KeyMaterial, crypto::Error>>,
     /// When it sent the conclusion, on its clock.
     pub timestamp: Timestamp,
     cookie: u32,
@@ -214,6 +219,7 @@ impl ConnectRequest {
             version: features.version,
             mtu: handshake.mtu,
             flow_window: handshake.flow_window,
+            key_material: extensions.key_material.map(KeyMaterial::parse),
             timestamp,
             cookie: handshake.cookie,
         })
@@ -226,18 +232,23 @@ impl ConnectRequest {
 
     /// The answer that makes the connection: our socket id and the latencies we decide, see
     /// [`Latency::answer`]. A receiver takes `latency.send_ms` as its own and `timestamp` as the
-    /// origin of its time base.
+    /// origin of its time base. Key material is confirmed by its echo: who accepts has its keys.
     pub fn accept(&self, our_id: SocketId, latency: Latency, timestamp: Timestamp) -> Reply {
         let features = Features {
             version: SRT_VERSION,
             flags: SRT_FLAGS,
             latency,
         };
-        let mut blocks = [0; FEATURES_LEN];
-        write_features(&mut blocks, HSRSP, &features);
+        let mut blocks = [0; FEATURES_LEN + 4 + KeyMaterial::LENGTH_MAX];
+        let mut length = write_features(&mut blocks, HSRSP, &features);
         let mut reply = self.answer(Kind::Conclusion, our_id);
         reply.extension = EXTENSION_HSREQ;
-        reply.blocks = Blocks(&blocks);
+        if let Some(Ok(message)) = &self.key_material {
+            length += write_block(&mut blocks[length..], KMRSP, message.as_bytes());
+            reply.extension |= EXTENSION_KMREQ;
+            reply.encryption = message.encryption_field();
+        }
+        reply.blocks = Blocks(&blocks[..length]);
         Reply::new(&reply, self.caller_id, timestamp)
     }
 
@@ -286,9 +297,6 @@ fn check(handshake: &Handshake<'_>, extensions: &Extensions<'_>) -> Result<Featu
         return Err(RejectReason::ROGUE);
     }
     unspoken(handshake.mtu, &features, extensions)?;
-    if extensions.key_material.is_some() {
-        return Err(RejectReason::UNSECURE);
-    }
     Ok(features)
 }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use streamhaul_srt::caller::{
-    Agreement, Caller, Error, Failure, Ignored, KeyOffer, Progress, REPEAT_INTERVAL, Settings,
+    Agreement, Caller, Error, Failure, Ignored, Progress, REPEAT_INTERVAL, Settings,
 };
+use streamhaul_srt::crypto::{Kek, KeyLength, KeyMaterial, Sek, SekPair};
 use streamhaul_srt::handshake::{
     Blocks, FEATURES_LEN, Features, HSREQ, HSRSP, Handshake, KMRSP, Kind, Latency, StreamId, flags,
     write_block, write_features,
@@ -33,14 +34,9 @@ fn settings(steps: &[(&testkit::capture::Datagram, Handshake<'_>)]) -> Settings 
         isn: knock.isn,
         stream_id: extensions.stream_id,
         latency: extensions.request.unwrap().latency,
-        key: key.map(|message| KeyOffer::new(key_length(message), message).unwrap()),
+        key: key.map(|message| KeyMaterial::parse(message).unwrap()),
         patience: PATIENCE,
     }
-}
-
-/// The last byte of the fixed part says the length in words.
-fn key_length(message: &[u8]) -> u8 {
-    message[15] * 4
 }
 
 fn parse(bytes: &[u8]) -> (ControlHeader, Handshake<'_>) {
@@ -356,8 +352,8 @@ fn an_old_listener_is_told_apart() {
 
 #[test]
 fn keys_that_are_not_confirmed_are_no_agreement() {
-    let message = [7; 56];
-    let mut wrong = message;
+    let key = longest_key_material();
+    let mut wrong = key.as_bytes().to_vec();
     wrong[55] ^= 1;
     for (answer, reason) in [
         (None, RejectReason::UNSECURE),
@@ -368,7 +364,7 @@ fn keys_that_are_not_confirmed_are_no_agreement() {
         (Some(&[0, 0, 0, 5][..]), RejectReason::CRYPTO),
     ] {
         let now = crate::now();
-        let key = KeyOffer::new(16, &message);
+        let key = Some(key.clone());
         let mut caller = concluding(now, Settings { key, ..plain() });
         let mut blocks = response(&AGREED).to_vec();
         if let Some(answer) = answer {
@@ -382,32 +378,25 @@ fn keys_that_are_not_confirmed_are_no_agreement() {
 }
 
 #[test]
-fn a_key_offer_is_bounded_and_unshown() {
-    assert!(KeyOffer::new(32, &[1; KeyOffer::MESSAGE_MAX]).is_some());
-    for (length, message) in [
-        (8, &[1; 56][..]),
-        (16, &[1; 108]),
-        (16, &[1; 57]),
-        (16, &[1; 4]),
-        (16, &[]),
-    ] {
-        assert_eq!(KeyOffer::new(length, message), None);
-    }
-    let offer = KeyOffer::new(24, &[0x2a; 64]).unwrap();
-    assert_eq!(format!("{offer:?}"), "KeyOffer(192 bit)");
-}
-
-#[test]
 fn the_longest_request_fits() {
     let now = crate::now();
     let longest = Settings {
         stream_id: StreamId::new(&"x".repeat(512)),
-        key: KeyOffer::new(32, &[1; KeyOffer::MESSAGE_MAX]),
+        key: Some(longest_key_material()),
         ..plain()
     };
     let mut caller = concluding(now, longest);
     let request = caller.poll_request(now, Timestamp(0)).unwrap();
     assert_eq!(request.len(), Caller::REQUEST_MAX);
+}
+
+fn longest_key_material() -> KeyMaterial {
+    let kek = Kek::derive(b"correct-horse-battery", [1; 16], KeyLength::Bits256);
+    let sek = Some(Sek::new(KeyLength::Bits256, &[2; 32]));
+    kek.wrap(&SekPair {
+        even: sek.clone(),
+        odd: sek,
+    })
 }
 
 proptest! {

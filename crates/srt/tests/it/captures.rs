@@ -43,7 +43,7 @@ pub(crate) fn handshakes(datagrams: &[Datagram]) -> Vec<(&Datagram, Handshake<'_
     datagrams.iter().filter_map(handshake).collect()
 }
 
-fn data(datagrams: &[Datagram]) -> Vec<(DataHeader, &[u8])> {
+pub(crate) fn data(datagrams: &[Datagram]) -> Vec<(DataHeader, &[u8])> {
     let data = |datagram| match packet(datagram) {
         Packet::Data { header, payload } => Some((header, payload)),
         Packet::Control { .. } => None,

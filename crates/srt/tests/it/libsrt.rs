@@ -7,14 +7,18 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use streamhaul_srt::caller::{self, Agreement, Failure, KeyOffer, Progress, Settings};
-use streamhaul_srt::handshake::{Latency, StreamId};
+use streamhaul_srt::caller::{self, Agreement, Failure, Progress, Settings};
+use streamhaul_srt::crypto::{Kek, KeyLength, KeyMaterial, ReceiveKeys, Sek, SekPair};
+use streamhaul_srt::handshake::{KMREQ, KMRSP, Latency, StreamId};
 use streamhaul_srt::listener::{ConnectRequest, Listener, Step};
-use streamhaul_srt::packet::{Control, ControlHeader, Packet, build};
+use streamhaul_srt::packet::{
+    Ack, AckDetail, AckRates, Control, ControlHeader, KeyParity, Packet, build,
+};
 use streamhaul_srt::reject::RejectReason;
 use streamhaul_srt::{Seq, SocketId, Timestamp};
 
 const OUR_ID: SocketId = SocketId(0x1234_5678);
+const PASSPHRASE: &str = "correct-horse-battery";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A caller or listener of the given program options, killed when dropped.
@@ -174,12 +178,104 @@ fn a_caller_is_accepted_and_sends_what_it_has() {
     node.send(&buffer[..length], request.from);
 }
 
+/// Whatever its key length, and with keys that change every 40 packets.
 #[test]
-fn a_caller_is_told_that_no_passphrase_is_expected() {
-    let node = Node::bind();
-    let mut caller = Program::call(node.port(), "passphrase=correct-horse-battery");
-    assert_eq!(node.answer(), Err(RejectReason::UNSECURE));
-    caller.log_until("Password required or unexpected");
+fn an_encrypting_caller_is_understood_across_its_refreshes() {
+    for key_length in [16, 24, 32] {
+        let node = Node::bind();
+        let options = format!(
+            "passphrase={PASSPHRASE}&pbkeylen={key_length}&payloadsize=1316&kmrefreshrate=40&kmpreannounce=15"
+        );
+        let mut caller = Program::call(node.port(), &options);
+        let request = node.answer().unwrap();
+        let message = request.key_material.as_ref().unwrap().as_ref().unwrap();
+        assert_eq!(message.key_length().bytes(), key_length);
+        let kek = Kek::derive(PASSPHRASE.as_bytes(), *message.salt(), message.key_length());
+        let mut keys = ReceiveKeys::new(kek.clone(), &kek.unwrap(message).unwrap());
+        node.send(
+            &request.accept(OUR_ID, Latency::both(300), Timestamp(0)),
+            request.from,
+        );
+        feed(caller.0.stdin.take().unwrap());
+        read_across_refreshes(&node, &request, &mut keys);
+    }
+}
+
+/// Reads packets and confirms keys until the key has changed three times.
+fn read_across_refreshes(node: &Node, request: &ConnectRequest, keys: &mut ReceiveKeys) {
+    let (mut buffer, mut out) = ([0; 2048], [0; 256]);
+    let (mut packets, mut changes, mut last) = (0, 0, KeyParity::Even);
+    while changes < 3 {
+        assert!(packets < 2000, "{changes} changes of key");
+        let header = ControlHeader {
+            timestamp: Timestamp(packets),
+            destination: request.caller_id,
+        };
+        match node.receive(&mut buffer).0 {
+            Packet::Data { header, payload } => {
+                let mut payload = payload.to_vec();
+                keys.decrypt(header.key, header.seq, &mut payload).unwrap();
+                assert_eq!(payload, [b'G'; 1316]);
+                packets += 1;
+                changes += u32::from(header.key != last);
+                last = header.key;
+            }
+            Packet::Control {
+                body:
+                    Control::User {
+                        subtype: KMREQ,
+                        body,
+                    },
+                ..
+            } => {
+                keys.accept(&KeyMaterial::parse(body).unwrap()).unwrap();
+                let length = build::user(&mut out, header, KMRSP, body);
+                node.send(&out[..length], request.from);
+            }
+            Packet::Control { .. } => {}
+        }
+        let length = build::ack(
+            &mut out,
+            header,
+            &full_ack(request.isn.add(packets), packets),
+        );
+        node.send(&out[..length], request.from);
+    }
+}
+
+/// libsrt 1.5.1 looks after its keys when such an acknowledgement comes.
+fn full_ack(next: Seq, number: u32) -> Ack {
+    let rates = AckRates {
+        packets_per_second: 200,
+        capacity_packets_per_second: 1000,
+        bytes_per_second: 200 * 1316,
+    };
+    let detail = AckDetail {
+        rtt_us: 20_000,
+        rtt_var_us: 1000,
+        buffer_available: 8192,
+        rates: Some(rates),
+    };
+    Ack {
+        number,
+        next,
+        detail: Some(detail),
+    }
+}
+
+#[test]
+fn a_caller_is_told_that_its_passphrase_is_wrong_or_unexpected() {
+    for (reason, told) in [
+        (RejectReason::BAD_SECRET, "Incorrect passphrase"),
+        (RejectReason::UNSECURE, "Password required or unexpected"),
+    ] {
+        let node = Node::bind();
+        let mut caller = Program::call(node.port(), &format!("passphrase={PASSPHRASE}"));
+        let request = node.answer().unwrap();
+        assert!(request.key_material.is_some());
+        node.send(&request.reject(reason, Timestamp(0)), request.from);
+        caller.log_until(told);
+    }
 }
 
 #[test]
@@ -213,7 +309,7 @@ fn free_port() -> u16 {
 }
 
 /// Calls a listener that may still be starting, and says what came of it.
-fn call(port: u16, key: Option<KeyOffer>) -> Result<Agreement, Failure> {
+fn call(port: u16, key: Option<KeyMaterial>) -> Result<Agreement, Failure> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(("127.0.0.1", port)).unwrap();
     let (start, mut buffer) = (crate::now(), [0; 2048]);
@@ -279,8 +375,16 @@ fn a_listener_refuses_us_without_its_passphrase() {
 fn a_listener_refuses_keys_it_cannot_unwrap() {
     let port = free_port();
     let _listener = Program::listen(port, "passphrase=correct-horse-battery");
-    let mut message = [0x2a; 56];
-    message[..16].copy_from_slice(&[0x12, 0x20, 0x29, 1, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 4, 4]);
-    let refused = call(port, KeyOffer::new(16, &message)).unwrap_err();
+    let key = |passphrase: &str| {
+        let kek = Kek::derive(passphrase.as_bytes(), [3; 16], KeyLength::Bits192);
+        let even = Some(Sek::new(KeyLength::Bits192, &[4; 32]));
+        Some(kek.wrap(&SekPair { even, odd: None }))
+    };
+    let refused = call(port, key("another passphrase")).unwrap_err();
     assert_eq!(refused, Failure::Rejected(RejectReason::BAD_SECRET));
+    assert_eq!(
+        call(port, None),
+        Err(Failure::Rejected(RejectReason::UNSECURE))
+    );
+    call(port, key(PASSPHRASE)).unwrap();
 }

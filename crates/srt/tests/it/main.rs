@@ -4,6 +4,7 @@
 
 mod caller;
 mod captures;
+mod crypto;
 mod libsrt;
 mod listener;
 mod properties;
