@@ -12,7 +12,7 @@ mod connect;
 mod socket;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use srt::handshake::Latency;
@@ -69,6 +69,49 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const MESSAGE_MAX: u32 = 0x03ff_ffff;
 /// Datagrams taken before time is looked at again.
 const BATCH_MAX: usize = 64;
+
+/// A connection that was just made, for an owner that brings an engine of its own.
+#[derive(Debug)]
+pub struct Connection {
+    /// Connected to the peer; it never blocks.
+    pub socket: UdpSocket,
+    /// The peer's socket id: where packets go.
+    pub peer: SocketId,
+    /// The first number of what we send.
+    pub isn: Seq,
+    /// The first number of what the peer sends.
+    pub peer_isn: Seq,
+    /// The latencies that the peer decided.
+    pub latency: Latency,
+    /// Where our timeline begins.
+    pub start: Instant,
+}
+
+impl Connection {
+    /// Calls `to` for a stream and waits until the peer answers, at most three seconds.
+    ///
+    /// # Errors
+    /// When the peer refuses, does not answer in time, or the socket fails.
+    pub fn make(
+        to: SocketAddr,
+        stream_id: &str,
+        role: Role,
+        latency: Duration,
+    ) -> Result<Self, Error> {
+        let start = Instant::now();
+        let socket = Socket::connect(to)?;
+        let wish = wish(role, latency);
+        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish)?;
+        Ok(Self {
+            socket: socket.into_inner(),
+            peer: answer.peer_id,
+            isn,
+            peer_isn: answer.isn,
+            latency: answer.latency,
+            start,
+        })
+    }
+}
 
 /// A connected SRT caller.
 #[derive(Debug)]

@@ -24,6 +24,10 @@ impl Socket {
         Ok(Self(socket))
     }
 
+    pub(super) fn into_inner(self) -> UdpSocket {
+        self.0
+    }
+
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
