@@ -4,14 +4,21 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
 
-/// The services that a measured house runs.
-const PACKAGES: [&str; 5] = [
+/// The services that a measured house runs, and the program that measures.
+const HOUSE: [&str; 5] = [
     "streamhaul-api",
     "streamhaul-jobs",
     "streamhaul-metrics-gateway",
     "streamhaul-relay-node",
     "streamhaul-e2e",
 ];
+
+/// What a relay is measured with: no database and no control plane of ours.
+const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-e2e"];
+
+const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--json]
+       cargo xtask bench relay [--seconds N] [--profile NAME]... [--node-arg NAME=VALUE]...
+           [--peer COMMAND --peer-publish URL --peer-play URL] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///
@@ -20,14 +27,19 @@ const PACKAGES: [&str; 5] = [
 pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
         Some("delay") => measure(arguments),
-        _ => bail!("usage: cargo xtask bench delay [--seconds N] [--mbps N] [--json]"),
+        Some("relay") => measure_with(&RELAY, arguments),
+        _ => bail!("{USAGE}"),
     }
 }
 
 /// Builds everything in release mode and runs `streamhaul-measure`.
 pub(crate) fn measure(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    measure_with(&HOUSE, arguments)
+}
+
+fn measure_with(packages: &[&str], arguments: &[String]) -> anyhow::Result<ExitStatus> {
     let mut build = cargo("build");
-    for package in PACKAGES {
+    for package in packages {
         build.args(["--package", package]);
     }
     let built = build.arg("--bins").status().context("run cargo")?;

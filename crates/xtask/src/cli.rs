@@ -22,7 +22,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Run every test: unit, integration, end-to-end with real ffmpeg.
     Test(Test),
-    /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`.
+    /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`,
+    /// `bench relay [--seconds N] [--profile NAME]... [--json]`.
     Bench(Rest),
     /// Break things on purpose: `drill garbage [--random N] [--mutated N] [--json]`.
     Drill(Rest),

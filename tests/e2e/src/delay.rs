@@ -14,6 +14,7 @@ use testkit::srt_caller::{Caller, Role};
 
 use crate::forwarder;
 use crate::house::{House, READY_LIMIT};
+use crate::machine;
 use crate::ports::Ports;
 use crate::program::Program;
 use crate::wait;
@@ -132,7 +133,7 @@ impl Report {
                 "added_delay_p99_us": P99_LIMIT.as_micros() as u64,
             },
             "profiles": {"floor": self.floor.to_json(), "relay": self.relay.to_json()},
-            "machine": machine(),
+            "machine": machine::describe(),
         })
     }
 }
@@ -277,20 +278,4 @@ fn stamp_of(payload: &[u8]) -> Option<Duration> {
         .first_chunk::<STAMP_BYTES>()
         .filter(|_| payload.len() == PAYLOAD_BYTES)?;
     Some(Duration::from_nanos(u64::from_be_bytes(*bytes)))
-}
-
-/// What the figures were measured on.
-fn machine() -> Value {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
-    json!({
-        "cpu": model.trim_start_matches(['\t', ' ', ':']),
-        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "load": read("/proc/loadavg").split(' ').next().unwrap_or_default(),
-    })
 }

@@ -20,7 +20,7 @@ use crate::media;
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::postgres::Postgres;
-use crate::program::{Program, tail};
+use crate::program::{self, Program, tail};
 use crate::wait;
 
 /// A service of the house.
@@ -258,7 +258,7 @@ impl House {
     /// # Errors
     /// When its binary is missing.
     pub fn launch(&mut self, service: Service) -> anyhow::Result<()> {
-        let mut command = Command::new(binary(service)?);
+        let mut command = Command::new(program::built(service.binary())?);
         let prefix = service.prefix();
         for (name, value) in self.settings(service) {
             command.env(format!("{prefix}{name}"), value);
@@ -473,23 +473,6 @@ impl House {
     fn secret(&self, name: &str) -> PathBuf {
         self.file(&format!("secret-{name}"))
     }
-}
-
-/// The binary that was built beside the running one.
-fn binary(service: Service) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let found = own
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|dir| dir.join(service.binary()))
-        .find(|path| path.exists());
-    found.with_context(|| {
-        format!(
-            "{0} is not built: cargo build --package {0}",
-            service.binary()
-        )
-    })
 }
 
 /// PostgreSQL runs as another user and must get to its directory.

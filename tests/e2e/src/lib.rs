@@ -8,6 +8,7 @@
 //!
 //! To add a scenario, write a file under `tests/it/` named for the behaviour.
 
+pub mod bench;
 pub mod clip;
 pub mod delay;
 pub mod drill;
@@ -15,6 +16,7 @@ pub mod flood;
 pub mod forwarder;
 pub mod house;
 pub mod http;
+pub mod machine;
 pub mod media;
 pub mod metrics;
 pub mod ports;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use streamhaul_e2e::bench::{self, Bench, Peer, Profile};
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
@@ -52,6 +53,14 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// What a node costs, beside a bare forwarder and another relay.
+    Relay(Box<Relay>),
+    /// The bare forwarder that `relay` measures against.
+    #[command(hide = true)]
+    RelayFloor {
+        /// Which port goes to which.
+        routes: String,
+    },
     /// The bare forwarder itself.
     #[command(hide = true)]
     Forward {
@@ -60,6 +69,40 @@ enum What {
         /// Where everything goes.
         to: SocketAddr,
     },
+}
+
+/// Options of `relay`.
+#[derive(clap::Args)]
+struct Relay {
+    /// How long it takes, about.
+    #[arg(long, default_value_t = 110)]
+    seconds: u64,
+    /// Only this profile; may be repeated.
+    #[arg(long, value_enum)]
+    profile: Vec<Profile>,
+    /// Measure this relay too: a command for `sh -c`. `{streams}` and
+    /// `{players}` stand for the profile's numbers.
+    #[arg(long, requires = "peer_publish", requires = "peer_play")]
+    peer: Option<String>,
+    /// Where the peer's stream `{n}` is published: srt://HOST:PORT?streamid=TEXT;
+    /// `{n:03}` is the number in three digits.
+    #[arg(long, requires = "peer")]
+    peer_publish: Option<String>,
+    /// Where it is played.
+    #[arg(long, requires = "peer")]
+    peer_play: Option<String>,
+    /// Hold the peer on one core, as the node is.
+    #[arg(long, requires = "peer")]
+    pin_peer: bool,
+    /// A setting of the node, such as `LATENCY_MARGIN_MS=0`; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    node_arg: Vec<(String, String)>,
+    /// Let the kernel choose who runs where.
+    #[arg(long)]
+    no_pin: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What starting, warming up and ending take of a run.
@@ -102,11 +145,49 @@ fn main() -> anyhow::Result<ExitCode> {
             print_garbage(&finding, json);
             Ok(exit_code(finding.judge().is_ok()))
         }
+        What::Relay(options) => measure_relay(*options),
+        What::RelayFloor { routes } => {
+            bench::run_floor(&routes)?;
+            Ok(ExitCode::SUCCESS)
+        }
         What::Forward { listen, to } => {
             forwarder::forward(listen, to)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn measure_relay(options: Relay) -> anyhow::Result<ExitCode> {
+    let profiles = if options.profile.is_empty() {
+        Profile::ALL.to_vec()
+    } else {
+        options.profile
+    };
+    let peer = options.peer.map(|command| Peer {
+        command,
+        publish: options.peer_publish.unwrap_or_default(),
+        play: options.peer_play.unwrap_or_default(),
+        pinned: options.pin_peer,
+    });
+    let asked = bench::Options {
+        length: Duration::from_secs(options.seconds),
+        profiles,
+        peer,
+        node_settings: options.node_arg,
+        pinned: !options.no_pin,
+    };
+    let report = Bench::new(asked, &scratch()?)?.run()?;
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(exit_code(report.meets_bars()))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 const fn exit_code(passed: bool) -> ExitCode {

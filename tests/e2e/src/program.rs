@@ -154,6 +154,21 @@ impl Drop for Program {
     }
 }
 
+/// The binary of ours that was built beside the running one.
+///
+/// # Errors
+/// When it was not.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name))
+        .find(|path| path.exists());
+    found.with_context(|| format!("{name} is not built: cargo build --package {name}"))
+}
+
 /// The last lines of a text.
 #[must_use]
 pub fn tail(text: &str, lines: usize) -> String {
