@@ -26,4 +26,5 @@ pub use clock::UnixMillis;
 pub use id::{JobId, NodeId, SessionId, StreamId, TenantId, UserId};
 pub use passphrase::Passphrase;
 pub use region::Region;
+pub use settings::{InvalidSettings, StreamSettings};
 pub use stream::StreamKey;
