@@ -2,14 +2,15 @@
 
 use model::node::NodeAddress;
 use model::session::{Session, SessionState};
-use model::{NodeId, Region, SessionId, StreamId, UnixMillis, UserId};
+use model::{NodeId, Region, SessionId, StreamId, StreamSettings, UnixMillis, UserId};
+use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::accounts::Account;
-use super::{column, nodes, number, wake};
+use super::{column, nodes, number, streams, wake};
 use crate::{Error, Pool, Transaction};
 
-/// A session with what its address and keys are made of.
+/// A session with what its address, keys and leases are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The session.
@@ -20,6 +21,8 @@ pub struct Record {
     pub ends_at: UnixMillis,
     /// The generation of its stream's keys.
     pub generation: u32,
+    /// What its stream's owner set.
+    pub settings: StreamSettings,
     /// Where its node is reached.
     pub address: Option<NodeAddress>,
 }
@@ -64,6 +67,7 @@ struct RecordRow {
     stopped_at: Option<i64>,
     stop_reason: Option<String>,
     generation: i32,
+    settings: Value,
     public_host: Option<String>,
     udp_port: Option<i32>,
     publish_port: Option<i32>,
@@ -81,6 +85,7 @@ impl TryFrom<RecordRow> for Record {
                 .transpose()?,
             ends_at: UnixMillis(row.ends_at),
             generation: number("streams.generation", row.generation)?,
+            settings: streams::settings(row.settings.clone())?,
             address: nodes::address(
                 row.public_host.clone(),
                 [row.udp_port, row.publish_port, row.play_port],
@@ -114,8 +119,8 @@ macro_rules! select_records {
             RecordRow,
             "SELECT s.id, s.tenant_id, s.user_id, s.stream_id, s.connection_id, s.node_id, s.region,
                 s.region_requested, s.state, s.publishing, s.started_at, s.lease_expires_at,
-                s.ends_at, s.stopped_at, s.stop_reason, st.generation, n.public_host, n.udp_port,
-                n.publish_port, n.play_port
+                s.ends_at, s.stopped_at, s.stop_reason, st.generation, st.settings, n.public_host,
+                n.udp_port, n.publish_port, n.play_port
             FROM control.sessions s
             JOIN control.streams st ON st.id = s.stream_id
             JOIN control.nodes n ON n.id = s.node_id " + $tail

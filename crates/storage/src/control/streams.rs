@@ -1,9 +1,10 @@
 //! Stream slots.
 
-use model::{StreamId, TenantId, UnixMillis, UserId};
+use model::{NodeId, SessionId, StreamId, StreamSettings, TenantId, UnixMillis, UserId};
+use serde_json::Value;
 use sqlx::PgExecutor;
 
-use super::{column, number};
+use super::{column, number, wake};
 use crate::{Error, Transaction};
 
 /// A stream slot: its keys are derived from these two.
@@ -93,4 +94,166 @@ pub async fn of_user(
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// A stream slot as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The slot.
+    pub id: StreamId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The connection's name; empty for the one without.
+    pub name: String,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// What its owner set.
+    pub settings: StreamSettings,
+    /// Its live session, and the node that one is on.
+    pub live: Option<(SessionId, NodeId)>,
+}
+
+struct DescriptionRow {
+    id: String,
+    user_id: String,
+    name: String,
+    created_at: i64,
+    settings: Value,
+    session_id: Option<String>,
+    node_id: Option<String>,
+}
+
+impl TryFrom<DescriptionRow> for Description {
+    type Error = Error;
+
+    fn try_from(row: DescriptionRow) -> Result<Self, Error> {
+        let live = match (row.session_id, row.node_id) {
+            (Some(session), Some(node)) => Some((
+                column("sessions.id", &session)?,
+                column("sessions.node_id", &node)?,
+            )),
+            _ => None,
+        };
+        Ok(Self {
+            id: column("streams.id", &row.id)?,
+            user_id: column("streams.user_id", &row.user_id)?,
+            name: row.name,
+            created_at: UnixMillis(row.created_at),
+            settings: settings(row.settings)?,
+            live,
+        })
+    }
+}
+
+/// Reads the column; a setting that only a newer version knows is passed over.
+pub(super) fn settings(value: Value) -> Result<StreamSettings, Error> {
+    let text = value.to_string();
+    serde_json::from_value(value).map_err(|_| Error::Row {
+        column: "streams.settings",
+        value: text,
+    })
+}
+
+macro_rules! select_descriptions {
+    ($tail:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            DescriptionRow,
+            r#"SELECT st.id, st.user_id, st.name, st.created_at, st.settings,
+                s.id AS "session_id?", s.node_id AS "node_id?"
+            FROM control.streams st
+            LEFT JOIN control.sessions s ON s.stream_id = st.id AND s.state <> 'stopped' "# + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+/// A user's slots as their owner sees them, the newest first, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn describe_of_user(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    limit: u32,
+) -> Result<Vec<Description>, Error> {
+    let rows = select_descriptions!(
+        "WHERE st.user_id = $1 ORDER BY st.created_at DESC, st.id LIMIT $2",
+        user.as_str(),
+        i64::from(limit)
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// One slot.
+///
+/// # Errors
+/// When the database fails.
+pub async fn describe(
+    executor: impl PgExecutor<'_>,
+    id: &StreamId,
+) -> Result<Option<Description>, Error> {
+    let row = select_descriptions!("WHERE st.id = $1", id.as_str())
+        .fetch_optional(executor)
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// One slot, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(
+    transaction: &mut Transaction,
+    id: &StreamId,
+) -> Result<Option<Description>, Error> {
+    let row = select_descriptions!("WHERE st.id = $1 FOR NO KEY UPDATE OF st", id.as_str())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Writes a slot's settings, and wakes the node of its live session.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_settings(
+    transaction: &mut Transaction,
+    stream: &Description,
+    settings: &StreamSettings,
+) -> Result<(), Error> {
+    let document = serde_json::to_value(settings).expect("plain fields always serialise");
+    sqlx::query!(
+        "UPDATE control.streams SET settings = jsonb_strip_nulls($2) WHERE id = $1",
+        stream.id.as_str(),
+        document
+    )
+    .execute(&mut **transaction)
+    .await?;
+    match &stream.live {
+        Some((_, node)) => wake::notify(transaction, node).await,
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_of_a_newer_version_is_passed_over() {
+        let read = settings(json!({"hold_seconds": 30, "colour": "red"})).unwrap();
+        assert_eq!(read.hold_seconds, Some(30));
+        assert_eq!(settings(json!({})).unwrap(), StreamSettings::default());
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_an_error() {
+        for document in [json!({"resume": "perhaps"}), json!({"players_max": -1})] {
+            assert!(matches!(settings(document), Err(Error::Row { .. })));
+        }
+    }
 }
