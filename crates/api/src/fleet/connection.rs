@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::node::{Heartbeat, Hello, SessionEvent};
-use model::{NodeId, SessionId, UnixMillis};
+use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use proto::fleet::node_message::Message;
@@ -51,11 +51,21 @@ pub(crate) struct Connection {
 }
 
 /// What a node was told of one session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
     /// When its leases are half used up.
     renew_at: UnixMillis,
     generation: u32,
+    settings: StreamSettings,
+}
+
+impl Told {
+    /// Whether the node knows all that there is to know.
+    fn is_fresh(&self, record: &Record, now: UnixMillis) -> bool {
+        self.renew_at > now
+            && self.generation == record.generation
+            && self.settings == record.settings
+    }
 }
 
 /// What a node holds from before; its leases are due for renewal.
@@ -63,9 +73,10 @@ fn held_already(hello: &Hello) -> BTreeMap<SessionId, Told> {
     let unknown = Told {
         renew_at: UnixMillis(0),
         generation: 0,
+        settings: StreamSettings::default(),
     };
     let held = hello.held.iter();
-    held.map(|held| (held.session_id.clone(), unknown))
+    held.map(|held| (held.session_id.clone(), unknown.clone()))
         .collect()
 }
 
@@ -306,7 +317,7 @@ impl Connection {
             let is_fresh = self
                 .told
                 .get(session)
-                .is_some_and(|told| told.renew_at > now && told.generation == record.generation);
+                .is_some_and(|told| told.is_fresh(record, now));
             if is_fresh {
                 continue;
             }
@@ -328,6 +339,7 @@ impl Connection {
                 let told = Told {
                     renew_at,
                     generation: record.generation,
+                    settings: record.settings.clone(),
                 };
                 self.told.insert(record.session.id.clone(), told);
                 Some(assign)

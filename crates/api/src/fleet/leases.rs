@@ -78,31 +78,38 @@ impl Issuer {
     ) -> Result<pb::KeyedLease, lease::Error> {
         let session = &record.session;
         let key = stream_keys.derive(role, &session.stream_id, record.generation);
-        let claims = Claims {
+        let passphrase = stream_keys.passphrase_of(role, record);
+        let claims = self.claims(record, role, now);
+        let lease = lease::issue(&self.key, &claims, &session.node_id);
+        metrics::lease_issued(lease.is_ok());
+        Ok(pb::KeyedLease {
+            stream_key: key.expose().to_owned(),
+            lease: lease?,
+            passphrase: passphrase.map_or_else(String::new, |it| it.expose().to_owned()),
+        })
+    }
+
+    fn claims(&self, record: &Record, role: Role, now: UnixMillis) -> Claims {
+        let session = &record.session;
+        let settings = &record.settings;
+        Claims {
             session: session.id.clone(),
             tenant: session.tenant_id.clone(),
             stream: session.stream_id.clone(),
             role,
             not_before: now,
             expires_at: now.plus(self.lifetime).min(record.ends_at.plus(OVERHANG)),
-            latency_min_ms: None,
-            latency_max_ms: None,
-            rate_bps_max: None,
-            bytes_max: None,
-            players_max: None,
-            hold_seconds: None,
-            resume: None,
-            delivery: None,
-            start: None,
-            encryption: None,
-        };
-        let lease = lease::issue(&self.key, &claims, &session.node_id);
-        metrics::lease_issued(lease.is_ok());
-        Ok(pb::KeyedLease {
-            stream_key: key.expose().to_owned(),
-            lease: lease?,
-            passphrase: String::new(),
-        })
+            latency_min_ms: settings.latency_min_ms,
+            latency_max_ms: settings.latency_max_ms,
+            rate_bps_max: settings.rate_bps_max,
+            bytes_max: settings.bytes_max,
+            players_max: settings.players_max,
+            hold_seconds: settings.hold_seconds,
+            resume: settings.resume,
+            delivery: settings.delivery,
+            start: settings.start,
+            encryption: settings.encryption,
+        }
     }
 }
 

@@ -1,12 +1,14 @@
-//! Stream keys: derived from the slot and one secret, so that nothing is at rest.
+//! Stream keys and passphrases: derived from the slot and one secret, so that nothing
+//! is at rest.
 
 use hmac::{Hmac, KeyInit, Mac};
 use model::session::Role;
-use model::{StreamId, StreamKey};
+use model::{Passphrase, StreamId, StreamKey};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use storage::control::sessions::Record;
 
-/// Derives stream keys.
+/// Derives stream keys and passphrases.
 pub(crate) struct KeyDeriver(SecretString);
 
 impl KeyDeriver {
@@ -16,13 +18,32 @@ impl KeyDeriver {
 
     /// The key of one role of one generation of a slot.
     pub(crate) fn derive(&self, role: Role, stream: &StreamId, generation: u32) -> StreamKey {
+        StreamKey::from_bytes(self.bits(&format!("{role}:{stream}:{generation}")))
+    }
+
+    /// What the callers of one role encrypt with; a new generation has another.
+    pub(crate) fn passphrase(&self, role: Role, stream: &StreamId, generation: u32) -> Passphrase {
+        Passphrase::from_bytes(self.bits(&format!("passphrase:{role}:{stream}:{generation}")))
+    }
+
+    /// What the callers of a session's role encrypt with, if its owner lets them.
+    pub(crate) fn passphrase_of(&self, role: Role, record: &Record) -> Option<Passphrase> {
+        let encryption = record.settings.encryption?;
+        let stream = &record.session.stream_id;
+        encryption
+            .has_passphrase()
+            .then(|| self.passphrase(role, stream, record.generation))
+    }
+
+    /// 128 bits of one purpose: no two purposes have the same name.
+    fn bits(&self, name: &str) -> [u8; 16] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes())
             .expect("HMAC takes a secret of any length");
-        mac.update(format!("{role}:{stream}:{generation}").as_bytes());
+        mac.update(name.as_bytes());
         let digest = mac.finalize().into_bytes();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
-        StreamKey::from_bytes(bytes)
+        bytes
     }
 }
 
@@ -43,5 +64,23 @@ mod tests {
             key,
             KeyDeriver::new("two".into()).derive(Role::Publish, &stream, 1)
         );
+    }
+
+    #[test]
+    fn passphrases_differ_likewise_and_are_no_keys() {
+        let keys = KeyDeriver::new("one".into());
+        let stream = StreamId::from_u128(1);
+        let passphrase = keys.passphrase(Role::Publish, &stream, 1);
+        assert_eq!(passphrase, keys.passphrase(Role::Publish, &stream, 1));
+        for other in [
+            keys.passphrase(Role::Play, &stream, 1),
+            keys.passphrase(Role::Publish, &StreamId::from_u128(2), 1),
+            keys.passphrase(Role::Publish, &stream, 2),
+            KeyDeriver::new("two".into()).passphrase(Role::Publish, &stream, 1),
+        ] {
+            assert_ne!(passphrase, other);
+        }
+        let key = keys.derive(Role::Publish, &stream, 1);
+        assert_ne!(passphrase.expose(), key.expose());
     }
 }

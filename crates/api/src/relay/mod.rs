@@ -1,7 +1,8 @@
-//! A user's sessions: starting, stopping, showing them.
+//! A user's sessions: starting, stopping, showing them; and what their streams are set to.
 
 pub(crate) mod keys;
 pub(crate) mod request;
+pub(crate) mod settings;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod view;

@@ -46,6 +46,10 @@ struct Credentials {
     relay_ws_token: &'static str,
     stream_token: String,
     play_token: String,
+    /// What a publisher encrypts with; null when the stream is not set to be encrypted.
+    stream_passphrase: Option<String>,
+    /// What a player encrypts with.
+    play_passphrase: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +70,10 @@ impl<'a> View<'a> {
         let session = &record.session;
         let publish = self.stream_key(Role::Publish, record);
         let play = self.stream_key(Role::Play, record);
+        let publish_passphrase = self.passphrase(Role::Publish, record);
+        let play_passphrase = self.passphrase(Role::Play, record);
+        let publish_query = query("live_", &publish, publish_passphrase.as_deref());
+        let play_query = query("play_", &play, play_passphrase.as_deref());
         let (host, port) = address(record.address.as_ref());
         let authority = format!("{}:{port}", bracketed(host));
         let requested = record.region_requested.as_ref();
@@ -81,9 +89,9 @@ impl<'a> View<'a> {
             publishing: session.publishing,
             started_at: rfc3339(session.started_at),
             lease_expires_at: rfc3339(session.lease_expires_at),
-            sender_url: format!("srtla://{authority}?streamid=live_{publish}"),
-            srt_publish_url: format!("srt://{authority}?streamid=live_{publish}&mode=caller"),
-            media_source_url: format!("srt://{authority}?streamid=play_{play}&mode=caller"),
+            sender_url: format!("srtla://{authority}?{publish_query}"),
+            srt_publish_url: format!("srt://{authority}?{publish_query}&mode=caller"),
+            media_source_url: format!("srt://{authority}?{play_query}&mode=caller"),
             relay: Relay {
                 public_ip: host.to_owned(),
                 srt_port: port,
@@ -94,6 +102,8 @@ impl<'a> View<'a> {
                 relay_ws_token: "",
                 stream_token: publish,
                 play_token: play,
+                stream_passphrase: publish_passphrase,
+                play_passphrase,
             },
             timers: Timers {
                 grace_window_seconds: self.0.config.sessions.grace_seconds,
@@ -114,6 +124,23 @@ impl<'a> View<'a> {
             .derive(role, &record.session.stream_id, record.generation);
         key.expose().to_owned()
     }
+
+    fn passphrase(&self, role: Role, record: &Record) -> Option<String> {
+        let passphrase = self.0.stream_keys.passphrase_of(role, record)?;
+        Some(passphrase.expose().to_owned())
+    }
+}
+
+/// What ffmpeg and OBS read from a URL. AES-128 (`pbkeylen` 16 bytes) is libsrt's own
+/// choice; the node takes the key length that the caller announces.
+fn query(prefix: &str, key: &str, passphrase: Option<&str>) -> String {
+    let mut query = format!("streamid={prefix}{key}");
+    if let Some(passphrase) = passphrase {
+        query.push_str("&passphrase=");
+        query.push_str(passphrase);
+        query.push_str("&pbkeylen=16");
+    }
+    query
 }
 
 /// A session is only placed on a node whose address is known.
@@ -146,5 +173,14 @@ mod tests {
     fn ipv6_hosts_get_brackets() {
         assert_eq!(bracketed("2001:db8::1"), "[2001:db8::1]");
         assert_eq!(bracketed("relay.example"), "relay.example");
+    }
+
+    #[test]
+    fn a_passphrase_is_part_of_the_url_when_there_is_one() {
+        assert_eq!(query("live_", "ab", None), "streamid=live_ab");
+        assert_eq!(
+            query("play_", "ab", Some("cd")),
+            "streamid=play_ab&passphrase=cd&pbkeylen=16"
+        );
     }
 }

@@ -122,6 +122,13 @@ impl House {
             .await
     }
 
+    pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> Answer {
+        let bearer = bearer(token);
+        let headers = [("authorization", bearer.as_str())];
+        self.call("PATCH", path, &headers, Some(body.to_string()))
+            .await
+    }
+
     pub(crate) async fn start_with_key(&self, token: &str, key: &str, body: Value) -> Answer {
         let bearer = bearer(token);
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];

@@ -12,3 +12,4 @@ mod idempotency;
 mod node;
 mod outage;
 mod placement;
+mod streams;

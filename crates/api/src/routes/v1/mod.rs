@@ -2,16 +2,22 @@
 
 mod nodes;
 mod relay;
+mod streams;
 mod users;
 
 use super::Route;
 use crate::error::ApiError;
 
 pub(super) fn routes() -> Vec<Route> {
-    [nodes::routes(), relay::routes(), users::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        nodes::routes(),
+        relay::routes(),
+        streams::routes(),
+        users::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A name that an operator gives: 1 to 64 printable characters.

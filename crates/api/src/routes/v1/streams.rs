@@ -1,0 +1,104 @@
+//! `/api/v1/streams`: a user's stream slots and how they behave.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, patch};
+use axum::{Extension, Json};
+use http::Method;
+use model::{SessionId, StreamId, StreamSettings};
+use serde::Serialize;
+use storage::control::streams::{self, Description};
+
+use crate::auth::{Access, Caller};
+use crate::error::ApiError;
+use crate::relay::settings::{self, Patch};
+use crate::routes::{Body, Route};
+use crate::state::App;
+use crate::time::rfc3339;
+
+/// The most slots one answer lists.
+const LISTED_MAX: u32 = 500;
+
+pub(super) fn routes() -> Vec<Route> {
+    let settings = "/api/v1/streams/{id}/settings";
+    vec![
+        Route::new(Method::GET, "/api/v1/streams", Access::User, get(list)),
+        Route::new(Method::GET, settings, Access::User, get(show)),
+        Route::new(Method::PATCH, settings, Access::User, patch(change)),
+    ]
+}
+
+#[derive(Serialize)]
+struct ListResponse {
+    streams: Vec<StreamView>,
+}
+
+#[derive(Serialize)]
+struct StreamView {
+    stream_id: StreamId,
+    /// The client's name of the connection.
+    connection_id: Option<String>,
+    created_at: String,
+    /// The live session.
+    session_id: Option<SessionId>,
+    settings: StreamSettings,
+}
+
+#[derive(Serialize)]
+struct SettingsResponse {
+    stream_id: StreamId,
+    /// What is null is left to the node.
+    settings: StreamSettings,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ListResponse>, ApiError> {
+    let user = &caller.account.user_id;
+    let streams = streams::describe_of_user(&app.pool, user, LISTED_MAX).await?;
+    let streams = streams.into_iter().map(Into::into).collect();
+    Ok(Json(ListResponse { streams }))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<SettingsResponse>, ApiError> {
+    let stream = settings::find(&app, &caller, &id).await?;
+    Ok(Json(stream.into()))
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(body): Body<serde_json::Value>,
+) -> Result<Json<SettingsResponse>, ApiError> {
+    let patch = Patch::from_json(body)?;
+    let stream = settings::change(&app, &caller, &id, patch).await?;
+    Ok(Json(stream.into()))
+}
+
+impl From<Description> for StreamView {
+    fn from(stream: Description) -> Self {
+        Self {
+            stream_id: stream.id,
+            connection_id: Some(stream.name).filter(|name| !name.is_empty()),
+            created_at: rfc3339(stream.created_at),
+            session_id: stream.live.map(|(session, _)| session),
+            settings: stream.settings,
+        }
+    }
+}
+
+impl From<Description> for SettingsResponse {
+    fn from(stream: Description) -> Self {
+        Self {
+            stream_id: stream.id,
+            settings: stream.settings,
+        }
+    }
+}
