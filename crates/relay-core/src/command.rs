@@ -2,11 +2,13 @@
 
 use model::{Passphrase, SessionId, StreamKey, UnixMillis};
 
+use crate::Grant;
+
 /// A directive. The relay applies it at once, to live connections too.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Hold this session; replaces what was held under the same id.
-    Assign(Assignment),
+    Assign(Box<Grant>),
     /// Forget this session and cut its connections.
     Revoke {
         /// The session.
@@ -25,7 +27,12 @@ pub enum Command {
     Keys(lease::KeySet),
     /// Hold exactly these sessions: assign each, revoke all others that were
     /// assigned. Sessions admitted by their own lease are not touched.
-    Resync(Vec<Assignment>),
+    Resync {
+        /// What each is permitted from now on.
+        grants: Vec<Grant>,
+        /// Sessions that go on as they are: their new leases did not verify.
+        keep: Vec<SessionId>,
+    },
     /// The wall clock's reading now.
     Clock(UnixMillis),
 }

@@ -9,17 +9,17 @@ use model::session::Role;
 use crate::reason::GoneReason;
 use crate::relay::{Relay, WallClock};
 use crate::sessions::end_of;
-use crate::{Assignment, Command, CommandError};
+use crate::{Command, CommandError, Grant};
 
 impl Relay {
     pub(crate) fn carry_out(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
         match command {
-            Command::Assign(assignment) => return self.assign(now, &assignment),
+            Command::Assign(grant) => return self.assign(now, *grant),
             Command::Revoke { session, .. } => self.revoke(now, &BTreeSet::from([&session])),
             Command::Drain(draining) => self.draining = draining,
             Command::Limits { sessions_max } => self.sessions.set_sessions_max(sessions_max),
             Command::Keys(keys) => self.sessions.set_keys(keys),
-            Command::Resync(assignments) => return self.resync(now, &assignments),
+            Command::Resync { grants, keep } => return self.resync(now, grants, &keep),
             Command::Clock(wall) => {
                 self.clock = WallClock::new(now, wall);
                 self.upkeep_by(now);
@@ -36,19 +36,20 @@ impl Relay {
     }
 
     /// A draining node still renews what it holds.
-    fn assign(&mut self, now: Instant, assignment: &Assignment) -> Result<(), CommandError> {
-        let is_held = self.sessions.contains(&assignment.session);
+    fn assign(&mut self, now: Instant, grant: Grant) -> Result<(), CommandError> {
+        let session = grant.session().clone();
+        let is_held = self.sessions.contains(&session);
         if self.draining && !is_held {
             return Err(CommandError::Draining);
         }
-        self.sessions.assign(assignment, self.clock.at(now))?;
+        self.sessions.assign(grant)?;
         if is_held {
             // What the new leases no longer cover ends.
             self.upkeep_by(now);
         }
-        self.renew_limits(now, &assignment.session);
+        self.renew_limits(now, &session);
         for role in [Role::Publish, Role::Play] {
-            if let Some(claims) = self.sessions.claims(&assignment.session, role) {
+            if let Some(claims) = self.sessions.claims(&session, role) {
                 self.upkeep_by(self.clock.instant_of(end_of(claims)));
             }
         }
@@ -68,16 +69,19 @@ impl Relay {
         }
     }
 
-    fn resync(&mut self, now: Instant, assignments: &[Assignment]) -> Result<(), CommandError> {
-        let keep: BTreeSet<_> = assignments
+    fn resync(
+        &mut self,
+        now: Instant,
+        grants: Vec<Grant>,
+        keep: &[SessionId],
+    ) -> Result<(), CommandError> {
+        let keep: BTreeSet<_> = keep
             .iter()
-            .map(|assignment| &assignment.session)
+            .chain(grants.iter().map(Grant::session))
             .collect();
         let gone = self.sessions.assigned_except(&keep);
         self.revoke(now, &gone.iter().collect());
-        let results = assignments
-            .iter()
-            .map(|assignment| self.assign(now, assignment));
+        let results = grants.into_iter().map(|grant| self.assign(now, grant));
         results.fold(Ok(()), Result::and)
     }
 }

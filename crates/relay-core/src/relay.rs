@@ -377,8 +377,7 @@ impl Relay {
     /// Carries out a directive of the control plane.
     ///
     /// # Errors
-    /// When a lease does not verify, or the node is full or draining. Of a
-    /// [`Command::Resync`] everything that can be is carried out, and the first
+    /// When the node is full or draining. Of a [`Command::Resync`] everything that can be is carried out, and the first
     /// error returned.
     pub fn handle_command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
         self.carry_out(now, command)

@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use lease::{Claims, KeySet, Refusal};
 use model::session::Role;
 use model::{NodeId, SessionId, StreamKey, UnixMillis};
-use sha2::{Digest as _, Sha256};
 use srt::streamid::StreamIdText;
 
 use crate::config::PortRole;
+use crate::grant::{KeyDigest, Permission, digest};
 use crate::quota::{Meter, Meters};
 use crate::reason::RefusalReason;
 use crate::shard::Shard;
-use crate::{Assignment, CommandError, KeyedLease};
+use crate::{CommandError, Grant};
 
 /// Revoked sessions remembered, so that their leases are not used again.
 const REVOKED_MAX: usize = 4096;
-
-type KeyDigest = [u8; 32];
 
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -39,12 +37,6 @@ struct Session {
     publish: Option<Permission>,
     play: Option<Permission>,
     connections: u32,
-}
-
-#[derive(Debug)]
-struct Permission {
-    digest: KeyDigest,
-    claims: Claims,
 }
 
 /// What a caller may do.
@@ -120,50 +112,28 @@ impl Sessions {
         self.held.contains_key(session)
     }
 
-    /// Holds a session, or replaces its keys and leases. Nothing changes when a
-    /// lease does not verify.
-    pub(crate) fn assign(
-        &mut self,
-        assignment: &Assignment,
-        wall: UnixMillis,
-    ) -> Result<(), CommandError> {
-        let publish =
-            self.permission(assignment, assignment.publish.as_ref(), Role::Publish, wall)?;
-        let play = self.permission(assignment, assignment.play.as_ref(), Role::Play, wall)?;
-        if !self.contains(&assignment.session) && self.is_full() {
+    /// Holds a session, or replaces its keys and leases.
+    pub(crate) fn assign(&mut self, grant: Grant) -> Result<(), CommandError> {
+        let Grant {
+            session: id,
+            publish,
+            play,
+        } = grant;
+        if !self.contains(&id) && self.is_full() {
             return Err(CommandError::OverCapacity);
         }
-        self.forget_keys(&assignment.session);
-        if self.revoked.remove(&assignment.session) {
-            self.revoked_order.retain(|id| *id != assignment.session);
+        self.forget_keys(&id);
+        if self.revoked.remove(&id) {
+            self.revoked_order.retain(|revoked| *revoked != id);
         }
-        self.remember_key(&assignment.session, publish.as_ref(), Role::Publish);
-        self.remember_key(&assignment.session, play.as_ref(), Role::Play);
+        self.remember_key(&id, publish.as_ref(), Role::Publish);
+        self.remember_key(&id, play.as_ref(), Role::Play);
         for permission in [&publish, &play].into_iter().flatten() {
             self.meters.of(&permission.claims);
         }
-        let session = self.held.entry(assignment.session.clone()).or_default();
+        let session = self.held.entry(id).or_default();
         (session.assigned, session.publish, session.play) = (true, publish, play);
         Ok(())
-    }
-
-    fn permission(
-        &self,
-        assignment: &Assignment,
-        keyed: Option<&KeyedLease>,
-        role: Role,
-        wall: UnixMillis,
-    ) -> Result<Option<Permission>, CommandError> {
-        let Some(keyed) = keyed else { return Ok(None) };
-        let verified = self.keys.verify(&keyed.lease, &self.node_id, wall);
-        let claims = verified.map_err(CommandError::Lease)?;
-        if claims.session != assignment.session || claims.role != role {
-            return Err(CommandError::Mismatch);
-        }
-        Ok(Some(Permission {
-            digest: digest(&keyed.key),
-            claims,
-        }))
     }
 
     fn remember_key(&mut self, session: &SessionId, permission: Option<&Permission>, role: Role) {
@@ -339,10 +309,6 @@ fn is_role_allowed(role: Role, text: StreamIdText<'_>, port: PortRole) -> bool {
     };
     let mut bounds = [wished, offered].into_iter().flatten();
     bounds.all(|bound| bound == role)
-}
-
-fn digest(key: &StreamKey) -> KeyDigest {
-    Sha256::digest(key.expose().as_bytes()).into()
 }
 
 const fn reason(refusal: Refusal) -> RefusalReason {

@@ -4,6 +4,7 @@
 mod connection;
 mod directive;
 mod enrol;
+mod grants;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub(crate) struct Control {
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     away: bool,
+    /// How much the control plane's clock is ahead of ours.
+    ahead_ms: i64,
 }
 
 /// What the control task is made of.
@@ -106,6 +109,7 @@ impl Control {
             clock: parts.clock,
             shutdown: parts.shutdown,
             away: false,
+            ahead_ms: 0,
         }
     }
 

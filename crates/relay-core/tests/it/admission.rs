@@ -5,13 +5,14 @@ use model::session::Role;
 use model::{NodeId, UnixMillis};
 use srt::RejectReason;
 use streamhaul_relay_core::{
-    Command, CommandError, Config, Event, KeyedLease, Limits, PortRole, RefusalReason,
+    Assignment, Command, CommandError, Config, Event, KeyedLease, Limits, PortRole, RefusalReason,
 };
 
 use crate::caller::{Spec, State};
 use crate::forwarding::delayed;
 use crate::leases::{
-    WALL_START, assignment, assignment_for, claims, key, live, node_id, play, session_id, sign,
+    WALL_START, assignment, assignment_for, claims, grant, key, key_set, live, node_id, play,
+    session_id, sign,
 };
 use crate::world::World;
 
@@ -230,7 +231,7 @@ fn a_draining_node_keeps_what_it_has_and_takes_nothing_new() {
     let now = world.now;
     let new = world
         .relay
-        .handle_command(now, Command::Assign(assignment(3)));
+        .handle_command(now, Command::Assign(Box::new(grant(&assignment(3)))));
     assert_eq!(new, Err(CommandError::Draining));
     world.assign(assignment(2));
     world.command(Command::Drain(false));
@@ -250,7 +251,7 @@ fn sessions_are_bounded() {
     let now = world.now;
     let third = world
         .relay
-        .handle_command(now, Command::Assign(assignment(3)));
+        .handle_command(now, Command::Assign(Box::new(grant(&assignment(3)))));
     assert_eq!(third, Err(CommandError::OverCapacity));
     let token = sign(&claims(3, 3, Role::Publish, 1000));
     assert_refused(
@@ -346,27 +347,22 @@ fn leases_as_stream_ids_are_refused_by_reason() {
 }
 
 #[test]
-fn an_assignment_whose_lease_does_not_fit_changes_nothing() {
-    let mut world = world();
-    let now = world.now;
+fn an_assignment_whose_lease_does_not_fit_is_not_granted() {
+    let verify = |wrong: &Assignment| wrong.verify(&key_set(), &node_id(), WALL_START).map(|_| ());
     let mut wrong = assignment(3);
     wrong.publish = Some(KeyedLease {
         key: key(3, Role::Publish),
         lease: sign(&claims(4, 4, Role::Publish, 1000)),
         passphrase: None,
     });
-    let result = world
-        .relay
-        .handle_command(now, Command::Assign(wrong.clone()));
-    assert_eq!(result, Err(CommandError::Mismatch));
+    assert_eq!(verify(&wrong), Err(CommandError::Mismatch));
     wrong.publish = Some(KeyedLease {
         key: key(3, Role::Publish),
         lease: "x".into(),
         passphrase: None,
     });
-    let result = world.relay.handle_command(now, Command::Assign(wrong));
-    assert_eq!(result, Err(CommandError::Lease(lease::Refusal::Malformed)));
-    assert_eq!(world.relay.held().len(), 2);
+    let malformed = CommandError::Lease(lease::Refusal::Malformed);
+    assert_eq!(verify(&wrong), Err(malformed));
 }
 
 #[test]

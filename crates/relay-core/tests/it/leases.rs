@@ -3,7 +3,7 @@
 use lease::{Claims, KeySet, SigningKey};
 use model::session::Role;
 use model::{NodeId, SessionId, StreamId, StreamKey, TenantId, UnixMillis};
-use streamhaul_relay_core::{Assignment, KeyedLease};
+use streamhaul_relay_core::{Assignment, Grant, KeyedLease};
 
 pub(crate) const WALL_START: UnixMillis = UnixMillis(1_700_000_000_000);
 
@@ -93,4 +93,10 @@ pub(crate) fn live(session: u8) -> String {
 
 pub(crate) fn play(session: u8) -> String {
     format!("play_{}", key(session, Role::Play).expose())
+}
+
+/// What the node makes of an assignment.
+pub(crate) fn grant(assignment: &Assignment) -> Grant {
+    let verified = assignment.verify(&key_set(), &node_id(), WALL_START);
+    verified.expect("the leases verify")
 }

@@ -5,7 +5,9 @@ use streamhaul_relay_core::{Command, Event, GoneReason, RefusalReason};
 
 use crate::caller::{Spec, State};
 use crate::forwarding::delayed;
-use crate::leases::{WALL_START, assignment, assignment_for, claims, live, play, session_id, sign};
+use crate::leases::{
+    WALL_START, assignment, assignment_for, claims, grant, live, play, session_id, sign,
+};
 use crate::world::World;
 
 fn streaming(
@@ -128,7 +130,10 @@ fn resync_holds_exactly_what_it_says() {
     let own = sign(&claims(3, 3, Role::Publish, 1000));
     let own = world.publisher(Spec::new(3, own), 0, &delayed(1));
     world.run_ms(100);
-    world.command(Command::Resync(vec![assignment(2), assignment(4)]));
+    world.command(Command::Resync {
+        grants: vec![grant(&assignment(2)), grant(&assignment(4))],
+        keep: vec![],
+    });
     assert_all_cut_but(&mut world, peers, own);
     let held: Vec<_> = world
         .relay
@@ -137,6 +142,18 @@ fn resync_holds_exactly_what_it_says() {
         .map(|held| held.session_id)
         .collect();
     assert_eq!(held, [session_id(2), session_id(3), session_id(4)]);
+}
+
+#[test]
+fn resync_keeps_what_could_not_be_renewed() {
+    let mut world = World::with_session();
+    let [publisher, _] = streaming(live(1), play(1), &mut world);
+    world.command(Command::Resync {
+        grants: vec![],
+        keep: vec![session_id(1)],
+    });
+    world.run_ms(100);
+    assert!(matches!(world.state(publisher), State::Connected { .. }));
 }
 
 fn assert_all_cut_but(world: &mut World, peers: [usize; 2], kept: usize) {

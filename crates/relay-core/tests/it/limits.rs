@@ -2,7 +2,7 @@
 
 use model::session::Role;
 use streamhaul_relay_core::{
-    Command, Config, DropReason, Event, GoneReason, Limits, PortRole, RefusalReason,
+    Config, DropReason, Event, GoneReason, Limits, PortRole, RefusalReason,
 };
 
 use crate::caller::{Spec, State};
@@ -328,7 +328,7 @@ fn a_lease_that_no_longer_covers_a_role_ends_its_connections() {
     world.run_ms(100);
     let mut publish_only = assignment(1);
     publish_only.play = None;
-    world.command(Command::Assign(publish_only));
+    world.assign(publish_only);
     world.run_ms(10);
     assert_eq!(world.state(player), State::Closed);
     assert!(matches!(world.state(publisher), State::Connected { .. }));

@@ -1,5 +1,6 @@
 //! A relay, its callers and the paths between them, in virtual time.
 
+use std::borrow::Borrow;
 use std::time::{Duration, Instant};
 
 use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay, Shard};
@@ -7,7 +8,7 @@ use testkit::linksim::{Impairment, Link};
 
 use crate::allocation::allocations;
 use crate::caller::{Caller, Spec, State};
-use crate::leases::{WALL_START, assignment, key_set, node_id};
+use crate::leases::{WALL_START, assignment, grant, key_set, node_id};
 use crate::player::Player;
 use crate::publisher::Publisher;
 
@@ -87,16 +88,19 @@ impl World {
         world
     }
 
-    pub(crate) fn assign(&mut self, assignment: Assignment) {
-        self.command(Command::Assign(assignment));
+    pub(crate) fn assign(&mut self, assignment: impl Borrow<Assignment>) {
+        self.command(Command::Assign(Box::new(grant(assignment.borrow()))));
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
+        for relay in &mut self.others {
             relay
                 .handle_command(self.now, command.clone())
                 .expect("the command is carried out");
         }
+        self.relay
+            .handle_command(self.now, command)
+            .expect("the command is carried out");
         self.drain();
     }
 

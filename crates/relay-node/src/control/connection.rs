@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Control, READINESS, directive};
+use super::{Control, READINESS, directive, grants};
 use crate::metrics;
 use crate::shard::Gone;
 
@@ -195,7 +195,7 @@ impl Control {
         }
         let result = match directive {
             Directive::Welcome(welcome) => self.welcome(line, welcome).await?,
-            Directive::Assign(assign) => self.carry_out(directive::assign(assign)).await?,
+            Directive::Assign(assign) => self.assign(assign).await?,
             Directive::Revoke(revoke) => self.carry_out(directive::revoke(&revoke)).await?,
             Directive::Drain(drain) => self.drain(drain.draining).await?,
             Directive::Limits(limits) => {
@@ -203,7 +203,7 @@ impl Control {
                 self.carry_out(Ok(Command::Limits { sessions_max })).await?
             }
             Directive::Keys(keys) => self.take_keys(keys).await?,
-            Directive::Resync(resync) => self.carry_out(directive::resync(resync)).await?,
+            Directive::Resync(resync) => self.resync(resync).await?,
         };
         if message.directive_id == 0 {
             return Ok(());
@@ -225,6 +225,7 @@ impl Control {
             None => Ok(()),
         };
         let now = UnixMillis(welcome.now_unix_ms);
+        self.ahead_ms = now.0 - self.clock.now().0;
         let clock = self.carry_out(Ok(Command::Clock(now))).await?;
         line.heartbeat = ticks(interval(welcome.heartbeat_interval_ms));
         line.welcomed = true;
@@ -232,6 +233,40 @@ impl Control {
         metrics::control_connected(true);
         tracing::info!("connected to the control plane");
         Ok(keys.and(clock))
+    }
+
+    async fn assign(&self, assign: pb::AssignLease) -> Result<Done, Gone> {
+        let assignment = match directive::assignment(assign) {
+            Ok(assignment) => assignment,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let (keys, node, wall) = (&self.identity.keys, &self.about.node_id, self.wall());
+        match grants::assign(&assignment, keys, node, wall) {
+            Ok(command) => self.carry_out(Ok(command)).await,
+            Err(error) => Ok(Err(error.as_str().to_owned())),
+        }
+    }
+
+    async fn resync(&self, resync: pb::Resync) -> Result<Done, Gone> {
+        let assignments = match directive::resync(resync) {
+            Ok(assignments) => assignments,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let (keys, node) = (self.identity.keys.clone(), self.about.node_id.clone());
+        let wall = self.wall();
+        let verify = move || grants::resync(&assignments, &keys, &node, wall);
+        let (command, verified) = tokio::task::spawn_blocking(verify)
+            .await
+            .map_err(|_| Gone)?;
+        let done = self.carry_out(Ok(command)).await?;
+        Ok(verified
+            .map_err(|error| error.as_str().to_owned())
+            .and(done))
+    }
+
+    /// The control plane's clock: leases are signed by it.
+    fn wall(&self) -> UnixMillis {
+        UnixMillis(self.clock.now().0 + self.ahead_ms)
     }
 
     async fn drain(&self, draining: bool) -> Result<Done, Gone> {

@@ -1,4 +1,4 @@
-//! Directives from the wire to the relay's commands.
+//! Directives from the wire to what the relay understands.
 
 use lease::{InvalidKey, KeySet, Kid};
 use model::{Passphrase, SessionId, StreamKey};
@@ -25,10 +25,6 @@ pub(crate) enum Error {
     TooMany,
 }
 
-pub(crate) fn assign(assign: pb::AssignLease) -> Result<Command, Error> {
-    Ok(Command::Assign(assignment(assign)?))
-}
-
 pub(crate) fn revoke(revoke: &pb::Revoke) -> Result<Command, Error> {
     let reason = revoke
         .reason
@@ -43,16 +39,11 @@ pub(crate) fn revoke(revoke: &pb::Revoke) -> Result<Command, Error> {
 
 /// A set with one assignment that is not understood is refused as a whole:
 /// carried out in part it would cut sessions that should live.
-pub(crate) fn resync(resync: pb::Resync) -> Result<Command, Error> {
+pub(crate) fn resync(resync: pb::Resync) -> Result<Vec<Assignment>, Error> {
     if resync.assigned.len() > SESSIONS_MAX {
         return Err(Error::TooMany);
     }
-    let assigned = resync
-        .assigned
-        .into_iter()
-        .map(assignment)
-        .collect::<Result<_, _>>()?;
-    Ok(Command::Resync(assigned))
+    resync.assigned.into_iter().map(assignment).collect()
 }
 
 pub(crate) fn key_set(set: pb::KeySet) -> Result<KeySet, Error> {
@@ -69,7 +60,7 @@ fn public_key(key: pb::PublicKey) -> Result<(Kid, [u8; 32]), InvalidKey> {
     Ok((Kid::parse(&key.kid)?, bytes))
 }
 
-fn assignment(assign: pb::AssignLease) -> Result<Assignment, Error> {
+pub(crate) fn assignment(assign: pb::AssignLease) -> Result<Assignment, Error> {
     Ok(Assignment {
         session: session(&assign.session_id)?,
         publish: assign.publish.map(keyed_lease).transpose()?,
@@ -125,9 +116,7 @@ mod tests {
 
     #[test]
     fn an_assignment_is_taken_over() {
-        let Ok(Command::Assign(assignment)) = assign(wire()) else {
-            panic!("an assignment")
-        };
+        let assignment = assignment(wire()).unwrap();
         assert_eq!(assignment.session.as_str(), "ses_1");
         let (publish, play) = (assignment.publish.unwrap(), assignment.play.unwrap());
         assert_eq!(publish.key.expose(), "1".repeat(32));
@@ -141,7 +130,7 @@ mod tests {
         let changed = |change: fn(&mut pb::AssignLease)| {
             let mut wire = wire();
             change(&mut wire);
-            assign(wire).unwrap_err()
+            assignment(wire).unwrap_err()
         };
         assert_eq!(changed(|a| a.session_id = "nod_1".into()), Error::Session);
         assert_eq!(

@@ -1,0 +1,14 @@
+//! The wire format against captures, the registry against senders, strangers and impaired links.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests need one instant to count from"
+)]
+
+mod captures;
+mod handover;
+mod hostile;
+mod node;
+mod properties;
+mod registration;
