@@ -15,8 +15,10 @@ pub struct Gap {
     pub last: u64,
     /// When the packet behind it is due: the time to give it up.
     pub deadline: Instant,
+    /// When the first packet behind it came.
+    pub opened_at: Instant,
     /// When it was last reported to the sender.
-    pub reported_at: Instant,
+    pub reported_at: Option<Instant>,
 }
 
 impl Gap {
@@ -70,6 +72,13 @@ impl LossList {
     #[must_use]
     pub fn first(&self) -> Option<&Gap> {
         self.gaps.front()
+    }
+
+    /// The oldest gap that begins at `index` or later.
+    #[must_use]
+    pub fn first_from(&self, index: u64) -> Option<&Gap> {
+        let at = self.gaps.partition_point(|gap| gap.first < index);
+        self.gaps.get(at)
     }
 
     /// Whether `index` is missing.
@@ -195,7 +204,8 @@ mod tests {
             first,
             last,
             deadline: at,
-            reported_at: at,
+            opened_at: at,
+            reported_at: Some(at),
         }
     }
 

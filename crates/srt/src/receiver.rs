@@ -5,8 +5,15 @@
 //! was; its owner forwards or stores the payload. Reports for the peer come out
 //! of [`Receiver::poll_report`]; [`Receiver::poll_timeout`] says when to call
 //! [`Receiver::handle_timeout`]. With nothing outstanding it asks for no timer.
+//!
+//! A gap is reported at once, as libsrt does it, unless the stream comes over
+//! several paths: see [`Receiver::hold_gaps`].
+
+mod hold;
 
 use std::time::{Duration, Instant};
+
+pub use hold::HeldGap;
 
 use crate::loss::{Gap, LossList};
 use crate::packet::{Ack, AckDetail, AckRates};
@@ -133,6 +140,10 @@ struct NakState {
     repeat_at: Option<Instant>,
     /// Where the repetition under way goes on.
     cursor: Option<u64>,
+    /// Gaps from here on are held back; `None`: gaps are not held.
+    held_from: Option<u64>,
+    /// When the oldest of them may be let go.
+    hold_until: Option<Instant>,
     ranges: Vec<SeqRange>,
 }
 
@@ -159,6 +170,8 @@ impl Receiver {
                 fresh: None,
                 repeat_at: None,
                 cursor: None,
+                held_from: None,
+                hold_until: None,
                 ranges: Vec::with_capacity(NAK_RANGES_MAX),
             },
             statistics: Statistics::default(),
@@ -223,15 +236,20 @@ impl Receiver {
     }
 
     fn open_gap(&mut self, now: Instant, first: u64, last: u64, deadline: Instant) {
+        let is_held = self.nak.held_from.is_some();
         let gap = Gap {
             first,
             last,
             deadline,
-            reported_at: now,
+            opened_at: now,
+            reported_at: (!is_held).then_some(now),
         };
         self.statistics.lost += gap.len();
         let evicted = self.losses.push(gap);
         self.count_dropped(evicted.as_ref().map_or(0, Gap::len));
+        if is_held {
+            return;
+        }
         self.nak.fresh = SeqRange::new(seq_of(first), seq_of(last));
         let repeat_at = now + self.nak_interval();
         self.nak.repeat_at.get_or_insert(repeat_at);
@@ -293,7 +311,7 @@ impl Receiver {
             self.count_dropped(gap.len());
         }
         if self.losses.is_empty() {
-            self.nak.repeat_at = None;
+            (self.nak.repeat_at, self.nak.hold_until) = (None, None);
         }
         if self.nak.repeat_at.is_some_and(|at| at <= now) {
             self.nak.cursor = Some(0);
@@ -306,7 +324,12 @@ impl Receiver {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let give_up_at = self.losses.first().map(|gap| gap.deadline);
-        [self.ack_timer(), self.nak.repeat_at, give_up_at]
+        let NakState {
+            repeat_at,
+            hold_until,
+            ..
+        } = self.nak;
+        [self.ack_timer(), repeat_at, hold_until, give_up_at]
             .into_iter()
             .flatten()
             .min()
@@ -385,14 +408,16 @@ impl Receiver {
     fn repeat_nak(&mut self, now: Instant) -> Option<Report<'_>> {
         let from = self.nak.cursor.take()?;
         let interval = self.nak_interval();
+        let released = from..self.nak.held_from.unwrap_or(u64::MAX);
         self.nak.ranges.clear();
-        for gap in self.losses.iter_mut().filter(|gap| gap.first >= from) {
+        let gaps = self.losses.iter_mut();
+        for gap in gaps.filter(|gap| released.contains(&gap.first)) {
             if self.nak.ranges.len() == NAK_RANGES_MAX {
                 self.nak.cursor = Some(gap.first);
                 break;
             }
-            if gap.reported_at + interval <= now {
-                gap.reported_at = now;
+            if gap.reported_at.is_none_or(|at| at + interval <= now) {
+                gap.reported_at = Some(now);
                 self.nak
                     .ranges
                     .extend(SeqRange::new(seq_of(gap.first), seq_of(gap.last)));

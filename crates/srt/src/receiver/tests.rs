@@ -80,6 +80,72 @@ fn a_steady_stream_is_acknowledged_every_ten_milliseconds_by_its_packets() {
     assert_eq!(full[99], (100, 991));
 }
 
+/// Gaps wait so long from when they open.
+fn release(receiver: &mut Receiver, now: Instant, wait: Duration) {
+    receiver.release_gaps(now, |gap| gap.opened_at + wait);
+}
+
+#[test]
+fn a_held_gap_is_reported_when_it_is_let_go_and_then_repeated() {
+    let start = start();
+    let mut receiver = receiver(start);
+    receiver.hold_gaps();
+    take(&mut receiver, start, 0);
+    take(&mut receiver, start, 3);
+    take(&mut receiver, start + ms(5), 6);
+    release(&mut receiver, start + ms(5), ms(40));
+    assert_eq!(reports(&mut receiver, start + ms(5)).naks, []);
+    assert!(
+        receiver
+            .poll_timeout()
+            .is_some_and(|at| at <= start + ms(40))
+    );
+    for (at_ms, expected) in [(39, &[][..]), (40, &[(1, 2)]), (44, &[]), (45, &[(4, 5)])] {
+        let now = start + ms(at_ms);
+        receiver.handle_timeout(now);
+        release(&mut receiver, now, ms(40));
+        assert_eq!(reports(&mut receiver, now).naks, expected, "{at_ms} ms");
+    }
+    let later = start + ms(45) + receiver.nak_interval();
+    receiver.handle_timeout(later);
+    release(&mut receiver, later, ms(40));
+    assert_eq!(reports(&mut receiver, later).naks, [(1, 2), (4, 5)]);
+}
+
+#[test]
+fn a_gap_that_fills_while_it_is_held_is_never_reported() {
+    let start = start();
+    let mut receiver = receiver(start);
+    receiver.hold_gaps();
+    take(&mut receiver, start, 0);
+    take(&mut receiver, start, 4);
+    take(&mut receiver, start + ms(20), 2);
+    take(&mut receiver, start + ms(20), 1);
+    let now = start + ms(50);
+    release(&mut receiver, now, ms(40));
+    assert_eq!(reports(&mut receiver, now).naks, [(3, 3)]);
+    take(&mut receiver, now, 3);
+    let later = start + ms(400);
+    receiver.handle_timeout(later);
+    release(&mut receiver, later, ms(40));
+    assert_eq!(reports(&mut receiver, later).naks, []);
+    assert_eq!(receiver.statistics().naks, 1);
+}
+
+#[test]
+fn a_held_gap_is_given_up_at_its_deadline_all_the_same() {
+    let start = start();
+    let mut receiver = receiver(start);
+    receiver.hold_gaps();
+    take(&mut receiver, start, 0);
+    take(&mut receiver, start, 2);
+    let deadline = start + ms(500);
+    receiver.handle_timeout(deadline);
+    release(&mut receiver, deadline, ms(1000));
+    assert_eq!(receiver.statistics().dropped, 1);
+    assert_eq!(reports(&mut receiver, deadline).full.last().unwrap().1, 3);
+}
+
 #[test]
 fn many_packets_between_two_acknowledgements_get_light_ones() {
     let now = start();
