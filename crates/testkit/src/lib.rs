@@ -1,5 +1,5 @@
-//! What tests need: impaired links, captured sessions, SRT callers, databases,
-//! a control plane.
+//! What tests need: impaired links, captured sessions, SRT callers, SRTLA
+//! senders, databases, a control plane.
 //!
 //! With no feature this is light enough for the pure crates: [`linksim`] and
 //! [`capture`]. It refuses to know what is being tested: no crate of ours is
@@ -17,3 +17,5 @@ pub mod linksim;
 pub mod random;
 #[cfg(feature = "srt-caller")]
 pub mod srt_caller;
+#[cfg(feature = "srtla-sender")]
+pub mod srtla_sender;

@@ -139,6 +139,12 @@ impl<T> Link<T> {
         self.impairment = impairment;
     }
 
+    /// How the link treats packets.
+    #[must_use]
+    pub const fn impairment(&self) -> &Impairment {
+        &self.impairment
+    }
+
     /// Sends a packet of `len` bytes; `token` comes out at the other end unless
     /// the packet is lost. Returns whether it was taken.
     pub fn send(&mut self, now: Instant, len: usize, token: T) -> bool {

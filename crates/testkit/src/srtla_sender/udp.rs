@@ -1,0 +1,327 @@
+//! The sender between real programs: an SRT caller on one side, impaired links on the other.
+//!
+//! ```text
+//!             ┌───────────┐ ─▶ own port ─▶ linksim path ─▶ ┐
+//! SRT caller ─▶ UdpSender │ ─▶ own port ─▶ linksim path ─▶ ├ receiver
+//!             └───────────┘ ─▶ own port ─▶ linksim path ─▶ ┘
+//! ```
+//!
+//! The receiver sees each link at an address of its own. One thread serves them all and ends when
+//! the [`UdpSender`] is dropped.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use srtla::packet::ID_LEN;
+
+use super::{KeepAlives, LinkState, Sender};
+use crate::linksim::Impairment;
+use crate::linksim::udp::{Tallies, UdpPath};
+use crate::random::Random;
+
+/// Datagrams read from one socket before the others have their turn.
+const READ_MAX: usize = 64;
+const DATAGRAM_BYTES_MAX: usize = 65_536;
+/// How long the thread sleeps when nothing is under way; bounds how late it sees a wish.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// A running sender; dropping it stops it, without a word to the receiver.
+#[derive(Debug)]
+pub struct UdpSender {
+    address: SocketAddr,
+    paths: Vec<UdpPath>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Links that are to get another port.
+    rebind: Mutex<Vec<usize>>,
+    links: Mutex<Vec<LinkState>>,
+}
+
+impl UdpSender {
+    /// Starts a sender to `receiver` with a link for each pair of impairments, up and down.
+    ///
+    /// # Errors
+    /// When a socket or the thread cannot be made.
+    pub fn start(
+        receiver: SocketAddr,
+        links: &[(Impairment, Impairment)],
+        keepalives: KeepAlives,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let mut paths = Vec::with_capacity(links.len());
+        for (seed, (up, down)) in (seed..).zip(links) {
+            paths.push(UdpPath::start(receiver, up.clone(), down.clone(), seed)?);
+        }
+        let local = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        local.set_nonblocking(true)?;
+        let address = local.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let mut driver = Driver {
+            sender: sender(links.len(), keepalives, seed),
+            local,
+            caller: None,
+            sockets: paths.iter().map(socket_to).collect::<io::Result<_>>()?,
+            targets: paths.iter().map(UdpPath::address).collect(),
+            shared: Arc::clone(&shared),
+        };
+        let thread = std::thread::Builder::new()
+            .name("srtla-sender".into())
+            .spawn(move || driver.run())?;
+        Ok(Self {
+            address,
+            paths,
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where the SRT caller calls.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The links as their sender sees them; some milliseconds old.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkState> {
+        lock(&self.shared.links).clone()
+    }
+
+    /// Changes a link from now on. Panics when there is no such link.
+    pub fn set_impairment(&self, link: usize, up: Impairment, down: Impairment) {
+        self.paths[link].set_impairment(up, down);
+    }
+
+    /// What became of a link's packets. Panics when there is no such link.
+    #[must_use]
+    pub fn tallies(&self, link: usize) -> Tallies {
+        self.paths[link].tallies()
+    }
+
+    /// Lets a link go on from another port, as when a NAT forgets it. The sender does not know.
+    pub fn rebind(&self, link: usize) {
+        lock(&self.shared.rebind).push(link);
+    }
+}
+
+impl Drop for UdpSender {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn sender(links: usize, keepalives: KeepAlives, seed: u64) -> Sender {
+    let mut id = [0; ID_LEN];
+    Random::new(seed).fill(&mut id);
+    Sender::new(id, links, keepalives, Instant::now())
+}
+
+fn socket_to(path: &UdpPath) -> io::Result<UdpSocket> {
+    connected(path.address())
+}
+
+fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if to.is_ipv4() {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    } else {
+        (std::net::Ipv6Addr::LOCALHOST, 0).into()
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+struct Driver {
+    sender: Sender,
+    local: UdpSocket,
+    caller: Option<SocketAddr>,
+    sockets: Vec<UdpSocket>,
+    targets: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+}
+
+impl Driver {
+    fn run(&mut self) {
+        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            self.sleep();
+            self.rebind();
+            self.read_local(&mut buffer);
+            self.read_links(&mut buffer);
+            self.sender.handle_timeout(Instant::now());
+            self.write();
+            *lock(&self.shared.links) = self.sender.links(Instant::now());
+        }
+    }
+
+    fn sleep(&self) {
+        let due = self.sender.poll_timeout();
+        let timeout = due.saturating_duration_since(Instant::now()).min(IDLE);
+        let sockets = std::iter::once(&self.local).chain(&self.sockets);
+        let mut fds: Vec<PollFd<'_>> = sockets
+            .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        // An interrupted wait is a short wait.
+        let _ready = ppoll(&mut fds, Some(TimeSpec::from_duration(timeout)), None);
+    }
+
+    fn rebind(&mut self) {
+        for link in lock(&self.shared.rebind).drain(..) {
+            if let Ok(socket) = connected(self.targets[link]) {
+                self.sockets[link] = socket;
+            }
+        }
+    }
+
+    fn read_local(&mut self, buffer: &mut [u8]) {
+        for _ in 0..READ_MAX {
+            let Ok((length, from)) = self.local.recv_from(buffer) else {
+                return;
+            };
+            self.caller = Some(from);
+            self.sender.handle_local(Instant::now(), &buffer[..length]);
+        }
+    }
+
+    fn read_links(&mut self, buffer: &mut [u8]) {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            for _ in 0..READ_MAX {
+                let Ok(length) = socket.recv(buffer) else {
+                    break;
+                };
+                let bytes = &buffer[..length];
+                self.sender.handle_remote(Instant::now(), index, bytes);
+            }
+        }
+    }
+
+    /// A datagram that the kernel refuses is lost, as on any path.
+    fn write(&mut self) {
+        while let Some(transmit) = self.sender.poll_transmit() {
+            let _sent = self.sockets[transmit.link].send(&transmit.bytes);
+        }
+        while let Some(bytes) = self.sender.poll_local() {
+            if let Some(caller) = self.caller {
+                let _sent = self.local.send_to(&bytes, caller);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use srt::packet::{DataHeader, HEADER_LEN};
+    use srt::{Seq, SocketId, Timestamp};
+    use srtla::packet::{Class, REPLY_LEN_MAX, classify};
+    use srtla::{Config, Handled, Path, Registry};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A receiver that registers links and sends every SRT packet back to its group's reply path.
+    struct Receiver {
+        socket: UdpSocket,
+        registry: Registry,
+    }
+
+    impl Receiver {
+        fn new() -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let timeout = Duration::from_millis(20);
+            socket.set_read_timeout(Some(timeout)).unwrap();
+            let registry = Registry::new(Config::default(), [3; 32], Instant::now());
+            Self { socket, registry }
+        }
+
+        /// Takes a datagram; returns the SRT packet that came from a link.
+        fn receive(&mut self) -> Option<Vec<u8>> {
+            let mut buffer = [0; 2048];
+            let (length, peer) = self.socket.recv_from(&mut buffer).ok()?;
+            let (now, bytes) = (Instant::now(), &buffer[..length]);
+            let path = Path {
+                peer,
+                local_ip: None,
+                socket: 0,
+            };
+            if classify(bytes) == Class::Srt {
+                self.registry.handle_srt(now, path, length)?;
+                self.socket.send_to(bytes, peer).unwrap();
+                return Some(bytes.to_vec());
+            }
+            let mut out = [0; REPLY_LEN_MAX];
+            let handled = self.registry.handle_control(now, path, bytes, &mut out);
+            if let Ok(Handled::Reply(length)) = handled {
+                self.socket.send_to(&out[..length], peer).unwrap();
+            }
+            None
+        }
+
+        fn receive_until(&mut self, is_done: impl Fn(&Self) -> bool) {
+            let give_up_at = Instant::now() + PATIENCE;
+            while !is_done(self) {
+                assert!(Instant::now() < give_up_at, "{:?}", self.registry);
+                self.receive();
+            }
+        }
+    }
+
+    fn packet(seq: u32) -> Vec<u8> {
+        let header = DataHeader::live(Seq::new(seq), 1, Timestamp(0), SocketId(5));
+        let mut bytes = header.to_bytes().to_vec();
+        bytes.resize(HEADER_LEN + 100, 7);
+        bytes
+    }
+
+    #[test]
+    fn a_caller_reaches_the_receiver_over_the_links_and_back() {
+        let mut receiver = Receiver::new();
+        let target = receiver.socket.local_addr().unwrap();
+        let links = vec![<(Impairment, Impairment)>::default(); 3];
+        let sender = UdpSender::start(target, &links, KeepAlives::Timed, 5).unwrap();
+        receiver.receive_until(|receiver| receiver.registry.links() == 3);
+        let give_up_at = Instant::now() + PATIENCE;
+        while !sender.links().iter().all(|link| link.is_live) {
+            assert!(Instant::now() < give_up_at, "{:?}", sender.links());
+            receiver.receive();
+        }
+        let caller = UdpSocket::bind("127.0.0.1:0").unwrap();
+        caller.set_read_timeout(Some(PATIENCE)).unwrap();
+        for seq in 0..30 {
+            let sent = packet(seq);
+            caller.send_to(&sent, sender.address()).unwrap();
+            let received = std::iter::repeat_with(|| receiver.receive()).find_map(|packet| packet);
+            assert_eq!(received.as_deref(), Some(&sent[..]));
+            let mut buffer = [0; 2048];
+            let (length, _) = caller.recv_from(&mut buffer).unwrap();
+            assert_eq!(buffer[..length], sent);
+        }
+        let used = |sender: &UdpSender| sender.links().iter().all(|link| link.packets >= 9);
+        while !used(&sender) {
+            assert!(Instant::now() < give_up_at, "{:?}", sender.links());
+            std::thread::yield_now();
+        }
+        sender.rebind(1);
+        receiver.receive_until(|receiver| receiver.registry.links() == 4);
+    }
+}
