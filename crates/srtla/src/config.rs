@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::attribution::LINKS_MAX;
 use crate::throttle;
 
 /// Bounds and times. The defaults are what the field's receivers use, where they agree.
@@ -9,7 +10,7 @@ use crate::throttle;
 pub struct Config {
     /// Groups at once.
     pub groups_max: usize,
-    /// Links in a group.
+    /// Links in a group, at most 16.
     pub links_max: usize,
     /// Groups of one source (IPv4 address, IPv6 /64) that carry no SRT session. One more takes the
     /// place of the source's oldest: many phones share an address, but a flood evicts only itself.
@@ -28,11 +29,20 @@ pub struct Config {
     pub throttle: throttle::Settings,
 }
 
+impl Config {
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            links_max: self.links_max.min(LINKS_MAX),
+            ..self
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             groups_max: 1000,
-            links_max: 16,
+            links_max: LINKS_MAX,
             idle_groups_per_source_max: 16,
             link_timeout: Duration::from_secs(10),
             group_timeout: Duration::from_secs(30),

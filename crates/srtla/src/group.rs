@@ -8,10 +8,11 @@ use srt::receiver::Arrival;
 use srt::{Seq, SeqRange};
 
 use crate::Path;
+use crate::arrivals::Arrivals;
+use crate::attribution::Attribution;
 use crate::link::{Link, LinkSample};
 use crate::packet::ACK_LEN;
 use crate::reorder::{self, Gap};
-use crate::seen::Seen;
 use crate::transit::Reference;
 use crate::window::Tally;
 
@@ -57,10 +58,33 @@ pub(crate) struct Group {
 /// What is known of the SRT session.
 #[derive(Debug)]
 struct Session {
-    seen: Seen,
+    arrivals: Arrivals,
+    attribution: Attribution,
     reference: Reference,
     /// Losses up to here are attributed.
     attributed: Option<Seq>,
+}
+
+impl Session {
+    /// Notes the first arrival of a packet.
+    fn note(&mut self, slot: usize, header: &DataHeader) {
+        let is_again = header.retransmitted;
+        self.arrivals.insert(header.seq, slot, is_again);
+        if !is_again {
+            self.attribution.arrived(&self.arrivals, header.seq, slot);
+        }
+    }
+
+    /// What of `range` is newer than all that was attributed.
+    fn not_attributed(&mut self, range: SeqRange) -> Option<SeqRange> {
+        let first = match self.attributed {
+            Some(seq) if !range.first().is_after(seq) => seq.next(),
+            _ => range.first(),
+        };
+        let rest = SeqRange::new(first, range.last())?;
+        self.attributed = Some(range.last());
+        Some(rest)
+    }
 }
 
 impl Group {
@@ -106,6 +130,9 @@ impl Group {
         if self.last_srt == Some(slot) {
             self.last_srt = None;
         }
+        if let Some(session) = &mut self.session {
+            session.attribution.forget(slot);
+        }
         self.links.get_mut(slot)?.take()
     }
 
@@ -142,13 +169,15 @@ impl Group {
     }
 
     /// Begins an SRT session, or the next one.
-    pub(crate) fn start_session(&mut self) {
+    pub(crate) fn start_session(&mut self, now: Instant) {
         self.session = Some(Session {
-            seen: Seen::new(),
+            arrivals: Arrivals::new(),
+            attribution: Attribution::new(),
             reference: Reference::default(),
             attributed: None,
         });
-        self.links.iter_mut().flatten().for_each(Link::restart);
+        let links = self.links.iter_mut().flatten();
+        links.for_each(|link| link.restart(now));
     }
 
     pub(crate) fn end_session(&mut self) {
@@ -166,9 +195,9 @@ impl Group {
     ) -> Option<[u8; ACK_LEN]> {
         let session = self.session.as_mut()?;
         let link = self.links.get_mut(slot)?.as_mut()?;
-        let was_seen = session.seen.contains(header.seq);
-        if arrival != Arrival::OutOfWindow {
-            session.seen.insert(header.seq);
+        let was_seen = session.arrivals.contains(header.seq);
+        if arrival != Arrival::OutOfWindow && !was_seen {
+            session.note(slot, header);
         }
         if !header.retransmitted {
             let transit_us = session.reference.transit_us(elapsed, header.timestamp);
@@ -179,40 +208,18 @@ impl Group {
         link.handle_data(now, header, arrival, was_seen)
     }
 
-    /// Attributes packets that are reported missing, each once, to the likeliest link.
+    /// Attributes packets that are reported missing, each once, to the links that likely lost them.
     pub(crate) fn handle_lost(&mut self, now: Instant, range: SeqRange) {
-        let Some(range) = self.not_attributed(range) else {
+        let Some(session) = &mut self.session else {
             return;
         };
-        if let Some(link) = self
-            .likeliest_loser(range)
-            .and_then(|slot| self.link_mut(slot))
-        {
-            link.counts.at(now).lost += u64::from(range.count());
-        }
-    }
-
-    /// What of `range` is newer than all that was attributed.
-    fn not_attributed(&mut self, range: SeqRange) -> Option<SeqRange> {
-        let session = self.session.as_mut()?;
-        let first = match session.attributed {
-            Some(seq) if range.first().is_after(seq) => range.first(),
-            Some(seq) => seq.next(),
-            None => range.first(),
+        let Some(range) = session.not_attributed(range) else {
+            return;
         };
-        let rest = SeqRange::new(first, range.last())?;
-        session.attributed = Some(range.last());
-        Some(rest)
-    }
-
-    fn likeliest_loser(&self, range: SeqRange) -> Option<usize> {
-        let newest = self.session.as_ref()?.seen.newest()?;
-        let holes = self
-            .live()
-            .filter_map(|(slot, link)| Some((slot, link.recent.hole(range, newest)?)));
-        holes
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(slot, _)| slot)
+        let shares = session.attribution.lose(&session.arrivals, range);
+        for (link, share) in self.links.iter_mut().zip(shares) {
+            link.iter_mut().for_each(|link| link.lost(now, share));
+        }
     }
 
     pub(crate) fn hold_until(
@@ -221,7 +228,7 @@ impl Group {
         now: Instant,
         gap: &Gap,
     ) -> Instant {
-        let links = self.live().filter_map(|(_, link)| link.progress());
+        let links = self.live().map(|(_, link)| link.progress());
         reorder::hold_until(settings, now, gap, links)
     }
 

@@ -74,6 +74,7 @@
 //! measurement: count it in `link.rs` and show it in [`LinkSample`].
 
 mod address;
+mod arrivals;
 mod attribution;
 mod config;
 mod group;
@@ -86,7 +87,6 @@ mod reason;
 mod registration;
 mod registry;
 pub mod reorder;
-mod seen;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

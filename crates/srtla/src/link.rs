@@ -8,7 +8,6 @@ use srt::packet::DataHeader;
 use srt::receiver::Arrival;
 
 use crate::Path;
-use crate::attribution::Recent;
 use crate::packet::{self, ACK_LEN, ACK_PACKETS, ConnectionInfo};
 use crate::transit::{Progress, Transit};
 use crate::window::{Counts, ONE_SECOND, TEN_SECONDS, Tally, Window};
@@ -24,9 +23,11 @@ pub(crate) struct Link {
     /// When anything came over it.
     pub(crate) heard_at: Instant,
     pub(crate) counts: Counts,
-    pub(crate) recent: Recent,
-    /// The newest data packet delivered, and when the last one was.
+    /// Lost packets that are not whole yet.
+    lost_part: f64,
+    /// The newest data packet delivered.
     newest: Option<Seq>,
+    /// When the last one was, or the session or the link began.
     data_at: Instant,
     transit: Transit,
     info: Option<(Instant, ConnectionInfo)>,
@@ -56,7 +57,7 @@ impl Link {
             registered_at: now,
             heard_at: now,
             counts: Counts::new(now),
-            recent: Recent::default(),
+            lost_part: 0.0,
             newest: None,
             data_at: now,
             transit: Transit::default(),
@@ -112,9 +113,6 @@ impl Link {
         if self.newest.is_none_or(|newest| header.seq.is_after(newest)) {
             self.newest = Some(header.seq);
         }
-        if !header.retransmitted {
-            self.recent.push(header.seq);
-        }
     }
 
     /// The travel time of a packet that was sent for the first time.
@@ -123,20 +121,26 @@ impl Link {
     }
 
     /// Forgets what belongs to an SRT session; the next one has other numbers and another clock.
-    pub(crate) fn restart(&mut self) {
-        self.newest = None;
-        self.recent = Recent::default();
+    pub(crate) fn restart(&mut self, now: Instant) {
+        (self.newest, self.data_at) = (None, now);
         self.transit = Transit::default();
         self.ack = AckLog::default();
     }
 
-    pub(crate) fn progress(&self) -> Option<Progress> {
-        Some(Progress {
-            newest: self.newest?,
+    /// So many packets were likely lost here; a part of one waits for the rest.
+    pub(crate) fn lost(&mut self, now: Instant, packets: f64) {
+        self.lost_part += packets;
+        self.counts.at(now).lost += self.lost_part as u64;
+        self.lost_part = self.lost_part.fract();
+    }
+
+    pub(crate) const fn progress(&self) -> Progress {
+        Progress {
+            newest: self.newest,
             data_at: self.data_at,
             transit_us: self.transit.mean_us(),
             jitter_us: self.transit.jitter_us(),
-        })
+        }
     }
 
     /// Shares and the relative delay are the group's to fill in.

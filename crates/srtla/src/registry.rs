@@ -128,6 +128,7 @@ impl Registry {
     /// a node share it, and `epoch`.
     #[must_use]
     pub fn new(config: Config, key: [u8; 32], epoch: Instant) -> Self {
+        let config = config.bounded();
         let ids = Ids::new(&key, epoch);
         let addresses_max = config.groups_max * config.links_max + config.elsewhere_max;
         Self {
@@ -238,9 +239,9 @@ impl Registry {
     }
 
     /// An SRT session began in the group: the first, or another one of the same sender.
-    pub fn session_started(&mut self, group: GroupKey) {
+    pub fn session_started(&mut self, now: Instant, group: GroupKey) {
         if let Some(group) = self.group_mut(group) {
-            group.start_session();
+            group.start_session(now);
         }
     }
 

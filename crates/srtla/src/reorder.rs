@@ -64,7 +64,7 @@ pub fn hold_until(
         links.filter(|link| now.saturating_duration_since(link.data_at) <= settings.active_for);
     let fastest_us = active.clone().filter_map(|link| link.transit_us).min();
     active
-        .filter(|link| !link.newest.is_after(gap.last))
+        .filter(|link| !link.newest.is_some_and(|newest| newest.is_after(gap.last)))
         .map(|link| link_patience(settings, gap, fastest_us, &link).unwrap_or(limit))
         .fold(gap.opened_at, Instant::max)
         .min(limit)
@@ -97,7 +97,7 @@ mod tests {
 
     fn link(newest: u32, data_ms: u64, transit_ms: i64, jitter_ms: u32) -> Progress {
         Progress {
-            newest: Seq::new(newest),
+            newest: Some(Seq::new(newest)),
             data_at: start() + ms(data_ms),
             transit_us: Some(transit_ms * 1000),
             jitter_us: jitter_ms * 1000,
@@ -169,6 +169,22 @@ mod tests {
             ..link(90, 990, 0, 0)
         };
         assert_eq!(hold(&[link(100, 1000, 10, 1), unmeasured]), ms(250));
+    }
+
+    #[test]
+    fn a_link_that_just_began_is_waited_for_and_one_that_never_carries_data_is_not() {
+        let began = Progress {
+            newest: None,
+            transit_us: None,
+            ..link(0, 300, 0, 0)
+        };
+        assert_eq!(hold(&[link(100, 1000, 10, 1), began]), ms(250));
+        let long_ago = Progress {
+            data_at: start(),
+            ..began
+        };
+        let links = [link(100, 1000, 10, 1), long_ago];
+        assert_eq!(hold_at(start() + ms(1001), &links), ms(0));
     }
 
     #[test]

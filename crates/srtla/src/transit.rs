@@ -50,22 +50,25 @@ impl Transit {
     }
 
     /// The smoothed travel time, microseconds, once it means something.
-    pub(crate) fn mean_us(&self) -> Option<i64> {
-        (self.samples >= SAMPLES_MIN).then_some(self.mean / GAIN)
+    pub(crate) const fn mean_us(&self) -> Option<i64> {
+        if self.samples < SAMPLES_MIN {
+            return None;
+        }
+        Some(self.mean / GAIN)
     }
 
     /// Interarrival jitter (RFC 3550, section 6.4.1), microseconds.
-    pub(crate) fn jitter_us(&self) -> u32 {
-        u32::try_from(self.jitter / GAIN).unwrap_or(u32::MAX)
+    pub(crate) const fn jitter_us(&self) -> u32 {
+        (self.jitter / GAIN) as u32
     }
 }
 
-/// How far along a link is: what tells whether a missing packet may still be on it.
+/// How far along a link is, to tell whether a missing packet may still be on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The newest data packet that it delivered.
-    pub newest: srt::Seq,
-    /// When it last delivered data.
+    /// The newest data packet that it delivered; `None` when it delivered none yet.
+    pub newest: Option<srt::Seq>,
+    /// When it last delivered data; before that, when it began.
     pub data_at: Instant,
     /// How much longer its packets travel than the group's first one did, microseconds; `None`
     /// until there are enough of them.

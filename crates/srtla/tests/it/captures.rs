@@ -159,7 +159,7 @@ impl Replay {
                 body: Control::Handshake(handshake),
                 ..
             } if handshake.version == 5 => {
-                self.registry.session_started(link.group);
+                self.registry.session_started(now, link.group);
                 let settings = Settings {
                     isn: handshake.isn,
                     window_packets: 8192,

@@ -14,7 +14,7 @@ fn running() -> (Node, GroupKey) {
         ..Config::default()
     });
     let (group, _) = node.register(3, &[modem(1), modem(2), modem(3)]);
-    node.registry.session_started(group);
+    node.registry.session_started(node.now, group);
     node.events();
     (node, group)
 }
@@ -93,7 +93,7 @@ fn a_full_table_evicts_what_carries_no_session_and_nothing_else() {
     // With a session in every group there is nothing to evict.
     for number in 93..100 {
         let link = node.registry.find(stranger(number)).unwrap();
-        node.registry.session_started(link.group);
+        node.registry.session_started(node.now, link.group);
     }
     assert_eq!(node.reg1(stranger(150), 1), Answer::Refused);
     assert_eq!(node.refused(Refusal::GroupsFull), 1);

@@ -6,9 +6,13 @@
     reason = "tests need one instant to count from"
 )]
 
+mod bond;
+mod bond_node;
+mod bonding;
 mod captures;
 mod handover;
 mod hostile;
 mod node;
 mod properties;
+mod publisher;
 mod registration;

@@ -99,7 +99,7 @@ fn take(node: &mut Node, ids: &[[u8; ID_LEN]], step: &Step) {
         }
         Step::Session(who) => {
             if let Some(link) = node.registry.find(modem(*who)) {
-                node.registry.session_started(link.group);
+                node.registry.session_started(node.now, link.group);
             }
         }
         Step::Refuse(who) => {

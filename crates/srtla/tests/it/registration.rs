@@ -118,7 +118,7 @@ fn a_group_outlives_all_its_links_for_thirty_seconds_after_the_last_word() {
         node.pass(seconds(1));
         node.keepalive(modem(1));
     }
-    node.registry.session_started(group);
+    node.registry.session_started(node.now, group);
     node.pass(seconds(29));
     assert_eq!((node.registry.groups(), node.registry.links()), (1, 0));
     assert_eq!(
