@@ -87,6 +87,12 @@ impl LossList {
         self.find(index).is_some()
     }
 
+    /// The gap that `index` is in.
+    #[must_use]
+    pub fn gap(&self, index: u64) -> Option<&Gap> {
+        self.gaps.get(self.find(index)?)
+    }
+
     /// Adds a gap behind all others. Returns the oldest one when the list was
     /// full and it had to go.
     pub fn push(&mut self, gap: Gap) -> Option<Gap> {

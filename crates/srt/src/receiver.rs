@@ -460,6 +460,12 @@ impl Receiver {
         self.losses.contains(index)
     }
 
+    /// The gap that `index` is in, when it is missing and may still come.
+    #[must_use]
+    pub fn gap(&self, index: u64) -> Option<&Gap> {
+        self.losses.gap(index)
+    }
+
     /// The round trip to the peer.
     #[must_use]
     pub const fn rtt(&self) -> &Rtt {

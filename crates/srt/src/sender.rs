@@ -11,8 +11,10 @@
 use std::time::{Duration, Instant};
 
 use crate::id::{SocketId, Timestamp};
-use crate::packet::{Ack, ControlHeader, DataHeader};
+use crate::packet::{Ack, AckRates, ControlHeader, DataHeader};
+use crate::ranges::Counted;
 use crate::receiver::seq_of;
+use crate::resent::Resent;
 use crate::rtt::Rtt;
 use crate::seq::{Seq, SeqRange};
 
@@ -26,8 +28,8 @@ const RTT_UNMEASURED_US: (u32, u32) = (100_000, 50_000);
 /// still plays when nothing behind it is due.
 const RETRY_MIN: Duration = Duration::from_millis(1000);
 const RETRY_SLACK: Duration = Duration::from_millis(20);
-/// Retransmissions whose times are remembered; a power of two.
-const GUARDED_MAX: usize = 512;
+/// Even a receiver that claims no window takes a jump of so many packets.
+const JUMP_MIN: u64 = 64;
 const MESSAGES: u64 = 0x03ff_ffff;
 /// Retransmissions a receiver may ask for at once.
 const BURST_MAX: u32 = 2048;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub timeline_offset_us: i64,
     /// The latency that the receiver adopted.
     pub latency: Duration,
+    /// How many unacknowledged packets the receiver takes, from its handshake.
+    pub window_packets: u32,
 }
 
 /// Counts since the connection began.
@@ -58,10 +62,14 @@ pub struct Statistics {
     pub bytes: u64,
     /// Packets sent again.
     pub retransmitted: u64,
-    /// Packets asked for that were too old to send.
+    /// Packets asked for that will never be sent, each once.
     pub dropped: u64,
     /// Loss reports received.
     pub naks: u64,
+    /// Full and light acknowledgements received.
+    pub acks: u64,
+    /// Jumps so long that the receiver got new sequence numbers for them.
+    pub restarts: u64,
 }
 
 /// The sending end of a connection.
@@ -69,9 +77,15 @@ pub struct Statistics {
 pub struct Sender {
     settings: Settings,
     next_index: u64,
+    /// The first packet that the receiver has not acknowledged.
+    acked_index: u64,
+    /// How many packets it takes from there on.
+    window_packets: u32,
     raise_us: i64,
     rtt: Rtt,
-    guarded: Option<Box<[(u64, Instant)]>>,
+    rates: AckRates,
+    resent: Resent,
+    given_up: Counted,
     budget: Budget,
     statistics: Statistics,
 }
@@ -83,9 +97,13 @@ impl Sender {
         Self {
             settings,
             next_index: settings.first_index,
+            acked_index: settings.first_index,
+            window_packets: settings.window_packets,
             raise_us: 0,
             rtt: Rtt::default(),
-            guarded: None,
+            rates: AckRates::default(),
+            resent: Resent::new(now),
+            given_up: Counted::default(),
             budget: Budget::full(now),
             statistics: Statistics::default(),
         }
@@ -100,6 +118,9 @@ impl Sender {
         retransmitted: bool,
         payload_length: usize,
     ) -> Option<DataHeader> {
+        if index.saturating_sub(self.next_index) >= self.jump_max() {
+            self.restart_at(index);
+        }
         let place = index.checked_sub(self.settings.first_index)?;
         self.next_index = self.next_index.max(index + 1);
         self.statistics.packets += 1;
@@ -114,6 +135,21 @@ impl Sender {
         })
     }
 
+    /// A receiver whose buffer is empty breaks the connection when the sequence
+    /// jumps by what the buffer holds (libsrt 1.5.1, core.cpp:10100).
+    fn jump_max(&self) -> u64 {
+        (u64::from(self.settings.window_packets) / 2).max(JUMP_MIN)
+    }
+
+    /// Goes on at `index` with the next sequence number: everything before is
+    /// not this receiver's any more.
+    fn restart_at(&mut self, index: u64) {
+        self.settings.isn = self.seq(self.next_index);
+        self.settings.first_index = index;
+        self.acked_index = index;
+        self.statistics.restarts += 1;
+    }
+
     /// The header of a control packet sent at `now` on the owner's timeline.
     #[must_use]
     pub fn control_header(&self, now: Timestamp) -> ControlHeader {
@@ -125,13 +161,53 @@ impl Sender {
 
     /// Takes an acknowledgement; returns the number to confirm, if it has one.
     pub fn handle_ack(&mut self, ack: &Ack) -> Option<u32> {
+        self.statistics.acks += 1;
+        self.acked(ack.next);
         if let Some(detail) = ack.detail {
+            self.window_packets = detail.buffer_available;
+            self.rates = detail.rates.unwrap_or(self.rates);
             let claimed = (detail.rtt_us, detail.rtt_var_us);
             if claimed != RTT_UNMEASURED_US {
                 self.rtt.adopt(claimed.0, claimed.1);
             }
         }
         (ack.number != 0 && ack.detail.is_some()).then_some(ack.number)
+    }
+
+    /// The place moves forward only, and never beyond what was sent.
+    fn acked(&mut self, next: Seq) {
+        let ahead = next.offset(self.seq(self.acked_index));
+        let index = self
+            .acked_index
+            .saturating_add_signed(i64::from(ahead.max(0)));
+        if index <= self.next_index {
+            self.acked_index = index;
+        }
+    }
+
+    /// Packets sent that the receiver has not acknowledged.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.next_index - self.acked_index
+    }
+
+    /// How many more packets the receiver takes now: its free buffer, as it
+    /// said last, less what is on the way.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        u64::from(self.window_packets).saturating_sub(self.in_flight())
+    }
+
+    /// How many packets the receiver takes beyond what it acknowledged.
+    #[must_use]
+    pub const fn window_packets(&self) -> u32 {
+        self.window_packets
+    }
+
+    /// What the receiver says that it gets.
+    #[must_use]
+    pub const fn receiver_rates(&self) -> &AckRates {
+        &self.rates
     }
 
     /// Counts a loss report.
@@ -177,17 +253,10 @@ impl Sender {
         if now.saturating_duration_since(first_sent_at) < guard {
             return false;
         }
-        let guarded = self
-            .guarded
-            .get_or_insert_with(|| vec![(u64::MAX, now); GUARDED_MAX].into_boxed_slice());
-        let slot = &mut guarded[index as usize % GUARDED_MAX];
-        if slot.0 == index && now.saturating_duration_since(slot.1) < guard {
+        if !self.resent.allows(now, index, guard) || !self.budget.take(now, packets_per_second) {
             return false;
         }
-        if !self.budget.take(now, packets_per_second) {
-            return false;
-        }
-        *slot = (index, now);
+        self.resent.note(now, index);
         self.statistics.retransmitted += 1;
         true
     }
@@ -200,9 +269,9 @@ impl Sender {
         }
     }
 
-    /// Counts packets that were too old to send again.
-    pub fn count_dropped(&mut self, packets: u64) {
-        self.statistics.dropped += packets;
+    /// Counts packets that will never be sent, however often they are asked for.
+    pub fn count_dropped(&mut self, first: u64, last: u64) {
+        self.statistics.dropped += self.given_up.add(first, last);
     }
 
     /// Raises the latency from here on: data is played so much later than the
@@ -304,6 +373,7 @@ mod tests {
             first_index: FIRST,
             timeline_offset_us: -7,
             latency: ms(200),
+            window_packets: 1 << 20,
         };
         Sender::new(settings, now)
     }
@@ -363,6 +433,58 @@ mod tests {
             detail: None,
         };
         assert_eq!(sender.handle_ack(&light), None);
+    }
+
+    #[test]
+    fn a_jump_that_would_break_the_connection_goes_on_without_a_gap() {
+        let mut sender = sender(100, start());
+        sender.settings.window_packets = 8192;
+        let mut seq = |index| {
+            let header = sender.label(FIRST + index, Timestamp(0), false, 1);
+            header.map(|header| header.seq.value())
+        };
+        assert_eq!(seq(0), Some(100));
+        assert_eq!(seq(4096), Some(4196), "half of its window is no harm");
+        assert_eq!(seq(4097 + 4096), Some(4197));
+        assert_eq!(seq(4098 + 4096), Some(4198));
+        assert_eq!(seq(4097), None, "what lies before has no number any more");
+        assert_eq!(sender.statistics().restarts, 1);
+        let before = SeqRange::new(Seq::new(150), Seq::new(160)).expect("in order");
+        assert_eq!(sender.indexes(before), None);
+        let around = SeqRange::new(Seq::new(4190), Seq::new(4197)).expect("in order");
+        let first = FIRST + 4097 + 4096;
+        assert_eq!(sender.indexes(around), Some((first, first)));
+    }
+
+    #[test]
+    fn the_receivers_room_is_what_it_says_less_what_is_on_the_way() {
+        let mut sender = sender(0x7fff_ffff, start());
+        for index in 0..100 {
+            sender.label(FIRST + index, Timestamp(0), false, 1);
+        }
+        assert_eq!(sender.in_flight(), 100);
+        let acked = |next: u32, buffer_available| Ack {
+            next: Seq::new(next),
+            detail: ack(1, 1, 1).detail.map(|detail| AckDetail {
+                buffer_available,
+                ..detail
+            }),
+            ..ack(1, 1, 1)
+        };
+        sender.handle_ack(&acked(39, 70));
+        assert_eq!((sender.in_flight(), sender.room()), (60, 10));
+        sender.handle_ack(&acked(19, 50));
+        assert_eq!((sender.in_flight(), sender.room()), (60, 0), "never back");
+        sender.handle_ack(&acked(100, 50));
+        assert_eq!(sender.in_flight(), 60, "nor beyond what was sent");
+    }
+
+    #[test]
+    fn what_is_given_up_counts_once() {
+        let mut sender = sender(1, start());
+        sender.count_dropped(FIRST, FIRST + 9);
+        sender.count_dropped(FIRST + 5, FIRST + 14);
+        assert_eq!(sender.statistics().dropped, 15);
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub struct AckDetail {
 }
 
 /// What the receiver measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckRates {
     /// Packets received in a second.
     pub packets_per_second: u32,
