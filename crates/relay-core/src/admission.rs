@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use lease::Claims;
 use model::StreamId;
 use model::session::Role;
+use model::settings::{Resume, Start};
 use srt::Timestamp;
 use srt::handshake::{Handshake, Kind, Latency};
 use srt::listener::{ConnectRequest, DropReason as HandshakeDrop, Step};
@@ -18,6 +19,7 @@ use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason, RefusalReason};
 use crate::relay::Relay;
 use crate::sessions::{Permit, Refused, end_of};
+use crate::settings::StreamSettings;
 use crate::stream::Stream;
 use crate::{Event, Ingress};
 
@@ -208,6 +210,12 @@ impl Relay {
             // No word to the players or the log of events: the stream goes on.
             self.end(now, replaced, GoneReason::TakenOver);
         }
+        let settings = StreamSettings::of(&permit.claims, &self.config);
+        if settings.resume == Resume::Cut
+            && let Some(stream) = self.streams_by_id.get(&permit.claims.stream).copied()
+        {
+            self.cut_players(now, stream);
+        }
         let own = Latency {
             receive_ms: latency_ms(latency),
             send_ms: 0,
@@ -226,6 +234,7 @@ impl Relay {
                 timestamp: request.timestamp,
                 meter,
                 rate_bps_max: permit.claims.rate_bps_max,
+                settings,
             },
         );
         self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
@@ -354,7 +363,16 @@ impl Relay {
         self.check_room(ingress)?;
         let least = stream.player_latency();
         let latency = self.latency(request.latency.receive_ms, least, permit)?;
-        let settings = stream.player_settings(now, request.caller_id, request.isn, latency);
+        let from_start = permit.claims.start != Some(Start::Newest);
+        let first_index = stream.first_index(now, from_start);
+        let settings = srt::sender::Settings {
+            destination: request.caller_id,
+            isn: request.isn,
+            first_index,
+            timeline_offset_us: stream.player_offset_us(now),
+            latency,
+            window_packets: request.flow_window,
+        };
         let clock = stream.timeline.now(now);
         let own = Latency {
             receive_ms: 0,

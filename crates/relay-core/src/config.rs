@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::settings::{Delivery, Resume, Start};
+
 use crate::Shard;
 
 /// Which callers a socket takes.
@@ -34,8 +36,15 @@ pub struct Config {
     pub latency_min: Duration,
     /// Callers that ask for more are refused.
     pub latency_max: Duration,
-    /// How long players are kept after their publisher went.
+    /// How long players are kept after their publisher went; a lease may say
+    /// otherwise, as for the next three.
     pub hold: Duration,
+    /// What players see when the publisher returns.
+    pub resume: Resume,
+    /// When packets go on to players.
+    pub delivery: Delivery,
+    /// Where joining players start.
+    pub start: Start,
     /// A publisher silent for so long is gone.
     pub publisher_timeout: Duration,
     /// A player silent for so long is gone.
@@ -81,6 +90,9 @@ impl Default for Config {
             latency_min: Duration::from_millis(120),
             latency_max: Duration::from_secs(10),
             hold: Duration::from_secs(120),
+            resume: Resume::Hold,
+            delivery: Delivery::PassThrough,
+            start: Start::Newest,
             publisher_timeout: Duration::from_secs(10),
             player_timeout: Duration::from_secs(10),
         }

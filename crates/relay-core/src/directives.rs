@@ -9,6 +9,7 @@ use model::session::Role;
 use crate::reason::GoneReason;
 use crate::relay::{Relay, WallClock};
 use crate::sessions::end_of;
+use crate::settings::StreamSettings;
 use crate::{Command, CommandError, Grant};
 
 impl Relay {
@@ -66,6 +67,9 @@ impl Relay {
             && stream.last_session == *session
         {
             stream.limit_rate(now, claims.rate_bps_max);
+            stream
+                .settings
+                .renew(StreamSettings::of(claims, &self.config));
         }
     }
 

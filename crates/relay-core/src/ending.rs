@@ -50,7 +50,7 @@ impl Relay {
         let Some(publisher) = stream.detach(now) else {
             return;
         };
-        let hold_until = now + self.config.hold;
+        let hold_until = now + stream.settings.hold;
         stream.hold_until = Some(hold_until);
         if tell {
             publisher.send_shutdown(now, &mut self.output);
@@ -82,6 +82,7 @@ impl Relay {
             && let Some(stream) = self.streams.remove(key)
         {
             self.streams_by_id.remove(&stream.id);
+            self.releases.set(key, None);
         }
     }
 
@@ -114,15 +115,30 @@ impl Relay {
     fn end_hold(&mut self, now: Instant, key: u32, reason: GoneReason) {
         if let Some(stream) = self.streams.item_mut(key).filter(|s| s.publisher.is_none()) {
             stream.hold_until = None;
-            self.close_players(now, key, reason);
+            self.close_players(now, key, reason, |_| true);
             self.drop_stream_if_unused(key);
         }
     }
 
-    /// Lets every player of a stream go.
-    fn close_players(&mut self, now: Instant, stream: u32, reason: GoneReason) {
+    /// Lets those players of a stream go who have seen something of it: a new
+    /// publisher begins anew with them. The others wait for their first packet.
+    pub(crate) fn cut_players(&mut self, now: Instant, stream: u32) {
+        let has_seen = |player: &Player| player.sender.statistics().packets > 0;
+        self.close_players(now, stream, GoneReason::TakenOver, has_seen);
+    }
+
+    fn close_players(
+        &mut self,
+        now: Instant,
+        stream: u32,
+        reason: GoneReason,
+        is_meant: impl Fn(&Player) -> bool,
+    ) {
         let players = self.streams.item(stream).map(|stream| &stream.players);
-        let players = players.into_iter().flatten();
+        let players = players
+            .into_iter()
+            .flatten()
+            .filter(|player| is_meant(player));
         let connections: Vec<u32> = players.map(|player| player.connection).collect();
         for key in connections {
             self.close(now, key, reason);

@@ -36,6 +36,7 @@
 
 mod admission;
 mod bucket;
+mod catch_up;
 mod command;
 mod config;
 mod connections;
@@ -50,11 +51,14 @@ mod publisher;
 mod quota;
 mod reason;
 mod relay;
+mod release;
 mod ring;
 mod sessions;
+mod settings;
 mod shard;
 mod slab;
 mod sources;
+mod start;
 mod stream;
 mod timeline;
 mod timers;

@@ -46,6 +46,12 @@ impl Output {
         staged
     }
 
+    /// Whether there is room for what may also come later: only while half of
+    /// it is left, so that what is new never has to stand back.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.transmits.is_half_full()
+    }
+
     /// Sends a staged payload behind `header` along `path`.
     pub(crate) fn send_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) {
         let is_queued = self.transmits.push_staged(path, header, payload);

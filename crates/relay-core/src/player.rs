@@ -10,6 +10,7 @@ use srt::sender::{Sender, Settings};
 use srt::{SeqRange, Timestamp};
 
 use crate::Ingress;
+use crate::catch_up::CatchUp;
 use crate::output::Output;
 use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
 use crate::quota::Meter;
@@ -29,6 +30,8 @@ pub(crate) struct Player {
     pub(crate) connection: u32,
     pub(crate) session: SessionId,
     pub(crate) sender: Sender,
+    /// How far it is, when it began in the past.
+    pub(crate) catch_up: Option<CatchUp>,
     meter: Option<Meter>,
     path: Ingress,
     payload_max: usize,
@@ -65,14 +68,23 @@ pub(crate) struct Source<'a> {
     pub(crate) ring: &'a Ring,
     pub(crate) timeline: &'a Timeline,
     pub(crate) publisher: Option<&'a Publisher>,
+    /// The next packet to go to all players.
+    pub(crate) live_index: u64,
 }
 
 impl Player {
-    pub(crate) fn new(new: NewPlayer, now: Instant) -> Self {
+    /// `live_index` is the next packet that goes to all players.
+    pub(crate) fn new(new: NewPlayer, live_index: u64, now: Instant) -> Self {
+        let next_index = new.settings.first_index;
+        let catch_up = CatchUp {
+            next_index,
+            at: now,
+        };
         Self {
             connection: new.connection,
             session: new.session,
             sender: Sender::new(new.settings, now),
+            catch_up: (next_index < live_index).then_some(catch_up),
             meter: new.meter,
             path: new.path,
             payload_max: new.payload_max,
@@ -96,11 +108,11 @@ impl Player {
             payload,
         } = packet;
         let length = payload.length();
-        if index < self.sender.first_index() {
+        if index < self.sender.first_index() || self.is_ahead(index) {
             return;
         }
         if length > self.payload_max {
-            self.sender.count_dropped(1);
+            self.sender.count_dropped(index, index);
             return;
         }
         if !self.spend(HEADER_LEN + length) {
@@ -111,6 +123,12 @@ impl Player {
             self.rate.add(now, length);
             output.send_staged(self.path, &header.to_bytes(), payload);
         }
+    }
+
+    /// Whether the packet's turn comes when this player has caught up.
+    fn is_ahead(&self, index: u64) -> bool {
+        self.catch_up
+            .is_some_and(|catch_up| index >= catch_up.next_index)
     }
 
     /// Counts bytes sent; false when they are more than the lease allows.
@@ -193,9 +211,12 @@ impl Player {
         let rate = source
             .publisher
             .map_or(0, |p| p.receiver.rate().packets_per_second(now));
-        if self
-            .sender
-            .may_retransmit(now, index, stored.arrived_at, rate)
+        // Buffered packets were sent when they were due, not on arrival.
+        let age = Duration::from_micros(age_us.max(0).unsigned_abs());
+        let due_at = now.checked_sub(age).unwrap_or(stored.arrived_at);
+        let sent_at = stored.arrived_at.max(due_at);
+        if output.has_spare()
+            && self.sender.may_retransmit(now, index, sent_at, rate)
             && let Some(payload) = output.stage(stored.payload)
         {
             let passing = Passing {
@@ -217,7 +238,7 @@ impl Player {
     ) {
         let header = self.sender.control_header(timeline.now(now));
         for (first, last) in gone.runs[..gone.length].iter().copied() {
-            self.sender.count_dropped(last - first + 1);
+            self.sender.count_dropped(first, last);
             if let Some(range) = self.sender.range(first, last) {
                 self.send_drop_request(now, header, range, output);
             }
@@ -242,7 +263,7 @@ impl Player {
         &mut self,
         now: Instant,
         idle_max: Duration,
-        timeline: &Timeline,
+        source: Source<'_>,
         output: &mut Output,
     ) -> Result<Instant, GoneReason> {
         if now >= self.heard_at + idle_max {
@@ -251,9 +272,10 @@ impl Player {
         if self.meter.as_ref().is_some_and(Meter::is_used_up) {
             return Err(GoneReason::BytesUsed);
         }
+        self.catch_up(now, source, output);
         if now >= self.sent_at + KEEPALIVE_INTERVAL {
             let mut buffer = [0; build::CONTROL_MAX];
-            let header = self.sender.control_header(timeline.now(now));
+            let header = self.sender.control_header(source.timeline.now(now));
             let length = build::keepalive(&mut buffer, header);
             self.sent_at = now;
             output.send(self.path, &buffer[..length]);
@@ -262,7 +284,9 @@ impl Player {
     }
 
     fn poll_timeout(&self, idle_max: Duration) -> Instant {
-        (self.sent_at + KEEPALIVE_INTERVAL).min(self.heard_at + idle_max)
+        let idle_at = (self.sent_at + KEEPALIVE_INTERVAL).min(self.heard_at + idle_max);
+        self.catch_up
+            .map_or(idle_at, |catch_up| catch_up.at.min(idle_at))
     }
 
     pub(crate) fn send_shutdown(&self, now: Instant, timeline: &Timeline, output: &mut Output) {

@@ -12,6 +12,7 @@ use crate::Ingress;
 use crate::output::Output;
 use crate::quota::Meter;
 use crate::reason::GoneReason;
+use crate::settings::StreamSettings;
 
 /// A connection that sent nothing for so long sends a keepalive.
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,6 +48,7 @@ pub(crate) struct NewPublisher {
     pub(crate) timestamp: Timestamp,
     pub(crate) meter: Option<Meter>,
     pub(crate) rate_bps_max: Option<u64>,
+    pub(crate) settings: StreamSettings,
 }
 
 impl Publisher {
@@ -91,6 +93,13 @@ impl Publisher {
     pub(crate) fn is_missing(&self, index: u64) -> bool {
         self.receiver
             .is_missing(index.wrapping_sub(self.index_shift))
+    }
+
+    /// The gap that the stream's `index` lies in: its end, and when it is given
+    /// up.
+    pub(crate) fn gap(&self, index: u64) -> Option<(u64, Instant)> {
+        let gap = self.receiver.gap(index.wrapping_sub(self.index_shift))?;
+        Some((gap.last.wrapping_add(self.index_shift), gap.deadline))
     }
 
     pub(crate) fn handle_drop_request(&mut self, range: SeqRange) {

@@ -17,6 +17,7 @@ use crate::connections::{Connections, Leg};
 use crate::output::Output;
 use crate::publisher::Publisher;
 use crate::reason::{DropReason, GoneReason};
+use crate::release::Release;
 use crate::sessions::Sessions;
 use crate::slab::Slab;
 use crate::sources::SourceLimiter;
@@ -45,6 +46,8 @@ pub struct Relay {
     pub(crate) streams: Slab<Stream>,
     pub(crate) streams_by_id: BTreeMap<StreamId, u32>,
     pub(crate) timers: Timers,
+    /// When buffered streams have something to send on.
+    pub(crate) releases: Timers,
     /// When a hold or a lease ends next.
     pub(crate) upkeep_at: Option<Instant>,
     pub(crate) buckets: Buckets,
@@ -148,6 +151,7 @@ impl Relay {
             streams: Slab::new(),
             streams_by_id: BTreeMap::new(),
             timers: Timers::default(),
+            releases: Timers::default(),
             upkeep_at: None,
             buckets: Buckets::new([inductions_key, requests_key], now, limits),
             draining: false,
@@ -252,11 +256,15 @@ impl Relay {
         if payload.len() > PAYLOAD_MAX {
             return Err(DropReason::OutOfWindow);
         }
+        let stream_key = stream;
         let stream = self
             .streams
-            .item_mut(stream)
+            .item_mut(stream_key)
             .ok_or(DropReason::UnknownSocket)?;
         stream.handle_data(now, header, payload, &mut self.output);
+        if let Some(release) = &stream.release {
+            self.releases.set(stream_key, release.at());
+        }
         if stream.publisher.as_ref().is_some_and(Publisher::is_used_up) {
             self.close(now, key, GoneReason::BytesUsed);
         } else {
@@ -346,8 +354,22 @@ impl Relay {
             };
             self.handle_connection_timeout(now, key);
         }
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some(key) = self.releases.pop_due(now) else {
+                break;
+            };
+            self.handle_release(now, key);
+        }
         if self.upkeep_at.is_some_and(|at| at <= now) {
             self.upkeep(now);
+        }
+    }
+
+    fn handle_release(&mut self, now: Instant, key: u32) {
+        if let Some(stream) = self.streams.item_mut(key) {
+            stream.release(now, &mut self.output);
+            let at = stream.release.as_ref().and_then(Release::at);
+            self.releases.set(key, at);
         }
     }
 
@@ -364,8 +386,8 @@ impl Relay {
                 publisher.handle_timeout(now, idle_max, &mut self.output)
             }),
             Leg::Player(place) => stream.player_and_source(place).map(|(player, source)| {
-                let (idle_max, timeline) = (self.config.player_timeout, source.timeline);
-                player.handle_timeout(now, idle_max, timeline, &mut self.output)
+                let idle_max = self.config.player_timeout;
+                player.handle_timeout(now, idle_max, source, &mut self.output)
             }),
         };
         match next.unwrap_or(Err(GoneReason::TimedOut)) {
@@ -402,7 +424,7 @@ impl Relay {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.upkeep_at]
+        [self.timers.next(), self.releases.next(), self.upkeep_at]
             .into_iter()
             .flatten()
             .min()

@@ -7,18 +7,22 @@
 
 use std::time::{Duration, Instant};
 
+use model::settings::{Delivery, Start};
 use model::telemetry::PublisherSample;
 use model::{SessionId, StreamId};
+use srt::Timestamp;
 use srt::packet::{DataHeader, HEADER_LEN, PAYLOAD_MAX};
 use srt::receiver::Arrival;
-use srt::{Seq, SocketId, Timestamp};
 
 use crate::bucket::TokenBucket;
 use crate::output::Output;
 use crate::player::{NewPlayer, Passing, Player, Source};
 use crate::publisher::{NewPublisher, Publisher};
 use crate::reason::DropReason;
+use crate::release::Release;
 use crate::ring::Ring;
+use crate::settings::StreamSettings;
+use crate::start::StartPoints;
 use crate::timeline::Timeline;
 
 /// Far enough from zero that nothing before it is ever negative.
@@ -29,6 +33,9 @@ const PLAYER_CLOCK_START_US: i64 = 10_000_000;
 /// and a little.
 const RETENTION_MIN: Duration = Duration::from_millis(1000);
 const RETENTION_SLACK: Duration = Duration::from_millis(50);
+/// How old a place may be at which a player begins: what lies between is sent
+/// at once, and PLAYER_CLOCK_START_US leaves room for it.
+const START_AGE_MAX: Duration = Duration::from_secs(5);
 /// The longest data packet.
 const DATAGRAM_MAX: usize = HEADER_LEN + PAYLOAD_MAX;
 
@@ -42,10 +49,16 @@ pub(crate) struct Stream {
     pub(crate) hold_until: Option<Instant>,
     /// Who publishes, or did last.
     pub(crate) last_session: SessionId,
+    pub(crate) settings: StreamSettings,
+    /// Where delivery is, when it is buffered.
+    pub(crate) release: Option<Release>,
+    /// Where players may begin, when the stream keeps that.
+    start_points: Option<StartPoints>,
     /// The rate that the publisher's lease allows, whoever publishes.
     rate_limit: Option<TokenBucket>,
-    ring: Ring,
-    next_index: u64,
+    pub(crate) ring: Ring,
+    /// The next packet to come.
+    pub(crate) next_index: u64,
     latency: Duration,
     margin: Duration,
     last_sample: PublisherSample,
@@ -68,6 +81,9 @@ impl Stream {
             timeline,
             hold_until: None,
             last_session: publisher.session.clone(),
+            settings: publisher.settings,
+            release: None,
+            start_points: None,
             rate_limit: None,
             ring: Ring::new(ring_bytes_max),
             next_index: INDEX_START,
@@ -86,11 +102,31 @@ impl Stream {
         self.latency = new.latency;
         self.hold_until = None;
         self.last_session = new.session.clone();
+        self.apply(new.settings);
+        let raised = self.player_latency();
+        let mut longest = Duration::ZERO;
         for player in &mut self.players {
-            player.sender.raise_latency_to(self.latency + self.margin);
-            keep_for(&mut self.ring, player.sender.latency());
+            player.sender.raise_latency_to(raised);
+            longest = longest.max(player.sender.latency());
         }
+        self.keep_for(longest);
         self.publisher = Some(Publisher::new(new, self.next_index, now));
+    }
+
+    /// Behaves so from now on. What an earlier publisher left for its players
+    /// still goes to those who stayed, and to nobody else.
+    fn apply(&mut self, settings: StreamSettings) {
+        self.settings = settings;
+        self.start_points = (settings.start == Start::Keyframe).then(StartPoints::default);
+        self.release = match (settings.delivery, self.release.take()) {
+            (Delivery::PassThrough, _) => None,
+            (Delivery::Buffered, Some(mut release)) if !self.players.is_empty() => {
+                // Shorter would put new packets in front of old ones.
+                release.delay = release.delay.max(self.latency);
+                Some(release)
+            }
+            (Delivery::Buffered, _) => Some(Release::new(self.next_index, self.latency)),
+        };
     }
 
     /// Bounds what the publisher may send from now on. A new bound, or a new
@@ -108,6 +144,8 @@ impl Stream {
     /// Takes the publisher out; its missing packets are given up with it.
     pub(crate) fn detach(&mut self, now: Instant) -> Option<Publisher> {
         let publisher = self.publisher.take()?;
+        // Nobody begins with what is over.
+        self.start_points = self.start_points.take().map(|_| StartPoints::default());
         self.last_sample = PublisherSample {
             bitrate_bps: 0,
             ..publisher.sample(now)
@@ -115,35 +153,53 @@ impl Stream {
         Some(publisher)
     }
 
-    /// The least latency of a player.
+    /// The least latency of a player. Of a buffered stream everything comes on
+    /// time: the player's buffer covers its own leg only.
     pub(crate) fn player_latency(&self) -> Duration {
-        self.latency + self.margin
+        match self.settings.delivery {
+            Delivery::PassThrough => self.latency + self.margin,
+            Delivery::Buffered => Duration::ZERO,
+        }
     }
 
-    /// What a player that joins now starts with. The first packet it gets is
-    /// the next new one.
-    pub(crate) fn player_settings(
-        &self,
-        now: Instant,
-        destination: SocketId,
-        isn: Seq,
-        latency: Duration,
-    ) -> srt::sender::Settings {
-        srt::sender::Settings {
-            destination,
-            isn,
-            first_index: self.next_index,
-            timeline_offset_us: PLAYER_CLOCK_START_US - self.timeline.now_us(now),
-            latency,
-        }
+    /// What makes the timeline a player's that joins now.
+    pub(crate) fn player_offset_us(&self, now: Instant) -> i64 {
+        PLAYER_CLOCK_START_US - self.timeline.now_us(now)
+    }
+
+    /// The first packet of a player that joins now: the next to go to the
+    /// players, or where a decoder can begin, when the stream keeps that and
+    /// the player wants it.
+    pub(crate) fn first_index(&self, now: Instant, from_start: bool) -> u64 {
+        let kept = |index: &u64| self.ring.packet(*index).is_some();
+        let start = self.start_points.as_ref().filter(|_| from_start);
+        let start = start.and_then(|points| points.last(now, START_AGE_MAX));
+        start.filter(kept).unwrap_or(self.live_index())
+    }
+
+    /// The next packet to go to the players.
+    pub(crate) fn live_index(&self) -> u64 {
+        let release = self.release.as_ref();
+        release.map_or(self.next_index, |release| release.next_index)
     }
 
     /// Adds a player; returns its place.
     pub(crate) fn add_player(&mut self, new: NewPlayer, now: Instant) -> u32 {
-        let player = Player::new(new, now);
-        keep_for(&mut self.ring, player.sender.latency());
+        let player = Player::new(new, self.live_index(), now);
+        self.keep_for(player.sender.latency());
         self.players.push(player);
         (self.players.len() - 1) as u32
+    }
+
+    /// Keeps what may be asked for: for a player's latency, at least a second,
+    /// and as long as somebody may want to begin there.
+    fn keep_for(&mut self, latency: Duration) {
+        let release = self.release.as_ref();
+        let delay = release.map_or(Duration::ZERO, |release| release.delay);
+        let start = self.start_points.as_ref();
+        let start = start.map_or(Duration::ZERO, |_| START_AGE_MAX);
+        let retention = latency.max(RETENTION_MIN).max(start) + delay;
+        self.ring.keep_for(retention + RETENTION_SLACK);
     }
 
     /// Takes a packet from the publisher and sends it on to every player.
@@ -165,22 +221,42 @@ impl Stream {
                 .map(|()| index)
         });
         match allowed {
-            Ok(index) => {
-                self.next_index = self.next_index.max(index + 1);
-                self.ring.insert(now, index, timestamp, payload);
-                self.pass(
-                    now,
-                    (index, timestamp),
-                    header.retransmitted,
-                    payload,
-                    output,
-                );
-            }
+            Ok(index) => self.accept(
+                now,
+                (index, timestamp),
+                header.retransmitted,
+                payload,
+                output,
+            ),
             Err(reason) => output.drop_datagram(reason),
         }
         if let Some(publisher) = &mut self.publisher {
             publisher.flush(now, output);
         }
+    }
+
+    /// Keeps a packet, and sends it on or has it wait for its time.
+    fn accept(
+        &mut self,
+        now: Instant,
+        (index, timestamp): (u64, Timestamp),
+        retransmitted: bool,
+        payload: &[u8],
+        output: &mut Output,
+    ) {
+        self.next_index = self.next_index.max(index + 1);
+        let Some(release) = &mut self.release else {
+            self.ring.insert(now, index, timestamp, payload);
+            self.pass(now, (index, timestamp), retransmitted, payload, output);
+            return;
+        };
+        if index < release.next_index {
+            output.drop_datagram(DropReason::Duplicate);
+            return;
+        }
+        let timestamp = release.time_of(timestamp);
+        release.wake_by(self.timeline.instant_of(now, timestamp, release.delay));
+        self.ring.insert(now, index, timestamp, payload);
     }
 
     /// The packet's index in the stream. A publisher that jumps goes on right
@@ -193,7 +269,8 @@ impl Stream {
         payload_length: usize,
     ) -> Result<u64, DropReason> {
         let publisher = self.publisher.as_mut().ok_or(DropReason::UnknownSocket)?;
-        let patience = self.latency + self.margin;
+        let release = self.release.as_ref();
+        let patience = release.map_or(self.latency + self.margin, |release| release.delay);
         let deadline = self.timeline.due(now, timestamp, patience);
         let (seq, retransmitted) = (header.seq, header.retransmitted);
         let receiver = &mut publisher.receiver;
@@ -235,20 +312,21 @@ impl Stream {
         payload: &[u8],
         output: &mut Output,
     ) {
-        if self.players.is_empty() {
-            return;
+        if let Some(start_points) = &mut self.start_points {
+            start_points.observe(now, index, payload);
         }
-        let Some(payload) = output.stage(payload) else {
-            return;
-        };
-        let packet = Passing {
-            index,
-            timestamp,
-            retransmitted,
-            payload,
-        };
-        for player in &mut self.players {
-            player.forward(now, packet, output);
+        let packet = (index, timestamp, retransmitted);
+        pass_to(&mut self.players, now, packet, payload, output);
+    }
+
+    /// Sends a waiting packet on to every player, if it is here.
+    pub(crate) fn pass_stored(&mut self, now: Instant, index: u64, output: &mut Output) {
+        if let Some(stored) = self.ring.packet(index) {
+            if let Some(start_points) = &mut self.start_points {
+                start_points.observe(now, index, stored.payload);
+            }
+            let packet = (index, stored.timestamp, false);
+            pass_to(&mut self.players, now, packet, stored.payload, output);
         }
     }
 
@@ -268,6 +346,7 @@ impl Stream {
             ring: &self.ring,
             timeline: &self.timeline,
             publisher: self.publisher.as_ref(),
+            live_index: self.live_index(),
         };
         Some((self.players.get_mut(place as usize)?, source))
     }
@@ -285,6 +364,27 @@ impl Stream {
     }
 }
 
-fn keep_for(ring: &mut Ring, latency: Duration) {
-    ring.keep_for(latency.max(RETENTION_MIN) + RETENTION_SLACK);
+/// The players share the payload.
+fn pass_to(
+    players: &mut [Player],
+    now: Instant,
+    (index, timestamp, retransmitted): (u64, Timestamp, bool),
+    payload: &[u8],
+    output: &mut Output,
+) {
+    if players.is_empty() {
+        return;
+    }
+    let Some(payload) = output.stage(payload) else {
+        return;
+    };
+    let packet = Passing {
+        index,
+        timestamp,
+        retransmitted,
+        payload,
+    };
+    for player in players {
+        player.forward(now, packet, output);
+    }
 }

@@ -94,6 +94,13 @@ impl Timeline {
         now + latency.saturating_sub(age)
     }
 
+    /// When it is `placed` on the timeline: now, when it was, and never later
+    /// than `most` from now.
+    pub(crate) fn instant_of(&self, now: Instant, placed: Timestamp, most: Duration) -> Instant {
+        let ahead_us = self.age_us(now, placed).min(0).unsigned_abs();
+        now + Duration::from_micros(ahead_us).min(most)
+    }
+
     /// Corrects the first sample of the publisher's clock, the handshake, by a
     /// packet that came quicker. Only while no player lives on the timeline.
     pub(crate) fn refine(&mut self, now: Instant, placed: Timestamp) {

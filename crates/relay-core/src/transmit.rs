@@ -103,6 +103,10 @@ impl Transmits {
         })
     }
 
+    pub(crate) fn is_half_full(&self) -> bool {
+        !self.is_drained && self.bytes.len() >= self.bytes_max / 2
+    }
+
     /// Queues `header` and a staged payload as one datagram; false when full.
     #[must_use]
     pub(crate) fn push_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) -> bool {

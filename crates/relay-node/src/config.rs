@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Region;
+use model::settings::{Delivery, Resume, Start};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
@@ -51,8 +52,15 @@ pub struct Config {
     pub latency_min_ms: u64,
     /// Callers that ask for more latency are refused.
     pub latency_max_ms: u64,
-    /// How long players are kept after their publisher went.
+    /// How long players are kept after their publisher went, unless a lease
+    /// says otherwise, as for the next three.
     pub hold_seconds: u64,
+    /// What players see when the publisher returns: `hold` or `cut`.
+    pub resume: Resume,
+    /// When packets go on to players: `pass_through` or `buffered`.
+    pub delivery: Delivery,
+    /// Where joining players start: `newest` or `keyframe`.
+    pub start: Start,
     /// A publisher silent for so long is gone.
     pub publisher_timeout_seconds: u64,
 }
@@ -100,6 +108,9 @@ impl Default for Config {
             latency_min_ms: 120,
             latency_max_ms: 10_000,
             hold_seconds: 120,
+            resume: Resume::Hold,
+            delivery: Delivery::PassThrough,
+            start: Start::Newest,
             publisher_timeout_seconds: 10,
         }
     }
@@ -225,6 +236,9 @@ impl Config {
             latency_min: Duration::from_millis(self.latency_min_ms),
             latency_max: Duration::from_millis(self.latency_max_ms),
             hold: Duration::from_secs(self.hold_seconds),
+            resume: self.resume,
+            delivery: self.delivery,
+            start: self.start,
             publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),
             ..relay_core::Config::default()
         }

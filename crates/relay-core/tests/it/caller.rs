@@ -29,6 +29,8 @@ pub(crate) struct Spec {
     pub(crate) addr: SocketAddr,
     pub(crate) stream_id: String,
     pub(crate) latency_ms: u16,
+    /// How many unacknowledged packets it takes.
+    pub(crate) flow_window: u32,
     pub(crate) isn: u32,
     /// The socket's clock at its start, microseconds.
     pub(crate) clock_us: u64,
@@ -43,6 +45,7 @@ impl Spec {
             addr: SocketAddr::from(([192, 0, 2, host], 40_000)),
             stream_id: stream_id.into(),
             latency_ms: 120,
+            flow_window: 8192,
             isn: 1000 * u32::from(host),
             clock_us: 12_345,
             clock_ppm: 0,
@@ -188,7 +191,7 @@ impl Caller {
             extension,
             isn: self.isn(),
             mtu: 1500,
-            flow_window: 8192,
+            flow_window: self.spec.flow_window,
             kind,
             socket_id: self.id,
             cookie,

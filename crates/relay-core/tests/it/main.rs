@@ -4,13 +4,16 @@
 
 mod admission;
 mod allocation;
+mod buffered;
 mod caller;
+mod cut;
 mod drift;
 mod forwarding;
 mod garbage;
 mod handshakes;
 mod hold;
 mod idle;
+mod keyframe;
 mod leases;
 mod leasing;
 mod limits;

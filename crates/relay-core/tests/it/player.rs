@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use srt::packet::{Control, build};
-use srt::receiver::{Arrival, Receiver, Report, Settings};
+use srt::receiver::{Arrival, Receiver, Report, Settings, seq_of};
 use srt::{Packet, Timestamp};
 
 use crate::caller::{Caller, KEEPALIVE, State, keepalive};
+use crate::publisher::number_of;
 
 const DRIFT_SAMPLES: u32 = 1000;
 
@@ -33,6 +34,9 @@ pub(crate) struct Player {
     /// Every data packet's place as it arrived.
     pub(crate) arrivals: u64,
     pub(crate) duplicates: u64,
+    /// The most packets that came before they were acknowledged.
+    pub(crate) ahead_max: u64,
+    acked_index: u64,
     receiver: Option<Receiver>,
     base: Option<(Instant, Timestamp)>,
     drift: (i64, u32),
@@ -52,6 +56,8 @@ impl Player {
             keepalives: 0,
             arrivals: 0,
             duplicates: 0,
+            ahead_max: 0,
+            acked_index: 0,
             receiver: None,
             base: None,
             drift: (0, 0),
@@ -101,8 +107,8 @@ impl Player {
         self.retransmitted += u64::from(header.retransmitted);
         match receiver.handle_data(now, header.seq, length, header.retransmitted, due) {
             Arrival::New { index } | Arrival::Recovered { index } => {
-                let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
-                assert!(payload[8..].iter().all(|byte| *byte == number as u8));
+                let number = number_of(payload).expect("the payload is as it was sent");
+                self.ahead_max = self.ahead_max.max(index + 1 - self.acked_index);
                 if index >= self.next_index {
                     self.buffer.insert(index, (header.timestamp, number));
                 }
@@ -119,11 +125,12 @@ impl Player {
                     let isn = self.caller.isn();
                     let settings = Settings {
                         isn,
-                        window_packets: 8192,
+                        window_packets: self.caller.spec.flow_window,
                         gaps_max: 4096,
                     };
                     let receiver = Receiver::new(settings, now);
                     self.next_index = receiver.highest() + 1;
+                    self.acked_index = self.next_index;
                     self.receiver = Some(receiver);
                     self.base = Some((now, timestamp));
                 }
@@ -185,7 +192,11 @@ impl Player {
         while let Some(report) = receiver.poll_report(now) {
             let mut buffer = [0; 1472];
             let length = match report {
-                Report::Ack(ack) => build::ack(&mut buffer, header, &ack),
+                Report::Ack(ack) => {
+                    let moved = ack.next.offset(seq_of(self.acked_index));
+                    self.acked_index += u64::from(moved.max(0).unsigned_abs());
+                    build::ack(&mut buffer, header, &ack)
+                }
                 Report::Nak(ranges) => build::nak(&mut buffer, header, ranges.iter().copied()),
             };
             outbox.push(buffer[..length].to_vec());

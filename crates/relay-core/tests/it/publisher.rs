@@ -25,6 +25,9 @@ pub(crate) struct Publisher {
     pub(crate) acks: u64,
     /// When each packet was handed over.
     pub(crate) published_at: Vec<Instant>,
+    /// Payloads are transport stream packets, of which one in so many brings a
+    /// table and an access point.
+    pub(crate) group: Option<u64>,
     first_number: u64,
     next_at: Option<Instant>,
     kept: BTreeMap<u64, (Timestamp, Vec<u8>)>,
@@ -44,6 +47,7 @@ impl Publisher {
             naks: 0,
             acks: 0,
             published_at: Vec::new(),
+            group: None,
             first_number,
             next_at: None,
             kept: BTreeMap::new(),
@@ -150,8 +154,10 @@ impl Publisher {
 
     fn publish(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
         let number = self.first_number + self.sent;
-        let mut payload = vec![number as u8; PAYLOAD];
-        payload[..8].copy_from_slice(&number.to_be_bytes());
+        let payload = match self.group {
+            Some(group) => transport_stream(number, self.sent.is_multiple_of(group)),
+            None => plain(number),
+        };
         self.kept
             .insert(self.sent, (self.caller.timestamp(now), payload));
         self.kept = self.kept.split_off(&self.sent.saturating_sub(2000));
@@ -166,4 +172,39 @@ impl Publisher {
         self.caller.state = State::Closed;
         buffer[..length].to_vec()
     }
+}
+
+fn plain(number: u64) -> Vec<u8> {
+    let mut payload = vec![number as u8; PAYLOAD];
+    payload[..8].copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
+/// Two packets; the second one ends with the number.
+fn transport_stream(number: u64, is_start: bool) -> Vec<u8> {
+    let mut payload = vec![0xff; 2 * 188];
+    payload[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    payload[188..192].copy_from_slice(&[0x47, 0x01, 0x00, 0x10]);
+    if is_start {
+        payload[..4].copy_from_slice(&[0x47, 0x40, 0x00, 0x10]);
+        payload[188..194].copy_from_slice(&[0x47, 0x41, 0x00, 0x30, 1, 0x40]);
+        payload[194..198].copy_from_slice(&[0, 0, 1, 0xe0]);
+    }
+    payload[2 * 188 - 8..].copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
+/// The number that a payload carries, if it is as it was sent.
+pub(crate) fn number_of(payload: &[u8]) -> Option<u64> {
+    let (first, last) = (payload.first_chunk()?, payload.last_chunk()?);
+    if payload.len() == PAYLOAD {
+        let number = u64::from_be_bytes(*first);
+        return (payload == plain(number)).then_some(number);
+    }
+    let number = u64::from_be_bytes(*last);
+    let is_as_sent = [true, false].map(|is_start| transport_stream(number, is_start));
+    is_as_sent
+        .iter()
+        .any(|sent| sent == payload)
+        .then_some(number)
 }

@@ -1,0 +1,36 @@
+//! How a stream behaves: as its publisher's lease says, else as the node does.
+
+use std::time::Duration;
+
+use lease::Claims;
+use model::settings::{Delivery, Resume, Start};
+
+use crate::Config;
+
+/// A stream's settings, decided when its publisher is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamSettings {
+    /// How long its players are kept without a publisher.
+    pub(crate) hold: Duration,
+    pub(crate) resume: Resume,
+    pub(crate) delivery: Delivery,
+    pub(crate) start: Start,
+}
+
+impl StreamSettings {
+    pub(crate) fn of(claims: &Claims, config: &Config) -> Self {
+        let leased = claims.hold_seconds.map(u64::from).map(Duration::from_secs);
+        Self {
+            hold: leased.unwrap_or(config.hold),
+            resume: claims.resume.unwrap_or(config.resume),
+            delivery: claims.delivery.unwrap_or(config.delivery),
+            start: claims.start.unwrap_or(config.start),
+        }
+    }
+
+    /// What changes at once when the lease is renewed. Delivery and start are
+    /// bound to what runs already: the next publisher brings them.
+    pub(crate) fn renew(&mut self, renewed: Self) {
+        (self.hold, self.resume) = (renewed.hold, renewed.resume);
+    }
+}
