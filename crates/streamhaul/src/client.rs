@@ -120,6 +120,17 @@ impl Client {
         answer(&url, request.send_json(body))
     }
 
+    /// Changes what `path` stands for.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.patch(&url);
+        let request = request.header("authorization", self.bearer());
+        answer(&url, request.send_json(body))
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token.expose_secret())
     }

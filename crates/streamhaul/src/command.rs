@@ -3,6 +3,7 @@
 mod nodes;
 mod relay;
 mod status;
+mod streams;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => return up::run(arguments),
         Command::Status(target) => return status::run(target),
         Command::Relay(command) => relay::run(command)?,
+        Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Completion { shell } => {
             let mut script = Vec::new();
