@@ -67,6 +67,18 @@ impl Client {
                 .send_json(body)?,
         )
     }
+
+    /// Changes what a path stands for.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let mut request = self.agent.patch(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(request.send_json(body)?)
+    }
 }
 
 impl Answer {

@@ -9,6 +9,7 @@ mod bad_input;
 mod crashes;
 mod metrics;
 mod picture;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
