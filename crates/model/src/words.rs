@@ -2,16 +2,21 @@
 
 /// A text that is not one of an enum's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} `{word}`")]
+#[error("unknown {what} `{word}`, expected {}", expected.join(", "))]
 pub struct UnknownWord {
     what: &'static str,
     word: String,
+    expected: &'static [&'static str],
 }
 
 impl UnknownWord {
-    pub(crate) fn new(what: &'static str, word: &str) -> Self {
+    pub(crate) fn new(what: &'static str, word: &str, expected: &'static [&'static str]) -> Self {
         let word = word.chars().take(64).collect();
-        Self { what, word }
+        Self {
+            what,
+            word,
+            expected,
+        }
     }
 }
 
@@ -45,7 +50,7 @@ macro_rules! words {
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    other => Err($crate::words::UnknownWord::new(stringify!($name), other)),
+                    other => Err($crate::words::UnknownWord::new(stringify!($name), other, &[$($word),+])),
                 }
             }
         }

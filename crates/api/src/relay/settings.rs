@@ -82,7 +82,8 @@ pub(crate) async fn change(
     let settings = patch.apply(&stream.settings)?;
     streams::set_settings(&mut transaction, &stream, &settings).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
-    tracing::info!(stream.id = %stream.id, ?settings, "A stream's settings were changed");
+    let user = &caller.account.user_id;
+    tracing::info!(stream.id = %stream.id, user.id = %user, "A stream's settings were changed");
     Ok(Description { settings, ..stream })
 }
 
@@ -161,7 +162,10 @@ mod tests {
             (json!({"colour": 1}), "colour: there is no such setting"),
             (json!({"hold_seconds": "x"}), "hold_seconds: invalid type"),
             (json!({"hold_seconds": -1}), "hold_seconds: invalid value"),
-            (json!({"resume": "x"}), "resume: unknown Resume `x`"),
+            (
+                json!({"resume": "x"}),
+                "resume: unknown Resume `x`, expected hold, cut",
+            ),
             (json!({"players_max": 0}), "players_max: 1 to 1024"),
             // The other end was set before.
             (
