@@ -17,6 +17,21 @@ pub struct Counters {
     refusals: [u64; RefusalReason::COUNT],
 }
 
+impl std::ops::AddAssign<&Self> for Counters {
+    fn add_assign(&mut self, other: &Self) {
+        self.ingress_datagrams += other.ingress_datagrams;
+        self.ingress_bytes += other.ingress_bytes;
+        self.egress_datagrams += other.egress_datagrams;
+        self.egress_bytes += other.egress_bytes;
+        for (count, more) in self.drops.iter_mut().zip(other.drops) {
+            *count += more;
+        }
+        for (count, more) in self.refusals.iter_mut().zip(other.refusals) {
+            *count += more;
+        }
+    }
+}
+
 impl Counters {
     /// Datagrams dropped for `reason`.
     #[must_use]

@@ -15,7 +15,7 @@
 //! # fn run(mut relay: relay_core::Relay, now: Instant) {
 //! let (ingress, datagram) = receive();
 //! relay.handle_datagram(now, ingress, &datagram); // or handle_timeout, handle_command
-//! for transmit in relay.drain_transmits() {
+//! for transmit in relay.drain_transmits().iter() {
 //!     send(transmit);
 //! }
 //! while let Some(event) = relay.poll_event() {
@@ -72,4 +72,4 @@ pub use grant::Grant;
 pub use reason::{DropReason, GoneReason, RefusalReason};
 pub use relay::Relay;
 pub use shard::{Handover, Shard};
-pub use transmit::{Ingress, Transmit};
+pub use transmit::{Drained, Ingress, Staged, Transmit, Transmits};

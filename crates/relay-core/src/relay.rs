@@ -23,7 +23,7 @@ use crate::slab::Slab;
 use crate::sources::SourceLimiter;
 use crate::stream::Stream;
 use crate::timers::Timers;
-use crate::{Command, CommandError, Config, Counters, Event, Handover, Ingress, Limits, Transmit};
+use crate::{Command, CommandError, Config, Counters, Drained, Event, Handover, Ingress, Limits};
 
 /// Connections whose timers are handled in one turn.
 const TIMEOUTS_PER_TURN: usize = 256;
@@ -406,8 +406,14 @@ impl Relay {
     }
 
     /// Every datagram to send now, in order; asked again, none of them.
-    pub fn drain_transmits(&mut self) -> impl ExactSizeIterator<Item = Transmit<'_>> {
+    pub fn drain_transmits(&mut self) -> Drained<'_> {
         self.output.transmits.drain()
+    }
+
+    /// How many datagrams wait for the next [`drain_transmits`](Self::drain_transmits).
+    #[must_use]
+    pub fn queued_transmits(&self) -> usize {
+        self.output.transmits.len()
     }
 
     /// The next datagram for another relay of the node, which takes it by

@@ -47,7 +47,7 @@ impl Transmit<'_> {
 
 /// Bytes of the arena, good until the next drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Staged {
+pub struct Staged {
     start: u32,
     length: u32,
 }
@@ -55,6 +55,42 @@ pub(crate) struct Staged {
 impl Staged {
     pub(crate) const fn length(self) -> usize {
         self.length as usize
+    }
+}
+
+/// Every datagram of a turn, in the order in which they were queued.
+#[derive(Debug, Clone, Copy)]
+pub struct Drained<'a> {
+    bytes: &'a [u8],
+    queue: &'a [Queued],
+}
+
+impl<'a> Drained<'a> {
+    /// How many datagrams there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The datagram in this place, counted from 0.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[must_use]
+    pub fn transmit(&self, place: usize) -> Transmit<'a> {
+        self.queue[place].lend(self.bytes)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Transmit<'a>> + use<'a> {
+        let bytes = self.bytes;
+        self.queue.iter().map(|queued| queued.lend(bytes))
     }
 }
 
@@ -69,9 +105,11 @@ struct Queued {
 const BYTES_START: usize = 128 << 10;
 const QUEUE_START: usize = 256;
 
-/// The queue; it allocates only for a larger turn than ever before.
+/// The queue of what waits to be sent; it allocates only for a larger turn than
+/// ever before. A [`crate::Relay`] has its own; it is public so that an owner can
+/// test its sending without one.
 #[derive(Debug)]
-pub(crate) struct Transmits {
+pub struct Transmits {
     bytes: Vec<u8>,
     queue: Vec<Queued>,
     bytes_max: usize,
@@ -80,7 +118,9 @@ pub(crate) struct Transmits {
 }
 
 impl Transmits {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// A queue of at most so many bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(BYTES_START.min(bytes_max)),
             queue: Vec::with_capacity(QUEUE_START),
@@ -90,7 +130,7 @@ impl Transmits {
     }
 
     /// Keeps `bytes` for the datagrams that will share them; `None` when full.
-    pub(crate) fn stage(&mut self, bytes: &[u8]) -> Option<Staged> {
+    pub fn stage(&mut self, bytes: &[u8]) -> Option<Staged> {
         self.start_over_if_drained();
         if self.bytes.len() + bytes.len() > self.bytes_max {
             return None;
@@ -109,7 +149,7 @@ impl Transmits {
 
     /// Queues `header` and a staged payload as one datagram; false when full.
     #[must_use]
-    pub(crate) fn push_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) -> bool {
+    pub fn push_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) -> bool {
         let Some(header) = self.stage(header) else {
             return false;
         };
@@ -123,19 +163,33 @@ impl Transmits {
 
     /// Queues `header` and `payload` as one datagram; false when full.
     #[must_use]
-    pub(crate) fn push(&mut self, path: Ingress, header: &[u8], payload: &[u8]) -> bool {
+    pub fn push(&mut self, path: Ingress, header: &[u8], payload: &[u8]) -> bool {
         match self.stage(payload) {
             Some(payload) => self.push_staged(path, header, payload),
             None => false,
         }
     }
 
+    /// How many datagrams are queued.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        if self.is_drained { 0 } else { self.queue.len() }
+    }
+
+    /// Whether nothing is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Lends everything that is queued, in order.
-    pub(crate) fn drain(&mut self) -> impl ExactSizeIterator<Item = Transmit<'_>> {
+    pub fn drain(&mut self) -> Drained<'_> {
         self.start_over_if_drained();
         self.is_drained = true;
-        let bytes = &self.bytes;
-        self.queue.iter().map(|queued| queued.lend(bytes))
+        Drained {
+            bytes: &self.bytes,
+            queue: &self.queue,
+        }
     }
 
     fn start_over_if_drained(&mut self) {
@@ -174,7 +228,7 @@ mod tests {
 
     fn drained(transmits: &mut Transmits) -> Vec<(u16, Vec<u8>)> {
         let all = transmits.drain();
-        all.map(|t| (t.to.port(), t.to_vec())).collect()
+        all.iter().map(|t| (t.to.port(), t.to_vec())).collect()
     }
 
     #[test]

@@ -10,6 +10,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
 
+/// More data threads than this are of no use on one port.
+const DATA_THREADS_MAX: u16 = 64;
+
 /// The relay node's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +49,12 @@ pub struct Config {
     pub region: Region,
     /// How much it takes on.
     pub limits: Limits,
+    /// Data threads; 0: one for each core. A stream lives on one of them.
+    pub data_threads: u16,
+    /// While many datagrams come, how long the next ones may gather before a
+    /// thread takes them all: it saves wake-ups, and adds this delay at most.
+    /// 0 takes each as it comes.
+    pub pause_max_us: u64,
     /// What a player's latency is raised by, over the publisher's.
     pub latency_margin_ms: u64,
     /// The latency a caller gets when it asks for less; 120 is libsrt's own.
@@ -104,6 +113,8 @@ impl Default for Config {
             public_host: "127.0.0.1".into(),
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),
+            data_threads: 0,
+            pause_max_us: 300,
             latency_margin_ms: 60,
             latency_min_ms: 120,
             latency_max_ms: 10_000,
@@ -146,6 +157,9 @@ impl ServiceConfig for Config {
         if self.join_token.is_some() && self.join_token_file.is_some() {
             return Err("set join_token or join_token_file, not both".into());
         }
+        let threads = u64::from(self.data_threads);
+        within("data_threads", threads, 0, DATA_THREADS_MAX.into())?;
+        within("pause_max_us", self.pause_max_us, 0, 2_000)?;
         within("latency_margin_ms", self.latency_margin_ms, 0, 5_000)?;
         within("latency_max_ms", self.latency_max_ms, 20, 60_000)?;
         within(
@@ -241,6 +255,15 @@ impl Config {
             start: self.start,
             publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),
             ..relay_core::Config::default()
+        }
+    }
+
+    /// How many data threads there will be.
+    pub(crate) fn data_threads(&self) -> u16 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.data_threads {
+            0 => cores.min(usize::from(DATA_THREADS_MAX)) as u16,
+            threads => threads,
         }
     }
 

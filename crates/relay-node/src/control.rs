@@ -24,7 +24,7 @@ use crate::backoff::{Backoff, chance};
 use crate::identity::{Identity, Store};
 use crate::metrics;
 use crate::sampler::Sampled;
-use crate::shard::{Gone, ShardHandle};
+use crate::shards::{Gone, Shards};
 
 pub(crate) use enrol::{Error as EnrolError, enrol};
 
@@ -53,7 +53,7 @@ pub(crate) struct Control {
     bearer: BearerInterceptor,
     identity: Identity,
     store: Store,
-    shard: ShardHandle,
+    shards: Shards,
     events: mpsc::Receiver<Event>,
     pending: Backlog<SessionEvent>,
     samples: watch::Receiver<Sampled>,
@@ -73,7 +73,7 @@ pub(crate) struct Parts {
     pub(crate) bearer: BearerInterceptor,
     pub(crate) identity: Identity,
     pub(crate) store: Store,
-    pub(crate) shard: ShardHandle,
+    pub(crate) shards: Shards,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) samples: watch::Receiver<Sampled>,
     pub(crate) draining: watch::Sender<bool>,
@@ -100,7 +100,7 @@ impl Control {
             bearer: parts.bearer,
             identity: parts.identity,
             store: parts.store,
-            shard: parts.shard,
+            shards: parts.shards,
             events: parts.events,
             pending: Backlog::new(EVENTS_MAX),
             samples: parts.samples,

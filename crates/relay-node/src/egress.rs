@@ -1,46 +1,30 @@
-//! The send side of a turn: joins what goes to one place into trains, and keeps
-//! a bounded queue of what a full socket would not take.
+//! The send side of a turn: everything that the relay queued leaves with few
+//! system calls, and what a full socket would not take waits, bounded.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 
-use relay_core::Transmit;
+use relay_core::{Drained, Transmit};
 
+use crate::sendmmsg::{Message, MessageBuffers};
 use crate::snapshot::SendStats;
-use crate::sockets::{Outgoing, Socket};
+use crate::sockets::Socket;
+use crate::trains::{Path, Train, Trains};
 
-/// The longest train: UDP's own limit, headers aside.
-const TRAIN_BYTES_MAX: usize = 65_000;
-/// The kernel's bound on datagrams in a train (`UDP_MAX_SEGMENTS` before 6.9).
-const TRAIN_SEGMENTS_MAX: usize = 64;
 /// What waits for full sockets, all together.
 const BACKLOG_BYTES_MAX: usize = 1 << 20;
 
-/// Where a train goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Path {
-    to: SocketAddr,
-    local_ip: Option<IpAddr>,
-    socket: u8,
-}
-
-/// Collects transmits and sends them.
+/// Sends what the relay queued.
+#[derive(Default)]
 pub(crate) struct Egress {
-    train: Train,
+    trains: Trains,
+    buffers: MessageBuffers,
     backlog: Backlog,
     stats: SendStats,
 }
 
 impl Egress {
-    pub(crate) fn new() -> Self {
-        Self {
-            train: Train::new(),
-            backlog: Backlog::default(),
-            stats: SendStats::default(),
-        }
-    }
-
     pub(crate) const fn stats(&self) -> &SendStats {
         &self.stats
     }
@@ -53,70 +37,120 @@ impl Egress {
             .any(|waiting| waiting.path.socket == socket)
     }
 
-    /// Takes one datagram; it leaves with the next that does not fit its train,
-    /// or with [`flush`](Self::flush).
-    pub(crate) fn push(&mut self, sockets: &[Socket], transmit: &Transmit<'_>) {
-        let path = Path {
-            to: transmit.to,
-            local_ip: transmit.local_ip,
-            socket: transmit.socket,
+    /// Sends a turn's datagrams.
+    pub(crate) fn send(&mut self, sockets: &[Socket], drained: Drained<'_>) {
+        if drained.is_empty() {
+            return;
+        }
+        let segments_max = |socket: u8| {
+            let socket = sockets.get(usize::from(socket));
+            socket.map_or(1, Socket::segments_max)
         };
-        let segments_max = match sockets.get(usize::from(path.socket)) {
-            Some(socket) => socket.segments_max().min(TRAIN_SEGMENTS_MAX),
-            None => return,
-        };
-        if !self.train.fits(path, transmit.length(), segments_max) {
-            self.flush(sockets);
+        let mut trains = std::mem::take(&mut self.trains);
+        trains.join(drained, segments_max);
+        let mut rest = trains.all();
+        while let Some(first) = rest.first() {
+            let socket = first.path.socket;
+            let is_other = |train: &Train| train.path.socket != socket;
+            let end = rest.iter().position(is_other).unwrap_or(rest.len());
+            if let Some(socket) = sockets.get(usize::from(socket)) {
+                self.send_run(socket, &trains, &rest[..end], drained);
+            }
+            rest = &rest[end..];
         }
-        self.train.add(path, transmit);
+        self.trains = trains;
     }
 
-    /// Sends what was collected.
-    pub(crate) fn flush(&mut self, sockets: &[Socket]) {
-        let Some(path) = self.train.path else { return };
-        let socket = &sockets[usize::from(path.socket)];
-        if self.waits_for(path.socket) {
-            self.keep(path);
-        } else {
-            self.send_train(socket, path);
-        }
-        self.train.clear();
-    }
-
-    fn send_train(&mut self, socket: &Socket, path: Path) {
-        let outgoing = self.train.outgoing(path);
-        self.stats.calls += 1;
-        match socket.send(&outgoing) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(path),
-            Err(_) if self.train.segments > 1 => self.send_singly(socket, path),
-            Err(error) => self.stats.failed(&error),
-        }
-    }
-
-    /// The offload was refused; the datagrams may still go one by one.
-    fn send_singly(&mut self, socket: &Socket, path: Path) {
-        for contents in self.train.datagrams() {
+    /// Sends trains that leave by one socket.
+    fn send_run(
+        &mut self,
+        socket: &Socket,
+        trains: &Trains,
+        mut run: &[Train],
+        drained: Drained<'_>,
+    ) {
+        while let Some(first) = run.first() {
+            if self.waits_for(first.path.socket) {
+                run.iter()
+                    .for_each(|train| self.keep(trains, train, drained));
+                return;
+            }
+            let messages = run.iter().map(|train| Message {
+                to: socket.on_wire(train.path.to),
+                local_ip: train.path.local_ip.map(|ip| socket.ip_on_wire(ip)),
+                segment_size: (train.segments > 1).then_some(train.segment_size as u16),
+                pieces: pieces(trains, train, drained),
+            });
             self.stats.calls += 1;
-            let outgoing = Outgoing {
-                to: path.to,
-                local_ip: path.local_ip,
-                contents,
-                segment_size: None,
-            };
-            match socket.send(&outgoing) {
-                Ok(()) => {}
+            match self.buffers.send(socket.as_fd(), messages) {
+                Ok(sent) => run = &run[sent.min(run.len())..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.backlog.push(path, contents, &mut self.stats);
+                    self.keep(trains, first, drained);
+                    run = &run[1..];
                 }
-                Err(error) => self.stats.failed(&error),
+                Err(error) => {
+                    self.refused(socket, trains, first, drained, &error);
+                    run = &run[1..];
+                }
             }
         }
     }
 
-    fn keep(&mut self, path: Path) {
-        for contents in self.train.datagrams() {
-            self.backlog.push(path, contents, &mut self.stats);
+    /// A train was refused: where the offload is to blame, its datagrams may
+    /// still go one by one.
+    fn refused(
+        &mut self,
+        socket: &Socket,
+        trains: &Trains,
+        train: &Train,
+        drained: Drained<'_>,
+        error: &io::Error,
+    ) {
+        if train.segments == 1 {
+            self.stats.failed(error);
+            return;
+        }
+        // EIO: the device cannot do checksums, which joined datagrams need.
+        if error.raw_os_error() == Some(libc::EIO) {
+            socket.give_up_offload();
+        }
+        for transmit in trains.datagrams(train, drained) {
+            self.send_singly(socket, &transmit);
+        }
+    }
+
+    fn send_singly(&mut self, socket: &Socket, transmit: &Transmit<'_>) {
+        let path = Path::from(transmit);
+        let pieces = [transmit.header, transmit.payload].into_iter();
+        match self.send_one(socket, path, pieces) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.backlog.push(path, transmit, &mut self.stats);
+            }
+            Err(error) => self.stats.failed(&error),
+        }
+    }
+
+    fn send_one<'a>(
+        &mut self,
+        socket: &Socket,
+        path: Path,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        self.stats.calls += 1;
+        let message = Message {
+            to: socket.on_wire(path.to),
+            local_ip: path.local_ip.map(|ip| socket.ip_on_wire(ip)),
+            segment_size: None,
+            pieces,
+        };
+        let messages = std::iter::once(message);
+        self.buffers.send(socket.as_fd(), messages).map(|_| ())
+    }
+
+    fn keep(&mut self, trains: &Trains, train: &Train, drained: Drained<'_>) {
+        for transmit in trains.datagrams(train, drained) {
+            self.backlog.push(train.path, &transmit, &mut self.stats);
         }
     }
 
@@ -124,17 +158,16 @@ impl Egress {
     pub(crate) fn retry(&mut self, sockets: &[Socket], socket: u8) {
         let io = &sockets[usize::from(socket)];
         let mut kept = VecDeque::new();
-        let mut full = false;
+        let mut is_full = false;
         while let Some(waiting) = self.backlog.pop() {
-            if full || waiting.path.socket != socket {
+            if is_full || waiting.path.socket != socket {
                 kept.push_back(waiting);
                 continue;
             }
-            self.stats.calls += 1;
-            match io.send(&waiting.outgoing()) {
+            match self.send_one(io, waiting.path, std::iter::once(&*waiting.contents)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    full = true;
+                    is_full = true;
                     kept.push_back(waiting);
                 }
                 Err(error) => self.stats.failed(&error),
@@ -144,87 +177,20 @@ impl Egress {
     }
 }
 
-/// Datagrams to one place, equal in size but for the last.
-struct Train {
-    path: Option<Path>,
-    bytes: Vec<u8>,
-    segment_size: usize,
-    segments: usize,
-    closed: bool,
-}
-
-impl Train {
-    fn new() -> Self {
-        Self {
-            path: None,
-            bytes: Vec::with_capacity(TRAIN_BYTES_MAX),
-            segment_size: 0,
-            segments: 0,
-            closed: false,
-        }
-    }
-
-    fn fits(&self, path: Path, length: usize, segments_max: usize) -> bool {
-        match self.path {
-            None => true,
-            Some(current) => {
-                current == path
-                    && !self.closed
-                    && length <= self.segment_size
-                    && length > 0
-                    && self.segments < segments_max
-                    && self.bytes.len() + length <= TRAIN_BYTES_MAX
-            }
-        }
-    }
-
-    fn add(&mut self, path: Path, transmit: &Transmit<'_>) {
-        if self.path.is_none() {
-            self.path = Some(path);
-            self.segment_size = transmit.length();
-        }
-        self.bytes.extend_from_slice(transmit.header);
-        self.bytes.extend_from_slice(transmit.payload);
-        self.segments += 1;
-        self.closed = transmit.length() < self.segment_size;
-    }
-
-    fn outgoing(&self, path: Path) -> Outgoing<'_> {
-        Outgoing {
-            to: path.to,
-            local_ip: path.local_ip,
-            contents: &self.bytes,
-            segment_size: (self.segments > 1).then_some(self.segment_size),
-        }
-    }
-
-    fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks(self.segment_size.max(1))
-    }
-
-    fn clear(&mut self) {
-        self.path = None;
-        self.bytes.clear();
-        self.segments = 0;
-        self.closed = false;
-    }
+/// A train's bytes: for each datagram its header and its payload.
+fn pieces<'a>(
+    trains: &'a Trains,
+    train: &Train,
+    drained: Drained<'a>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let datagrams = trains.datagrams(train, drained);
+    datagrams.flat_map(|transmit| [transmit.header, transmit.payload])
 }
 
 /// One datagram that waits for its socket.
 struct Waiting {
     path: Path,
     contents: Box<[u8]>,
-}
-
-impl Waiting {
-    fn outgoing(&self) -> Outgoing<'_> {
-        Outgoing {
-            to: self.path.to,
-            local_ip: self.path.local_ip,
-            contents: &self.contents,
-            segment_size: None,
-        }
-    }
 }
 
 /// What waits for full sockets, oldest first, bounded in bytes.
@@ -235,15 +201,15 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn push(&mut self, path: Path, contents: &[u8], stats: &mut SendStats) {
-        if self.bytes + contents.len() > BACKLOG_BYTES_MAX {
+    fn push(&mut self, path: Path, transmit: &Transmit<'_>, stats: &mut SendStats) {
+        if self.bytes + transmit.length() > BACKLOG_BYTES_MAX {
             stats.queue_full += 1;
             return;
         }
-        self.bytes += contents.len();
+        self.bytes += transmit.length();
         self.queue.push_back(Waiting {
             path,
-            contents: contents.into(),
+            contents: transmit.to_vec().into(),
         });
     }
 
@@ -261,27 +227,41 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSliceMut;
+    use std::net::{IpAddr, SocketAddr, UdpSocket};
+    use std::time::Duration;
+
+    use quinn_udp::RecvMeta;
+    use relay_core::{Ingress, Transmits};
+
     use super::*;
-    use std::net::UdpSocket;
+    use crate::sockets::canonical;
 
     fn pair() -> ([Socket; 1], UdpSocket) {
         let node = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
         ([node], peer)
     }
 
-    fn push(egress: &mut Egress, sockets: &[Socket], to: &UdpSocket, contents: &[u8]) {
-        let to = to.local_addr().unwrap();
-        egress.push(
-            sockets,
-            &Transmit {
-                to,
-                local_ip: None,
-                socket: 0,
-                header: contents,
-                payload: &[],
-            },
-        );
+    fn path(to: SocketAddr, local_ip: Option<IpAddr>) -> Ingress {
+        Ingress {
+            peer: to,
+            local_ip,
+            socket: 0,
+        }
+    }
+
+    /// A queue of these datagrams, each in two pieces.
+    fn queued<'a>(datagrams: impl IntoIterator<Item = (&'a UdpSocket, &'a [u8])>) -> Transmits {
+        let mut transmits = Transmits::new(8 << 20);
+        for (to, contents) in datagrams {
+            let (header, payload) = contents.split_at(contents.len().min(16));
+            let to = path(to.local_addr().unwrap(), None);
+            assert!(transmits.push(to, header, payload));
+        }
+        transmits
     }
 
     fn errors(egress: &Egress) -> u64 {
@@ -289,67 +269,59 @@ mod tests {
         stats.too_big + stats.unreachable + stats.denied + stats.other + stats.queue_full
     }
 
+    fn receive(peer: &UdpSocket) -> Vec<u8> {
+        let mut buffer = [0; 2000];
+        let length = peer.recv(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    }
+
     #[test]
     fn datagrams_arrive_in_order_whatever_was_joined() {
         let (sockets, peer) = pair();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut egress = Egress::new();
         let sizes = [1332, 1332, 500, 44, 44, 1332, 16, 1400, 1332];
-        for (number, size) in sizes.iter().enumerate() {
-            push(&mut egress, &sockets, &peer, &vec![number as u8; *size]);
+        let contents: Vec<_> = (0u8..).zip(sizes).map(|(n, size)| vec![n; size]).collect();
+        let mut all = Vec::new();
+        for contents in &contents {
+            all.push((&peer, &contents[..]));
+            all.push((&other, &contents[..]));
         }
-        push(&mut egress, &sockets, &other, b"other");
-        egress.flush(&sockets);
-        let mut buffer = [0; 2000];
-        for (number, size) in sizes.iter().enumerate() {
-            let length = peer.recv(&mut buffer).unwrap();
-            assert_eq!((length, buffer[0]), (*size, number as u8));
+        let mut egress = Egress::default();
+        egress.send(&sockets, queued(all).drain());
+        for peer in [&peer, &other] {
+            for contents in &contents {
+                assert_eq!(receive(peer), *contents);
+            }
         }
-        assert_eq!(other.recv(&mut buffer).unwrap(), 5);
         assert_eq!(errors(&egress), 0);
-    }
-
-    #[test]
-    fn equal_datagrams_to_one_place_leave_in_one_call() {
-        let (sockets, peer) = pair();
-        let mut egress = Egress::new();
-        for _ in 0..10 {
-            push(&mut egress, &sockets, &peer, &[7; 1332]);
-        }
-        egress.flush(&sockets);
-        let expected = if sockets[0].segments_max() > 1 { 1 } else { 10 };
-        assert_eq!(egress.stats().calls, expected);
+        assert_eq!(egress.stats().calls, 1, "a turn is one call");
     }
 
     #[test]
     fn a_train_is_bounded_in_datagrams_and_bytes() {
         let (sockets, peer) = pair();
-        let mut egress = Egress::new();
-        for _ in 0..200 {
-            push(&mut egress, &sockets, &peer, &[7; 1400]);
-            assert!(egress.train.segments <= TRAIN_SEGMENTS_MAX);
-            assert!(egress.train.bytes.len() <= TRAIN_BYTES_MAX);
+        let mut egress = Egress::default();
+        let contents = vec![7; 1400];
+        let all = std::iter::repeat_n((&peer, &contents[..]), 70);
+        egress.send(&sockets, queued(all).drain());
+        for _ in 0..70 {
+            assert_eq!(receive(&peer), contents);
         }
-        egress.flush(&sockets);
         assert_eq!(errors(&egress), 0);
     }
 
     #[test]
-    fn what_cannot_be_sent_is_counted_and_forgotten() {
-        let (sockets, _) = pair();
-        let mut egress = Egress::new();
-        let to = "127.0.0.1:0".parse().unwrap();
-        egress.push(
-            &sockets,
-            &Transmit {
-                to,
-                local_ip: None,
-                socket: 0,
-                header: b"x",
-                payload: &[],
-            },
-        );
-        egress.flush(&sockets);
+    fn what_cannot_be_sent_is_counted_and_costs_nobody_else_anything() {
+        let (sockets, peer) = pair();
+        let mut transmits = queued([(&peer, &b"before"[..])]);
+        let nowhere = path("127.0.0.1:0".parse().unwrap(), None);
+        assert!(transmits.push(nowhere, b"x", b""));
+        let to = path(peer.local_addr().unwrap(), None);
+        assert!(transmits.push(to, b"behind", b" it"));
+        let mut egress = Egress::default();
+        egress.send(&sockets, transmits.drain());
+        assert_eq!(receive(&peer), b"before");
+        assert_eq!(receive(&peer), b"behind it");
         assert_eq!(errors(&egress), 1);
         assert!(!egress.waits_for(0));
     }
@@ -357,25 +329,68 @@ mod tests {
     #[test]
     fn the_backlog_keeps_order_and_is_bounded() {
         let (sockets, peer) = pair();
-        let mut egress = Egress::new();
-        let path = Path {
-            to: peer.local_addr().unwrap(),
-            local_ip: None,
-            socket: 0,
-        };
-        egress.backlog.push(path, b"first", &mut egress.stats);
-        push(&mut egress, &sockets, &peer, b"second");
-        egress.flush(&sockets);
+        let mut egress = Egress::default();
+        let mut first = queued([(&peer, &b"first"[..])]);
+        let transmit = first.drain().transmit(0);
+        let way = Path::from(&transmit);
+        egress.backlog.push(way, &transmit, &mut egress.stats);
+        egress.send(&sockets, queued([(&peer, &b"second"[..])]).drain());
         assert!(egress.waits_for(0));
         egress.retry(&sockets, 0);
         assert!(!egress.waits_for(0));
-        let mut buffer = [0; 16];
-        assert_eq!(peer.recv(&mut buffer).unwrap(), 5);
-        assert_eq!(peer.recv(&mut buffer).unwrap(), 6);
+        assert_eq!(receive(&peer), b"first");
+        assert_eq!(receive(&peer), b"second");
 
         let big = vec![0; BACKLOG_BYTES_MAX];
-        egress.backlog.push(path, &big, &mut egress.stats);
-        egress.backlog.push(path, b"x", &mut egress.stats);
+        let mut big = queued([(&peer, &big[..]), (&peer, &b"x"[..])]);
+        for transmit in big.drain().iter() {
+            egress.backlog.push(way, &transmit, &mut egress.stats);
+        }
         assert_eq!(egress.stats().queue_full, 1);
+    }
+
+    /// Answers a caller who takes answers from the address it called only.
+    fn round_trip(listen: &str, call: &str) {
+        let call: IpAddr = call.parse().unwrap();
+        let node = [Socket::bind(listen.parse().unwrap()).unwrap()];
+        let caller = UdpSocket::bind((call, 0)).unwrap();
+        caller.connect((call, node[0].local_addr().port())).unwrap();
+        caller.send(b"hello").unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        let mut metas = [RecvMeta::default()];
+        while node[0]
+            .receive(&mut [IoSliceMut::new(&mut buffer)], &mut metas)
+            .is_err()
+        {
+            std::thread::yield_now();
+        }
+        assert_eq!(canonical(metas[0].addr), caller.local_addr().unwrap());
+        let local_ip = metas[0].dst_ip.map(|ip| ip.to_canonical());
+        assert_eq!(local_ip, Some(call));
+        let mut transmits = Transmits::new(1 << 20);
+        let way = path(canonical(metas[0].addr), local_ip);
+        for number in 0..4 {
+            assert!(transmits.push(way, &[number; 16], &[number; 1300]));
+        }
+        Egress::default().send(&node, transmits.drain());
+        for number in 0..4 {
+            assert_eq!(receive(&caller), [number; 1316]);
+        }
+    }
+
+    #[test]
+    fn a_dual_stack_socket_answers_ipv4_from_the_address_it_was_called_at() {
+        round_trip("[::]:0", "127.0.0.1");
+        round_trip("[::]:0", "127.0.0.7");
+    }
+
+    #[test]
+    fn a_dual_stack_socket_answers_ipv6() {
+        round_trip("[::]:0", "::1");
+    }
+
+    #[test]
+    fn an_ipv4_socket_answers_from_the_address_it_was_called_at() {
+        round_trip("0.0.0.0:0", "127.0.0.7");
     }
 }

@@ -25,12 +25,17 @@ mod http;
 mod identity;
 mod ingress;
 mod metrics;
+mod pace;
 mod report;
 mod sampler;
+mod sendmmsg;
 mod service;
 mod shard;
+mod shards;
 mod snapshot;
 mod sockets;
+mod steering;
+mod trains;
 
 pub use config::{Config, Limits};
 pub use service::run;

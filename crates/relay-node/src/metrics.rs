@@ -18,6 +18,7 @@ const DATA_THREAD_BUSY: &str = "streamhaul_relay_data_thread_busy_seconds_total"
 const SOCKET_CALLS: &str = "streamhaul_relay_socket_calls_total";
 const SEND_ERRORS: &str = "streamhaul_relay_send_errors_total";
 const RECEIVE_ERRORS: &str = "streamhaul_relay_receive_errors_total";
+const KERNEL_DROPS: &str = "streamhaul_relay_kernel_drops_total";
 const CONTROL_CONNECTED: &str = "streamhaul_relay_control_connected";
 const CONTROL_LOST: &str = "streamhaul_relay_control_connections_lost_total";
 const EVENTS_DROPPED: &str = "streamhaul_relay_events_dropped_total";
@@ -25,11 +26,13 @@ const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
 
 /// A drop that the shell makes before the relay sees the datagram.
 const UNANSWERABLE: &str = "unanswerable";
+/// Likewise, when the thread that it belongs to has too much to do.
+const INBOX_FULL: &str = "inbox_full";
 
 /// Describes every metric and starts every series at zero.
 pub(crate) fn register() {
     describe();
-    publish(&Snapshot::default(), 0.0);
+    publish(&Snapshot::default(), &[]);
     control_connected(false);
     counter!(CONTROL_LOST).absolute(0);
     counter!(EVENTS_DROPPED, "stage" => "control").absolute(0);
@@ -51,11 +54,11 @@ fn describe() {
     describe_gauge!(SESSIONS_HELD, "Sessions that the node holds a lease for.");
     describe_gauge!(
         DATA_THREAD_LOAD,
-        "Share of one core the data thread used in the last second."
+        "Share of its core that a data thread used in the last second."
     );
     describe_counter!(
         DATA_THREAD_BUSY,
-        "Time the data thread spent working, not waiting."
+        "Time a data thread spent working, not waiting."
     );
     describe_counter!(
         SOCKET_CALLS,
@@ -72,6 +75,10 @@ fn describe() {
         "Times the control plane's stream was lost or not established."
     );
     describe_counter!(
+        KERNEL_DROPS,
+        "Datagrams that the kernel threw away because the receive buffers were full."
+    );
+    describe_counter!(
         EVENTS_DROPPED,
         "Session events that nobody took in time, by stage."
     );
@@ -82,7 +89,7 @@ fn describe() {
 }
 
 /// Publishes what the data thread said.
-pub(crate) fn publish(snapshot: &Snapshot, load_ratio: f64) {
+pub(crate) fn publish(snapshot: &Snapshot, load_ratios: &[f64]) {
     traffic(snapshot);
     reasons(snapshot);
     callers(snapshot);
@@ -90,8 +97,17 @@ pub(crate) fn publish(snapshot: &Snapshot, load_ratio: f64) {
     counter!(SOCKET_CALLS, "direction" => "ingress").absolute(snapshot.receive.calls);
     counter!(RECEIVE_ERRORS).absolute(snapshot.receive.errors);
     counter!(EVENTS_DROPPED, "stage" => "data_thread").absolute(snapshot.events_dropped);
-    counter!(DATA_THREAD_BUSY).absolute(snapshot.busy.as_secs());
-    gauge!(DATA_THREAD_LOAD).set(load_ratio);
+    counter!(KERNEL_DROPS).absolute(snapshot.receive.kernel_drops);
+    threads(snapshot, load_ratios);
+}
+
+fn threads(snapshot: &Snapshot, load_ratios: &[f64]) {
+    for (thread, busy) in snapshot.busy.iter().enumerate() {
+        counter!(DATA_THREAD_BUSY, "thread" => thread.to_string()).absolute(busy.as_secs());
+    }
+    for (thread, ratio) in load_ratios.iter().enumerate() {
+        gauge!(DATA_THREAD_LOAD, "thread" => thread.to_string()).set(*ratio);
+    }
 }
 
 fn traffic(snapshot: &Snapshot) {
@@ -109,6 +125,8 @@ fn reasons(snapshot: &Snapshot) {
     }
     let unanswerable = snapshot.receive.unanswerable;
     counter!(DROPPED_DATAGRAMS, "reason" => UNANSWERABLE).absolute(unanswerable);
+    let inbox_full = snapshot.receive.handovers_dropped;
+    counter!(DROPPED_DATAGRAMS, "reason" => INBOX_FULL).absolute(inbox_full);
     for reason in RefusalReason::ALL {
         let refusals = snapshot.counters.refusals(*reason);
         counter!(REFUSALS, "reason" => reason.as_str()).absolute(refusals);

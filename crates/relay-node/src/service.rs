@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use model::node::NodeAddress;
-use relay_core::{Event, Relay};
+use relay_core::Event;
 use secrecy::SecretString;
 use service_kit::Context;
 use service_kit::grpc::BearerInterceptor;
@@ -21,7 +21,7 @@ use crate::control::{self, About, Control, Parts, READINESS};
 use crate::identity::{Identity, Store};
 use crate::report::Reporter;
 use crate::sampler::{self, Sampled};
-use crate::shard::{Shard, ShardHandle};
+use crate::shards::{self, Running, Shards};
 use crate::sockets::Socket;
 use crate::{http, metrics};
 
@@ -31,14 +31,14 @@ const SOCKETS: &str = "sockets";
 /// Runs a relay node until it is told to stop.
 ///
 /// # Errors
-/// When a port cannot be bound, the node cannot be enrolled, or the data thread
+/// When a port cannot be bound, the node cannot be enrolled, or a data thread
 /// ends by itself.
 pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     context.readiness.expect(SOCKETS);
     context.readiness.expect(READINESS);
     metrics::register();
-    let sockets = bind(&config)?;
-    let addresses: Vec<_> = sockets.iter().map(Socket::local_addr).collect();
+    let ports = bind(&config)?;
+    let addresses: Vec<_> = ports.iter().map(|group| group[0].local_addr()).collect();
     let listener = TcpListener::bind(config.listen_stats)
         .await
         .with_context(|| format!("cannot bind listen_stats {}", config.listen_stats))?;
@@ -51,7 +51,11 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     tracing::info!(node.id = %identity.node_id, "the node knows who it is");
 
     let bearer = BearerInterceptor::new(&identity.credential).context("the node's credential")?;
-    let (thread, shard, events) = start_data_thread(&config, sockets, &identity, &context)?;
+    let Running {
+        shards,
+        threads,
+        events,
+    } = start_data_threads(&config, ports, &identity, &context)?;
     context.readiness.set(SOCKETS, Ok(()));
     let node = Node {
         config,
@@ -62,17 +66,21 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         endpoint,
         bearer,
         identity,
-        shard,
+        shards,
     };
     let served = node.serve(events).await;
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
-    joined
-        .map_err(|_| anyhow!("the data thread panicked"))?
-        .context("the data thread")?;
+    tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(join)).await??;
     served
 }
 
-/// What is ready once the data thread runs.
+fn join(thread: JoinHandle<io::Result<()>>) -> anyhow::Result<()> {
+    let joined = thread.join();
+    joined
+        .map_err(|_| anyhow!("a data thread panicked"))?
+        .context("a data thread")
+}
+
+/// What is ready once the data threads run.
 struct Node {
     config: Config,
     context: Context,
@@ -82,21 +90,21 @@ struct Node {
     endpoint: Endpoint,
     bearer: BearerInterceptor,
     identity: Identity,
-    shard: ShardHandle,
+    shards: Shards,
 }
 
 impl Node {
-    /// Runs everything around the data thread, then stops it.
+    /// Runs everything around the data threads, then stops them.
     async fn serve(self, events: mpsc::Receiver<Event>) -> anyhow::Result<()> {
         let shutdown = self.context.shutdown.clone();
-        let shard = self.shard.clone();
+        let shards = self.shards.clone();
         let mut tasks = self.spawn(events)?;
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Some(ended) = tasks.join_next() => ended.map_err(Into::into).and_then(|ended| ended),
         };
-        // An error means that the thread has ended already.
-        let _ = shard.stop().await;
+        // An error means that a thread has ended already.
+        let _ = shards.stop().await;
         ended
     }
 
@@ -105,8 +113,8 @@ impl Node {
         let boot_id = boot_id()?;
         let (draining, is_draining) = watch::channel(false);
         let (sampled, samples) = watch::channel(Sampled::nothing(self.context.clock.now()));
-        let (shard, clock) = (self.shard.clone(), self.context.clock.clone());
-        tasks.spawn(async move { Err(sampler::run(shard, clock, sampled).await.into()) });
+        let (shards, clock) = (self.shards.clone(), self.context.clock.clone());
+        tasks.spawn(async move { Err(sampler::run(shards, clock, sampled).await.into()) });
         let shutdown = self.context.shutdown.clone();
         tasks.spawn(async move { Ok(http::serve(self.listener, is_draining, shutdown).await?) });
         if let Some(gateway) = &self.config.gateway_grpc {
@@ -133,7 +141,7 @@ impl Node {
             bearer: self.bearer,
             identity: self.identity,
             store: self.store,
-            shard: self.shard,
+            shards: self.shards,
             events,
             samples,
             draining,
@@ -171,13 +179,15 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn bind(config: &Config) -> anyhow::Result<Vec<Socket>> {
+/// For each port its sockets, one for each data thread.
+fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Socket>>> {
     let names = ["listen_udp", "listen_publish", "listen_play"];
+    let threads = config.data_threads();
     let bind = |(name, address): (&str, SocketAddr)| {
-        let socket =
-            Socket::bind(address).with_context(|| format!("cannot bind {name} {address}"))?;
-        log_bound(name, &socket);
-        Ok(socket)
+        let group = Socket::bind_group(address, threads)
+            .with_context(|| format!("cannot bind {name} {address}"))?;
+        log_bound(name, &group[0]);
+        Ok(group)
     };
     names.into_iter().zip(config.listens()).map(bind).collect()
 }
@@ -227,21 +237,22 @@ fn join_token(config: &Config) -> anyhow::Result<SecretString> {
     }
 }
 
-/// Starts the data thread over the sockets.
-fn start_data_thread(
+/// Starts the data threads over the sockets.
+fn start_data_threads(
     config: &Config,
-    sockets: Vec<Socket>,
+    ports: Vec<Vec<Socket>>,
     identity: &Identity,
     context: &Context,
-) -> anyhow::Result<(
-    JoinHandle<io::Result<()>>,
-    ShardHandle,
-    mpsc::Receiver<Event>,
-)> {
-    let (now, wall) = (Instant::now(), context.clock.now());
-    let (keys, node_id) = (identity.keys.clone(), identity.node_id.clone());
-    let relay = Relay::new(config.relay(), random()?, keys, node_id, now, wall);
-    let (shard, handle, events) = Shard::new(sockets, relay).context("the data thread")?;
-    let thread = context.spawn_thread("data", move || shard.run())?;
-    Ok((thread, handle, events))
+) -> anyhow::Result<Running> {
+    let plan = shards::Plan {
+        ports,
+        config: config.relay(),
+        identity: identity.clone(),
+        seed: random()?,
+        wall: context.clock.now(),
+        pause_max: Duration::from_micros(config.pause_max_us),
+    };
+    let spawn =
+        |name: &str, shard: crate::shard::Shard| context.spawn_thread(name, move || shard.run());
+    shards::start(plan, spawn).context("the data threads")
 }

@@ -1,8 +1,8 @@
-//! The data thread: owns the sockets and the relay, and waits for nothing but
-//! the network, the relay's timer and a wake-up.
+//! A data thread: owns its sockets and its relay, and waits for nothing but the
+//! network, the relay's timer and a wake-up. A node has one for each core.
 //!
 //! ```text
-//! wait ─▶ receive (bounded) ─▶ commands (bounded) ─▶ timer ─▶ send ─▶ report ─▶ wait
+//! wait ─▶ receive (bounded) ─▶ messages (bounded) ─▶ timer ─▶ send ─▶ report ─▶ wait
 //! ```
 //!
 //! Waiting is `mio`: the poller that tokio already brings, with a portable
@@ -15,24 +15,26 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use relay_core::{Command, CommandError, Event, Relay};
+use nix::sys::prctl::set_timerslack;
+use relay_core::{Command, CommandError, Event, Handover, Relay};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::egress::Egress;
 use crate::ingress::Batch;
+use crate::pace::Pace;
 use crate::snapshot::{ReceiveStats, Snapshot};
 use crate::sockets::Socket;
 
 /// Receive calls to one socket in one turn: the others get their turn, too.
 const RECEIVES_PER_TURN: usize = 8;
 /// Messages taken in one turn.
-const MESSAGES_PER_TURN: usize = 32;
-/// Messages that may wait for the data thread.
-const INBOX_LENGTH: usize = 256;
-/// Events that may wait for the runtime.
-const EVENTS_LENGTH: usize = 4096;
-/// Datagrams handled between two drains of the relay.
-const DATAGRAMS_PER_DRAIN: usize = 32;
+const MESSAGES_PER_TURN: usize = 256;
+/// Messages that may wait for a data thread.
+const INBOX_LENGTH: usize = 4096;
+/// Datagrams queued by the relay that are sent before more are received.
+const TRANSMITS_PER_DRAIN: usize = 512;
+/// Pauses are shorter than the 50 µs by which timers are late otherwise.
+const TIMER_SLACK_NS: u64 = 1000;
 /// How long a stopping node tries to send what it still has.
 const FLUSH_MAX: Duration = Duration::from_millis(200);
 /// The reason that sessions are cut for when the node stops.
@@ -40,116 +42,117 @@ const STOPPING: &str = "node_stopping";
 
 const WAKE: Token = Token(usize::MAX);
 
-/// What the runtime asks of the data thread.
-enum Message {
+/// What a data thread is told.
+pub(crate) enum Message {
+    /// Carry out a directive.
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
+    /// Say what is going on.
     Snapshot(oneshot::Sender<Snapshot>),
+    /// Take a datagram that another thread received.
+    Handover(Handover),
+    /// Tell everybody good-bye and end.
     Stop,
 }
 
-/// The data thread is gone; the service ends.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the data thread has ended")]
-pub(crate) struct Gone;
-
-/// The runtime's end: asks, and never makes the data thread wait.
+/// A data thread's letter box.
 #[derive(Clone)]
-pub(crate) struct ShardHandle {
-    inbox: mpsc::Sender<Message>,
-    waker: Arc<Waker>,
+pub(crate) struct Inbox {
+    pub(crate) sender: mpsc::Sender<Message>,
+    pub(crate) waker: Arc<Waker>,
 }
 
-impl ShardHandle {
-    /// Has a directive carried out.
-    pub(crate) async fn command(&self, command: Command) -> Result<Result<(), CommandError>, Gone> {
-        let (reply, result) = oneshot::channel();
-        self.send(Message::Command(command, reply)).await?;
-        result.await.map_err(|_| Gone)
-    }
+/// What a data thread has before its sockets: others can write to it already.
+pub(crate) struct Mailbox {
+    poll: Poll,
+    receiver: mpsc::Receiver<Message>,
+    pub(crate) inbox: Inbox,
+}
 
-    /// Asks what is going on.
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Gone> {
-        let (reply, result) = oneshot::channel();
-        self.send(Message::Snapshot(reply)).await?;
-        result.await.map_err(|_| Gone)
-    }
-
-    /// Has everybody told good-bye, and the thread end.
-    pub(crate) async fn stop(&self) -> Result<(), Gone> {
-        self.send(Message::Stop).await
-    }
-
-    async fn send(&self, message: Message) -> Result<(), Gone> {
-        self.inbox.send(message).await.map_err(|_| Gone)?;
-        self.waker.wake().map_err(|_| Gone)
+impl Mailbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (sender, receiver) = mpsc::channel(INBOX_LENGTH);
+        let inbox = Inbox { sender, waker };
+        Ok(Self {
+            poll,
+            receiver,
+            inbox,
+        })
     }
 }
 
-/// The data thread's state.
+/// A data thread's state.
 pub(crate) struct Shard {
     poll: Poll,
     sockets: Vec<Socket>,
     readable: Vec<bool>,
     relay: Relay,
     inbox: mpsc::Receiver<Message>,
+    /// All of the node, this one among them, in order.
+    inboxes: Vec<Inbox>,
     events: mpsc::Sender<Event>,
     events_dropped: u64,
     batch: Batch,
     egress: Egress,
+    pace: Pace,
+    /// Datagrams taken in this turn.
+    taken: usize,
     receive_stats: ReceiveStats,
     busy: Duration,
     stopping: bool,
-    /// Kept alive: a wake-up that is closed before it is seen is lost.
-    _waker: Arc<Waker>,
+}
+
+/// What a data thread is made of.
+pub(crate) struct Parts {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) inboxes: Vec<Inbox>,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) relay: Relay,
+    pub(crate) events: mpsc::Sender<Event>,
+    /// The longest pause to let datagrams gather.
+    pub(crate) pause_max: Duration,
 }
 
 impl Shard {
-    /// Joins sockets and relay. The events' receiver is for the control plane.
-    pub(crate) fn new(
-        sockets: Vec<Socket>,
-        relay: Relay,
-    ) -> io::Result<(Self, ShardHandle, mpsc::Receiver<Event>)> {
-        let poll = Poll::new()?;
-        for (index, socket) in sockets.iter().enumerate() {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let Mailbox { poll, receiver, .. } = parts.mailbox;
+        for (index, socket) in parts.sockets.iter().enumerate() {
             let fd = socket.as_raw_fd();
             poll.registry()
                 .register(&mut SourceFd(&fd), Token(index), Interest::READABLE)?;
         }
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let (inbox_sender, inbox) = mpsc::channel(INBOX_LENGTH);
-        let (events, events_receiver) = mpsc::channel(EVENTS_LENGTH);
-        let shard = Self {
+        Ok(Self {
             poll,
-            readable: vec![true; sockets.len()],
-            sockets,
-            relay,
-            inbox,
-            events,
+            readable: vec![true; parts.sockets.len()],
+            sockets: parts.sockets,
+            relay: parts.relay,
+            inbox: receiver,
+            inboxes: parts.inboxes,
+            events: parts.events,
             events_dropped: 0,
             batch: Batch::new(),
-            egress: Egress::new(),
+            egress: Egress::default(),
+            pace: Pace::new(parts.pause_max, Instant::now()),
+            taken: 0,
             receive_stats: ReceiveStats::default(),
             busy: Duration::ZERO,
             stopping: false,
-            _waker: Arc::clone(&waker),
-        };
-        Ok((
-            shard,
-            ShardHandle {
-                inbox: inbox_sender,
-                waker,
-            },
-            events_receiver,
-        ))
+        })
     }
 
     /// Runs until told to stop.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        if let Err(error) = set_timerslack(TIMER_SLACK_NS) {
+            tracing::debug!(%error, "pauses are as coarse as the system's timers");
+        }
         let mut events = Events::with_capacity(16);
         let mut woke = Instant::now();
         while !self.stopping {
             let wait = self.wait_max(woke);
+            let pause = self.pace.next(woke, self.taken);
             self.busy += woke.elapsed();
+            let wait = gather(pause, wait);
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -157,7 +160,7 @@ impl Shard {
             }
             woke = Instant::now();
             self.note_ready(&events);
-            self.turn();
+            self.turn(woke);
         }
         self.say_goodbye();
         Ok(())
@@ -187,19 +190,19 @@ impl Shard {
         }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, now: Instant) {
+        self.taken = 0;
         for index in 0..self.sockets.len() {
-            self.receive(index);
+            self.receive(now, index);
         }
-        self.take_messages();
-        let now = Instant::now();
+        self.take_messages(now);
         if self.relay.poll_timeout().is_some_and(|due| due <= now) {
             self.relay.handle_timeout(now);
         }
         self.drain();
     }
 
-    fn receive(&mut self, index: usize) {
+    fn receive(&mut self, now: Instant, index: usize) {
         for _ in 0..RECEIVES_PER_TURN {
             if !self.readable[index] {
                 return;
@@ -214,39 +217,36 @@ impl Shard {
                     return;
                 }
             }
-            self.handle_batch(index as u8);
+            self.handle_batch(now, index as u8);
         }
     }
 
-    fn handle_batch(&mut self, socket: u8) {
+    fn handle_batch(&mut self, now: Instant, socket: u8) {
         if self.batch.trains() == 0 {
             return;
         }
         self.receive_stats.calls += 1;
-        let now = Instant::now();
-        let mut since_drain = 0;
         for train in 0..self.batch.trains() {
             let (ingress, datagrams) = self.batch.datagrams(train, socket);
             for datagram in datagrams {
+                self.taken += 1;
                 if ingress.peer.port() == 0 {
                     self.receive_stats.unanswerable += 1;
                     continue;
                 }
                 self.relay.handle_datagram(now, ingress, datagram);
-                since_drain += 1;
-                if since_drain == DATAGRAMS_PER_DRAIN {
-                    since_drain = 0;
-                    drain(&mut self.relay, &mut self.egress, &self.sockets);
+                if self.relay.queued_transmits() >= TRANSMITS_PER_DRAIN {
+                    let drained = self.relay.drain_transmits();
+                    self.egress.send(&self.sockets, drained);
                 }
             }
         }
-        self.drain();
     }
 
-    fn take_messages(&mut self) {
+    fn take_messages(&mut self, now: Instant) {
         for _ in 0..MESSAGES_PER_TURN {
             match self.inbox.try_recv() {
-                Ok(message) => self.handle_message(message),
+                Ok(message) => self.handle_message(now, message),
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.stopping = true;
@@ -256,28 +256,51 @@ impl Shard {
         }
     }
 
-    fn handle_message(&mut self, message: Message) {
+    fn handle_message(&mut self, now: Instant, message: Message) {
         // Who asked may be gone; then nobody needs the answer.
         match message {
             Message::Command(command, reply) => {
-                let _ = reply.send(self.relay.handle_command(Instant::now(), command));
+                let _ = reply.send(self.relay.handle_command(now, command));
                 self.drain();
             }
             Message::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot());
             }
+            Message::Handover(handover) => self.relay.handle_handover(now, &handover),
             Message::Stop => self.stopping = true,
         }
     }
 
+    /// Sends and reports everything that the relay has.
     fn drain(&mut self) {
-        drain(&mut self.relay, &mut self.egress, &self.sockets);
+        let drained = self.relay.drain_transmits();
+        self.egress.send(&self.sockets, drained);
         while let Some(event) = self.relay.poll_event() {
             if self.events.try_send(event).is_err() {
                 self.events_dropped += 1;
             }
         }
+        self.hand_over();
         self.watch_writable();
+    }
+
+    /// Gives others what is theirs; each of them is woken once.
+    fn hand_over(&mut self) {
+        let mut given = 0u64;
+        while let Some(handover) = self.relay.poll_handover() {
+            let shard = usize::from(handover.shard);
+            let message = Message::Handover(handover);
+            match self.inboxes[shard].sender.try_send(message) {
+                Ok(()) => given |= 1 << shard,
+                Err(_) => self.receive_stats.handovers_dropped += 1,
+            }
+        }
+        for (shard, inbox) in self.inboxes.iter().enumerate() {
+            if given & 1 << shard != 0 {
+                // It fails when that thread has ended, and the node with it.
+                let _ = inbox.waker.wake();
+            }
+        }
     }
 
     /// Asks to be told when a full socket takes datagrams again. Otherwise each
@@ -312,8 +335,11 @@ impl Shard {
             counters: self.relay.counters().clone(),
             publishers: self.relay.publishers(),
             players: self.relay.players(),
-            busy: self.busy,
-            receive: self.receive_stats,
+            busy: vec![self.busy],
+            receive: ReceiveStats {
+                kernel_drops: self.sockets.iter().map(Socket::kernel_drops).sum(),
+                ..self.receive_stats
+            },
             send: *self.egress.stats(),
             events_dropped: self.events_dropped,
         }
@@ -345,10 +371,13 @@ impl Shard {
     }
 }
 
-/// Sends everything the relay has to send.
-fn drain(relay: &mut Relay, egress: &mut Egress, sockets: &[Socket]) {
-    for transmit in relay.drain_transmits() {
-        egress.push(sockets, &transmit);
+/// Lets datagrams gather. Returns how long to wait for the first one then: not at
+/// all after a pause.
+fn gather(pause: Option<Duration>, wait: Option<Duration>) -> Option<Duration> {
+    let Some(pause) = pause else { return wait };
+    let pause = wait.map_or(pause, |wait| wait.min(pause));
+    if !pause.is_zero() {
+        std::thread::sleep(pause);
     }
-    egress.flush(sockets);
+    Some(Duration::ZERO)
 }

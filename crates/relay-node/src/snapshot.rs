@@ -1,13 +1,16 @@
-//! What the data thread says about itself when it is asked.
+//! What the data threads say about themselves when they are asked.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::AddAssign;
 use std::time::Duration;
 
+use model::SessionId;
 use model::node::HeldLease;
 use model::telemetry::{NodeSample, SessionSample};
 use relay_core::Counters;
 
-/// One moment of the data thread. Counters are monotonic since its start.
+/// One moment of a data thread, or of all. Counters are monotonic since the start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     /// Every session held.
@@ -20,8 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) publishers: u32,
     /// Players connected.
     pub(crate) players: u32,
-    /// Time spent working, not waiting.
-    pub(crate) busy: Duration,
+    /// Time that each thread spent working, not waiting.
+    pub(crate) busy: Vec<Duration>,
     /// Receive calls that brought something, and those that failed.
     pub(crate) receive: ReceiveStats,
     /// Send calls and what became of them.
@@ -39,6 +42,10 @@ pub(crate) struct ReceiveStats {
     pub(crate) errors: u64,
     /// Datagrams that cannot be answered: their source has port 0.
     pub(crate) unanswerable: u64,
+    /// Datagrams for another thread that had no room for them.
+    pub(crate) handovers_dropped: u64,
+    /// Datagrams that the kernel threw away: the receive buffer was full.
+    pub(crate) kernel_drops: u64,
 }
 
 /// The send side's own counters.
@@ -58,6 +65,27 @@ pub(crate) struct SendStats {
     pub(crate) queue_full: u64,
 }
 
+impl AddAssign for ReceiveStats {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.unanswerable += other.unanswerable;
+        self.handovers_dropped += other.handovers_dropped;
+        self.kernel_drops += other.kernel_drops;
+    }
+}
+
+impl AddAssign for SendStats {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.too_big += other.too_big;
+        self.unreachable += other.unreachable;
+        self.denied += other.denied;
+        self.other += other.other;
+        self.queue_full += other.queue_full;
+    }
+}
+
 impl SendStats {
     /// Counts a failed send by its cause.
     pub(crate) fn failed(&mut self, error: &io::Error) {
@@ -74,6 +102,31 @@ impl SendStats {
 }
 
 impl Snapshot {
+    /// What all threads said, as the node's. A session is known to every thread
+    /// and lives on one.
+    pub(crate) fn merge(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut node = Self::default();
+        let mut held = BTreeMap::new();
+        let mut samples = BTreeMap::new();
+        for one in all {
+            one.held
+                .into_iter()
+                .for_each(|lease| merge_held(&mut held, lease));
+            let sampled = one.samples.into_iter();
+            sampled.for_each(|sample| merge_sample(&mut samples, sample));
+            node.counters += &one.counters;
+            node.publishers += one.publishers;
+            node.players += one.players;
+            node.busy.extend(one.busy);
+            node.receive += one.receive;
+            node.send += one.send;
+            node.events_dropped += one.events_dropped;
+        }
+        node.held = held.into_values().collect();
+        node.samples = samples.into_values().collect();
+        node
+    }
+
     /// The node's totals as telemetry has them.
     pub(crate) fn node_sample(&self) -> NodeSample {
         NodeSample {
@@ -85,5 +138,63 @@ impl Snapshot {
             publishers: self.publishers,
             players: self.players,
         }
+    }
+}
+
+fn merge_held(held: &mut BTreeMap<SessionId, HeldLease>, lease: HeldLease) {
+    let Some(known) = held.get_mut(&lease.session_id) else {
+        held.insert(lease.session_id.clone(), lease);
+        return;
+    };
+    known.publishing |= lease.publishing;
+    known.players += lease.players;
+}
+
+fn merge_sample(samples: &mut BTreeMap<SessionId, SessionSample>, sample: SessionSample) {
+    let Some(known) = samples.get_mut(&sample.session_id) else {
+        samples.insert(sample.session_id.clone(), sample);
+        return;
+    };
+    known.publishing |= sample.publishing;
+    known.publisher = known.publisher.or(sample.publisher);
+    known.players.extend(sample.players);
+}
+
+#[cfg(test)]
+mod tests {
+    use model::telemetry::{PlayerSample, PublisherSample};
+
+    use super::*;
+
+    fn thread(publishing: bool, players: u32) -> Snapshot {
+        let session_id = SessionId::from_u128(7);
+        Snapshot {
+            held: vec![HeldLease {
+                session_id: session_id.clone(),
+                publishing,
+                players,
+            }],
+            samples: vec![SessionSample {
+                session_id,
+                publishing,
+                publisher: publishing.then(PublisherSample::default),
+                players: vec![PlayerSample::default(); players as usize],
+            }],
+            players,
+            busy: vec![Duration::from_secs(1)],
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn a_session_that_two_threads_know_is_one() {
+        let node = Snapshot::merge([thread(false, 0), thread(true, 3)]);
+        assert_eq!(node.held.len(), 1);
+        assert!(node.held[0].publishing);
+        assert_eq!(node.held[0].players, 3);
+        assert_eq!(node.samples.len(), 1);
+        assert!(node.samples[0].publisher.is_some());
+        assert_eq!(node.samples[0].players.len(), 3);
+        assert_eq!(node.busy.len(), 2);
     }
 }

@@ -1,12 +1,15 @@
 //! One UDP socket: bound dual-stack, batched both ways, and it answers from the
 //! address it was called at.
 
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+
+use crate::steering;
 
 /// What each direction asks the kernel to buffer.
 const BUFFER_BYTES: usize = 4 << 20;
@@ -18,6 +21,8 @@ pub(crate) struct Socket {
     state: UdpSocketState,
     local: SocketAddr,
     buffers: Buffers,
+    /// Whether the way out does not do what the kernel promised (`UDP_SEGMENT`).
+    is_offload_broken: Cell<bool>,
 }
 
 /// What the kernel granted; it caps by `net.core.[rw]mem_max` without a word.
@@ -29,32 +34,42 @@ pub(crate) struct Buffers {
     pub(crate) send_bytes: usize,
 }
 
-/// One datagram, or several of equal size but the last, to one place.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Outgoing<'a> {
-    /// Where to.
-    pub(crate) to: SocketAddr,
-    /// Where from, when the kernel should not choose.
-    pub(crate) local_ip: Option<IpAddr>,
-    /// The payloads, end to end.
-    pub(crate) contents: &'a [u8],
-    /// The size of each, when there are several.
-    pub(crate) segment_size: Option<usize>,
-}
-
 impl Socket {
-    /// Binds. `[::]` takes IPv4 too; where there is no IPv6 it becomes `0.0.0.0`.
+    /// Binds one socket. `[::]` takes IPv4 too; where there is no IPv6 it becomes
+    /// `0.0.0.0`.
+    #[cfg(test)]
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        match Self::bind_exactly(address) {
+        let mut group = Self::bind_group(address, 1)?;
+        Ok(group.pop().expect("a group of one"))
+    }
+
+    /// Binds `count` sockets to one address, for a thread each.
+    pub(crate) fn bind_group(address: SocketAddr, count: u16) -> io::Result<Vec<Self>> {
+        match Self::bind_group_exactly(address, count) {
             Err(error) if lacks_ipv6(&error) && address.ip() == Ipv6Addr::UNSPECIFIED => {
                 tracing::warn!("this machine has no IPv6; binding IPv4 only");
-                Self::bind_exactly((Ipv4Addr::UNSPECIFIED, address.port()).into())
+                Self::bind_group_exactly((Ipv4Addr::UNSPECIFIED, address.port()).into(), count)
             }
             result => result,
         }
     }
 
-    fn bind_exactly(address: SocketAddr) -> io::Result<Self> {
+    /// The group's port is asked for alone first: with `SO_REUSEPORT` at once, a
+    /// second node on the same port would take half of the first one's datagrams.
+    fn bind_group_exactly(mut address: SocketAddr, count: u16) -> io::Result<Vec<Self>> {
+        if count == 1 {
+            return Ok(vec![Self::bind_exactly(address, false)?]);
+        }
+        address = Self::bind_exactly(address, false)?.local_addr();
+        let bind = |_| Self::bind_exactly(address, true);
+        let group = (0..count).map(bind).collect::<io::Result<Vec<_>>>()?;
+        if let Err(error) = steering::attach(group[0].as_fd(), count) {
+            tracing::warn!(%error, "the kernel does not steer datagrams; the threads hand them over");
+        }
+        Ok(group)
+    }
+
+    fn bind_exactly(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
         let raw = RawSocket::new(
             Domain::for_address(address),
             Type::DGRAM,
@@ -63,6 +78,7 @@ impl Socket {
         if address.is_ipv6() {
             raw.set_only_v6(false)?;
         }
+        raw.set_reuse_port(is_shared)?;
         let buffers = Buffers::ask(&raw)?;
         raw.bind(&address.into())?;
         let io = UdpSocket::from(raw);
@@ -73,6 +89,7 @@ impl Socket {
             state,
             local,
             buffers,
+            is_offload_broken: Cell::new(false),
         })
     }
 
@@ -87,7 +104,23 @@ impl Socket {
 
     /// How many datagrams one send may join; 1 without the offload.
     pub(crate) fn segments_max(&self) -> usize {
-        self.state.max_gso_segments()
+        if self.is_offload_broken.get() {
+            1
+        } else {
+            self.state.max_gso_segments()
+        }
+    }
+
+    /// Joins no datagrams any more.
+    pub(crate) fn give_up_offload(&self) {
+        if !self.is_offload_broken.replace(true) {
+            tracing::warn!("the network device refuses joined datagrams; sending them singly");
+        }
+    }
+
+    /// Datagrams that came and found the receive buffer full, since the bind.
+    pub(crate) fn kernel_drops(&self) -> u64 {
+        steering::drops(self.as_fd()).map_or(0, u64::from)
     }
 
     /// Receives into each buffer at most one train of datagrams from one peer.
@@ -99,28 +132,23 @@ impl Socket {
         self.state.recv((&self.io).into(), buffers, metas)
     }
 
-    /// Sends one train of datagrams.
-    pub(crate) fn send(&self, outgoing: &Outgoing<'_>) -> io::Result<()> {
-        let transmit = quinn_udp::Transmit {
-            destination: self.on_wire(outgoing.to),
-            ecn: None,
-            contents: outgoing.contents,
-            segment_size: outgoing.segment_size,
-            src_ip: outgoing.local_ip.map(|ip| self.ip_on_wire(ip)),
-        };
-        self.state.try_send((&self.io).into(), &transmit)
-    }
-
     /// An IPv6 socket speaks of IPv4 peers in mapped form.
-    fn on_wire(&self, address: SocketAddr) -> SocketAddr {
+    pub(crate) fn on_wire(&self, address: SocketAddr) -> SocketAddr {
         SocketAddr::new(self.ip_on_wire(address.ip()), address.port())
     }
 
-    fn ip_on_wire(&self, ip: IpAddr) -> IpAddr {
+    /// The same for an address of ours.
+    pub(crate) fn ip_on_wire(&self, ip: IpAddr) -> IpAddr {
         match ip {
             IpAddr::V4(v4) if self.local.is_ipv6() => v4.to_ipv6_mapped().into(),
             other => other,
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }
 
@@ -160,21 +188,37 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    const SEGMENT: usize = 1316;
-
-    fn receive_all(socket: &Socket, count: usize) -> Vec<(RecvMeta, Vec<u8>)> {
-        let mut datagrams = Vec::new();
+    #[test]
+    fn a_train_is_received_as_the_datagrams_it_was_sent_as() {
+        let node = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let contents: Vec<u8> = (0..1316 * 20 + 392).map(|n| (n / 7) as u8).collect();
+        let expected: Vec<_> = contents.chunks(1316).collect();
+        let state = UdpSocketState::new((&peer).into()).unwrap();
+        let joined = state.max_gso_segments() > 1;
+        let trains = if joined {
+            vec![&contents[..]]
+        } else {
+            expected.clone()
+        };
+        for train in trains {
+            let transmit = quinn_udp::Transmit {
+                destination: node.local_addr(),
+                ecn: None,
+                contents: train,
+                segment_size: joined.then_some(1316),
+                src_ip: None,
+            };
+            state.try_send((&peer).into(), &transmit).unwrap();
+        }
+        let mut received: Vec<Vec<u8>> = Vec::new();
         let mut buffer = vec![0; 1 << 16];
-        while datagrams.len() < count {
+        while received.len() < expected.len() {
             let mut metas = [RecvMeta::default()];
-            match socket.receive(&mut [IoSliceMut::new(&mut buffer)], &mut metas) {
+            match node.receive(&mut [IoSliceMut::new(&mut buffer)], &mut metas) {
                 Ok(_) => {
-                    let bytes = &buffer[..metas[0].len];
-                    datagrams.extend(
-                        bytes
-                            .chunks(metas[0].stride)
-                            .map(|d| (metas[0], d.to_vec())),
-                    );
+                    let datagrams = buffer[..metas[0].len].chunks(metas[0].stride);
+                    received.extend(datagrams.map(<[u8]>::to_vec));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::thread::yield_now();
@@ -182,89 +226,6 @@ mod tests {
                 Err(error) => panic!("{error}"),
             }
         }
-        datagrams
-    }
-
-    fn round_trip(listen: &str, call: &str) {
-        let node = Socket::bind(listen.parse().unwrap()).unwrap();
-        let caller = UdpSocket::bind((call.parse::<IpAddr>().unwrap(), 0)).unwrap();
-        caller
-            .connect((call.parse::<IpAddr>().unwrap(), node.local_addr().port()))
-            .unwrap();
-        caller.send(b"hello").unwrap();
-
-        let (meta, datagram) = receive_all(&node, 1).remove(0);
-        assert_eq!(datagram, b"hello");
-        assert_eq!(canonical(meta.addr), caller.local_addr().unwrap());
-        let local_ip = meta.dst_ip.map(|ip| ip.to_canonical());
-        assert_eq!(local_ip, Some(call.parse().unwrap()));
-
-        let contents: Vec<u8> = (0..SEGMENT * 3 + 100).map(|n| n as u8).collect();
-        let trains = if node.segments_max() > 1 {
-            vec![&contents[..]]
-        } else {
-            contents.chunks(SEGMENT).collect()
-        };
-        for train in trains {
-            let to = canonical(meta.addr);
-            node.send(&Outgoing {
-                to,
-                local_ip,
-                contents: train,
-                segment_size: Some(SEGMENT),
-            })
-            .unwrap();
-        }
-        // The caller is connected: it takes answers from the address it called only.
-        let mut buffer = [0; 2000];
-        for segment in contents.chunks(SEGMENT) {
-            let length = caller.recv(&mut buffer).unwrap();
-            assert_eq!(&buffer[..length], segment);
-        }
-    }
-
-    #[test]
-    fn a_dual_stack_socket_answers_ipv4_from_the_address_it_was_called_at() {
-        round_trip("[::]:0", "127.0.0.1");
-        round_trip("[::]:0", "127.0.0.7");
-    }
-
-    #[test]
-    fn a_dual_stack_socket_answers_ipv6() {
-        round_trip("[::]:0", "::1");
-    }
-
-    #[test]
-    fn an_ipv4_socket_answers_from_the_address_it_was_called_at() {
-        round_trip("0.0.0.0:0", "127.0.0.7");
-    }
-
-    #[test]
-    fn a_train_is_received_as_the_datagrams_it_was_sent_as() {
-        let (one, other) = (
-            Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap(),
-            Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap(),
-        );
-        let contents: Vec<u8> = (0..SEGMENT * 20 + 392).map(|n| (n / 7) as u8).collect();
-        let trains = if one.segments_max() > 1 {
-            vec![&contents[..]]
-        } else {
-            contents.chunks(SEGMENT).collect()
-        };
-        for train in trains {
-            one.send(&Outgoing {
-                to: other.local_addr(),
-                local_ip: None,
-                contents: train,
-                segment_size: Some(SEGMENT),
-            })
-            .unwrap();
-        }
-        let received = receive_all(&other, 21);
-        let expected: Vec<_> = contents.chunks(SEGMENT).collect();
-        assert_eq!(
-            received.iter().map(|(_, d)| &d[..]).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(received, expected);
     }
 }

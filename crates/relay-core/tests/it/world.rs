@@ -249,7 +249,7 @@ impl World {
     }
 
     fn drain_first(&mut self) {
-        for transmit in self.relay.drain_transmits() {
+        for transmit in self.relay.drain_transmits().iter() {
             let contents = transmit.to_vec();
             let to = transmit.to;
             match self.peers.iter_mut().find(|peer| peer.spec().addr == to) {

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{Control, READINESS, directive, grants};
 use crate::metrics;
-use crate::shard::Gone;
+use crate::shards::Gone;
 
 /// Messages on their way out.
 const OUTBOX_LENGTH: usize = 64;
@@ -125,7 +125,7 @@ impl Control {
     }
 
     async fn hello(&self) -> Result<Hello, Gone> {
-        let snapshot = self.shard.snapshot().await?;
+        let snapshot = self.shards.snapshot().await?;
         Ok(Hello {
             node_id: self.about.node_id.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -164,7 +164,7 @@ impl Control {
     }
 
     async fn heartbeat(&self) -> Result<Heartbeat, Gone> {
-        let snapshot = self.shard.snapshot().await?;
+        let snapshot = self.shards.snapshot().await?;
         let publishing = snapshot.held.iter().filter(|held| held.publishing);
         Ok(Heartbeat {
             boot_id: self.about.boot_id.clone(),
@@ -303,7 +303,7 @@ impl Control {
             Ok(command) => command,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let done = self.shard.command(command).await?;
+        let done = self.shards.command(command).await?;
         Ok(done.map_err(|error| error.as_str().to_owned()))
     }
 }
