@@ -12,11 +12,17 @@ use crate::world::World;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// How often this thread has asked for memory.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
+}
+
+/// How many bytes this thread has asked for.
+pub(crate) fn allocated_bytes() -> u64 {
+    BYTES.get()
 }
 
 struct Counting;
@@ -25,6 +31,7 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        BYTES.set(BYTES.get() + layout.size() as u64);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }

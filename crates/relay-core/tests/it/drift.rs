@@ -8,7 +8,7 @@ use crate::leases::{live, play};
 use crate::world::World;
 
 /// The delay of the last packets of a long stream of such a publisher.
-fn delay_after(clock_ppm: i64, seconds: u64) -> Duration {
+pub(crate) fn delay_after(clock_ppm: i64, seconds: u64) -> Duration {
     let mut world = World::with_session();
     let spec = Spec {
         clock_ppm,

@@ -43,6 +43,12 @@ fn half_a_second_of_round_trip_makes_one_connection() {
     let player = world.player(Spec::new(2, play(1)), &far);
     world.run_ms(8000);
     assert_eq!((world.relay.publishers(), world.relay.players()), (1, 1));
+    assert_eq!(
+        world.events.len(),
+        2,
+        "the repeated conclusions made nothing"
+    );
+    assert!(world.relay.counters().ingress_datagrams > 6);
     world.published(publisher).is_running = false;
     world.run_ms(4000);
     assert_complete(&mut world, publisher, player);

@@ -34,11 +34,22 @@ pub(crate) struct Player {
     /// Every data packet's place as it arrived.
     pub(crate) arrivals: u64,
     pub(crate) duplicates: u64,
+    /// Acknowledgements that were confirmed.
+    pub(crate) acks_confirmed: u64,
+    /// How far control packets were from one clock, on a path without jitter.
+    pub(crate) clock_error_max_us: u64,
+    /// The first data packet's.
+    pub(crate) first_timestamp: Option<Timestamp>,
+    /// Data packets that it does not hear, as libsrt right after a handshake.
+    pub(crate) deaf_to: u64,
+    /// Packets that its own receiver saw missing, late ones too.
+    pub(crate) losses_seen: u64,
     /// The most packets that came before they were acknowledged.
     pub(crate) ahead_max: u64,
     acked_index: u64,
     receiver: Option<Receiver>,
     base: Option<(Instant, Timestamp)>,
+    clock: Option<(Instant, Timestamp)>,
     drift: (i64, u32),
     buffer: BTreeMap<u64, (Timestamp, u64)>,
     next_index: u64,
@@ -56,10 +67,16 @@ impl Player {
             keepalives: 0,
             arrivals: 0,
             duplicates: 0,
+            acks_confirmed: 0,
+            clock_error_max_us: 0,
+            first_timestamp: None,
+            deaf_to: 0,
+            losses_seen: 0,
             ahead_max: 0,
             acked_index: 0,
             receiver: None,
             base: None,
+            clock: None,
             drift: (0, 0),
             buffer: BTreeMap::new(),
             next_index: 0,
@@ -100,6 +117,11 @@ impl Player {
     }
 
     fn handle_data(&mut self, now: Instant, header: &srt::packet::DataHeader, payload: &[u8]) {
+        if self.deaf_to > 0 {
+            self.deaf_to -= 1;
+            return;
+        }
+        self.first_timestamp.get_or_insert(header.timestamp);
         let due = self.due(header.timestamp);
         let receiver = self.receiver.as_mut().unwrap();
         let length = payload.len();
@@ -116,6 +138,7 @@ impl Player {
             Arrival::Duplicate => self.duplicates += 1,
             other => panic!("libsrt would break the connection: {other:?}"),
         }
+        self.losses_seen = receiver.statistics().lost;
     }
 
     fn handle_control(&mut self, now: Instant, timestamp: Timestamp, body: Control<'_>) {
@@ -133,15 +156,19 @@ impl Player {
                     self.acked_index = self.next_index;
                     self.receiver = Some(receiver);
                     self.base = Some((now, timestamp));
+                    self.clock = self.base;
                 }
             }
             Control::AckAck { number } => {
                 let receiver = self.receiver.as_mut().expect("connected");
                 receiver.handle_ackack(now, number);
+                self.acks_confirmed += 1;
+                self.check_clock(now, timestamp);
                 self.trace_drift(now, timestamp);
             }
             Control::KeepAlive => {
                 self.keepalives += 1;
+                self.check_clock(now, timestamp);
                 self.trace_drift(now, timestamp);
             }
             Control::DropReq { range, .. } => {
@@ -172,6 +199,14 @@ impl Player {
         if moved > 1_000_000_000 {
             self.base = Some((offset(base_at, moved), timestamp));
         }
+    }
+
+    /// The handshake's answer is the first packet of the clock.
+    fn check_clock(&mut self, now: Instant, timestamp: Timestamp) {
+        let (base_at, base) = self.clock.expect("connected");
+        let elapsed_us = signed_us(now, base_at);
+        let error_us = i64::from(timestamp.offset_us(base)) - elapsed_us;
+        self.clock_error_max_us = self.clock_error_max_us.max(error_us.unsigned_abs());
     }
 
     fn due(&self, timestamp: Timestamp) -> Instant {

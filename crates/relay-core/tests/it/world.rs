@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay, Shard};
 use testkit::linksim::{Impairment, Link};
 
-use crate::allocation::allocations;
+use crate::allocation::{allocated_bytes, allocations};
 use crate::caller::{Caller, Spec, State};
 use crate::leases::{WALL_START, assignment, grant, key_set, node_id};
 use crate::player::Player;
@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) wakes: u64,
     /// How often the relay asked for memory while it worked.
     pub(crate) allocations: u64,
+    /// How many bytes it asked for.
+    pub(crate) bytes_allocated: u64,
     /// What was sent to nobody we know.
     pub(crate) strays: Vec<Vec<u8>>,
     callers: u32,
@@ -76,6 +78,7 @@ impl World {
             events: Vec::new(),
             wakes: 0,
             allocations: 0,
+            bytes_allocated: 0,
             strays: Vec::new(),
             callers: 0,
         }
@@ -213,9 +216,10 @@ impl World {
     }
 
     fn counted(&mut self, work: impl FnOnce(&mut Relay)) {
-        let before = allocations();
+        let before = (allocations(), allocated_bytes());
         work(&mut self.relay);
-        self.allocations += allocations() - before;
+        self.allocations += allocations() - before.0;
+        self.bytes_allocated += allocated_bytes() - before.1;
     }
 
     /// As the kernel's program does: destination modulo count, else the first.
