@@ -6,6 +6,7 @@
     reason = "tests need one instant to count from"
 )]
 
+mod allocation;
 mod bond;
 mod bond_node;
 mod bonding;
