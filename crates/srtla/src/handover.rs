@@ -44,7 +44,8 @@ impl Registry {
     }
 
     /// Takes in a group of another shard, whatever the bounds for new groups say: the node has
-    /// admitted it. Its links get numbers of this shard.
+    /// admitted it. Its links get numbers of this shard. The owner tells the other shards of
+    /// [`MovedGroup::peers`]; until then the shard that gave the group away passes things on.
     pub fn take_over(&mut self, now: Instant, moved: MovedGroup) -> GroupKey {
         let mut group = moved.group;
         self.group_is_here(group.id);
