@@ -277,6 +277,16 @@ mod tests {
             None
         }
 
+        fn receive_packet(&mut self) -> Vec<u8> {
+            let give_up_at = Instant::now() + PATIENCE;
+            loop {
+                if let Some(packet) = self.receive() {
+                    return packet;
+                }
+                assert!(Instant::now() < give_up_at, "{:?}", self.registry);
+            }
+        }
+
         fn receive_until(&mut self, is_done: impl Fn(&Self) -> bool) {
             let give_up_at = Instant::now() + PATIENCE;
             while !is_done(self) {
@@ -310,8 +320,7 @@ mod tests {
         for seq in 0..30 {
             let sent = packet(seq);
             caller.send_to(&sent, sender.address()).unwrap();
-            let received = std::iter::repeat_with(|| receiver.receive()).find_map(|packet| packet);
-            assert_eq!(received.as_deref(), Some(&sent[..]));
+            assert_eq!(receiver.receive_packet(), sent);
             let mut buffer = [0; 2048];
             let (length, _) = caller.recv_from(&mut buffer).unwrap();
             assert_eq!(buffer[..length], sent);
