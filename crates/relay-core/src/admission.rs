@@ -3,16 +3,19 @@
 use std::time::{Duration, Instant};
 
 use lease::Claims;
-use model::StreamId;
 use model::session::Role;
 use model::settings::{Resume, Start};
+use model::{Passphrase, StreamId};
 use srt::Timestamp;
+use srt::crypto::{KeyMaterial, ReceiveKeys};
 use srt::handshake::{Handshake, Kind, Latency};
 use srt::listener::{ConnectRequest, DropReason as HandshakeDrop, Step};
 use srt::packet::ControlHeader;
 use srt::streamid::StreamIdText;
 
 use crate::connections::{Connection, Leg};
+use crate::encryption::{NoKeys, keys_for};
+use crate::key_work::{KeyWorkDone, Purpose};
 use crate::player::NewPlayer;
 use crate::publisher::NewPublisher;
 use crate::quota::Meter;
@@ -35,6 +38,7 @@ pub(crate) enum Handled {
 /// Why a caller is not let in here.
 enum NotHere {
     Refused(Refused),
+    Wrapped(Passphrase, KeyMaterial),
     Belongs(u16),
 }
 
@@ -99,6 +103,22 @@ impl Relay {
     ) -> Result<Handled, DropReason> {
         self.limit_source(now, ingress)?;
         let caller = (ingress.peer, request.caller_id);
+        if self.key_desk.is_joining(now, caller, request.isn) {
+            return Err(DropReason::KeyWorkPending);
+        }
+        self.decide(now, ingress, request, None)
+    }
+
+    /// Answers a request again, lets it in, refuses it, or first has its keys
+    /// unwrapped: then `done` is what came of it.
+    pub(crate) fn decide(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        request: &ConnectRequest,
+        done: Option<&KeyWorkDone>,
+    ) -> Result<Handled, DropReason> {
+        let caller = (ingress.peer, request.caller_id);
         let known = self.connections.find_caller(caller);
         if let Some(key) = known.filter(|key| self.connections.is_same(*key, request.isn)) {
             self.answer_again(now, ingress, key);
@@ -107,9 +127,13 @@ impl Relay {
         if self.connections.has_ended(caller, request.isn) {
             return Err(DropReason::StaleHandshake);
         }
-        match self.admit(now, ingress, request) {
+        match self.admit(now, ingress, request, done) {
             Ok(()) => {}
             Err(NotHere::Belongs(shard)) => return Ok(Handled::Belongs(shard)),
+            Err(NotHere::Wrapped(passphrase, message)) => {
+                let purpose = Purpose::Join(ingress, Box::new(request.clone()));
+                self.key_desk.ask(now, purpose, passphrase, message)?;
+            }
             Err(NotHere::Refused(Refused { reason, session })) => {
                 self.output.refuse(session, reason);
                 let reply = request.reject(reason.code(), Timestamp(0));
@@ -153,6 +177,7 @@ impl Relay {
         now: Instant,
         ingress: Ingress,
         request: &ConnectRequest,
+        done: Option<&KeyWorkDone>,
     ) -> Result<(), NotHere> {
         let permit = self.permit(now, ingress, request)?;
         let owner = self
@@ -162,17 +187,15 @@ impl Relay {
         if owner != self.config.shard.index() {
             return Err(NotHere::Belongs(owner));
         }
-        if request.key_material.is_some() {
-            let session = Some(permit.claims.session);
-            let reason = RefusalReason::EncryptionUnexpected;
-            return Err(Refused { reason, session }.into());
-        }
         let admitted = match permit.claims.role {
-            Role::Publish => self.admit_publisher(now, ingress, request, &permit),
-            Role::Play => self.admit_player(now, ingress, request, &permit),
+            Role::Publish => self.admit_publisher(now, ingress, request, &permit, done),
+            Role::Play => self.admit_player(now, ingress, request, &permit, done),
         };
         let session = Some(permit.claims.session);
-        admitted.map_err(|reason| Refused { reason, session }.into())
+        admitted.map_err(|no_keys| match no_keys {
+            NoKeys::Refused(reason) => Refused { reason, session }.into(),
+            NoKeys::Wrapped(passphrase, message) => NotHere::Wrapped(passphrase, message),
+        })
     }
 
     fn permit(
@@ -199,13 +222,15 @@ impl Relay {
         ingress: Ingress,
         request: &ConnectRequest,
         permit: &Permit,
-    ) -> Result<(), RefusalReason> {
+        done: Option<&KeyWorkDone>,
+    ) -> Result<(), NoKeys> {
         let replaced = self.publisher_to_replace(permit)?;
         if self.find_stream(&permit.claims.stream).is_none() {
             self.check_room(ingress)?;
         }
         let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
         let meter = self.meter(&permit.claims)?;
+        let keys = keys_for(permit, request, done)?;
         if let Some(replaced) = replaced {
             // No word to the players or the log of events: the stream goes on.
             self.end(now, replaced, GoneReason::TakenOver);
@@ -233,6 +258,7 @@ impl Relay {
                 latency,
                 timestamp: request.timestamp,
                 meter,
+                keys: keys.map(|keys| Box::new(ReceiveKeys::new(keys.kek, &keys.seks))),
                 rate_bps_max: permit.claims.rate_bps_max,
                 settings,
             },
@@ -358,7 +384,8 @@ impl Relay {
         ingress: Ingress,
         request: &ConnectRequest,
         permit: &Permit,
-    ) -> Result<(), RefusalReason> {
+        done: Option<&KeyWorkDone>,
+    ) -> Result<(), NoKeys> {
         let (stream_key, stream) = self.stream_to_play(permit)?;
         self.check_room(ingress)?;
         let least = stream.player_latency();
@@ -380,6 +407,8 @@ impl Relay {
         };
         let timestamp = clock.shifted_us(settings.timeline_offset_us);
         let meter = self.meter(&permit.claims)?;
+        let keys = keys_for(permit, request, done)?;
+        let sealer = keys.map(|keys| self.sealer(keys));
         let key = self.connect(ingress, request, permit, own, timestamp);
         let new = NewPlayer {
             connection: key,
@@ -388,6 +417,7 @@ impl Relay {
             payload_max: request.payload_max(),
             settings,
             meter,
+            sealer,
         };
         if let Some(stream) = self.streams.item_mut(stream_key) {
             let leg = Leg::Player(stream.add_player(new, now));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::settings::{Delivery, Resume, Start};
+use srt::crypto::RefreshAfter;
 
 use crate::Shard;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub publisher_timeout: Duration,
     /// A player silent for so long is gone.
     pub player_timeout: Duration,
+    /// How often the keys change that a player's packets are encrypted with.
+    pub key_refresh: RefreshAfter,
 }
 
 /// How much a node takes on: each of its relays takes its share.
@@ -95,6 +98,7 @@ impl Default for Config {
             start: Start::Newest,
             publisher_timeout: Duration::from_secs(10),
             player_timeout: Duration::from_secs(10),
+            key_refresh: RefreshAfter::default(),
         }
     }
 }

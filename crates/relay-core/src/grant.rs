@@ -5,7 +5,7 @@
 
 use lease::{Claims, KeySet};
 use model::session::Role;
-use model::{NodeId, SessionId, StreamKey, UnixMillis};
+use model::{NodeId, Passphrase, SessionId, StreamKey, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Assignment, CommandError, KeyedLease};
@@ -26,6 +26,7 @@ pub struct Grant {
 pub(crate) struct Permission {
     pub(crate) digest: KeyDigest,
     pub(crate) claims: Claims,
+    pub(crate) passphrase: Option<Passphrase>,
 }
 
 impl Grant {
@@ -75,6 +76,7 @@ impl Assignment {
         Ok(Permission {
             digest: digest(&keyed.key),
             claims,
+            passphrase: keyed.passphrase.clone(),
         })
     }
 }

@@ -9,6 +9,7 @@
 //! # use std::time::Instant;
 //! # fn receive() -> (relay_core::Ingress, Vec<u8>) { loop {} }
 //! # fn send(_: relay_core::Transmit<'_>) {}
+//! # fn on_another_thread(_: relay_core::KeyWork) {}
 //! # fn report(_: relay_core::Event) {}
 //! # fn sleep_until(_: Option<Instant>) {}
 //! # use streamhaul_relay_core as relay_core;
@@ -17,6 +18,9 @@
 //! relay.handle_datagram(now, ingress, &datagram); // or handle_timeout, handle_command
 //! for transmit in relay.drain_transmits().iter() {
 //!     send(transmit);
+//! }
+//! while let Some(work) = relay.poll_key_work() {
+//!     on_another_thread(work); // work.run(), then relay.handle_key_work(now, done)
 //! }
 //! while let Some(event) = relay.poll_event() {
 //!     report(event);
@@ -42,9 +46,11 @@ mod config;
 mod connections;
 mod counters;
 mod directives;
+mod encryption;
 mod ending;
 mod event;
 mod grant;
+mod key_work;
 mod output;
 mod player;
 mod publisher;
@@ -53,6 +59,7 @@ mod reason;
 mod relay;
 mod release;
 mod ring;
+mod sealer;
 mod sessions;
 mod settings;
 mod shard;
@@ -69,6 +76,7 @@ pub use config::{Config, Limits, PortRole};
 pub use counters::Counters;
 pub use event::Event;
 pub use grant::Grant;
+pub use key_work::{KeyWork, KeyWorkDone};
 pub use reason::{DropReason, GoneReason, RefusalReason};
 pub use relay::Relay;
 pub use shard::{Handover, Shard};

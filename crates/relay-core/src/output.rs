@@ -52,6 +52,19 @@ impl Output {
         !self.transmits.is_half_full()
     }
 
+    /// Keeps a copy of a staged payload that `change` alters.
+    pub(crate) fn stage_changed(
+        &mut self,
+        staged: Staged,
+        change: impl FnOnce(&mut [u8]),
+    ) -> Option<Staged> {
+        let changed = self.transmits.stage_changed(staged, change);
+        if changed.is_none() {
+            self.counters.dropped(DropReason::TransmitFull);
+        }
+        changed
+    }
+
     /// Sends a staged payload behind `header` along `path`.
     pub(crate) fn send_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) {
         let is_queued = self.transmits.push_staged(path, header, payload);

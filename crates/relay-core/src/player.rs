@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use model::SessionId;
 use model::telemetry::PlayerSample;
-use srt::packet::{Ack, HEADER_LEN, Nak, build};
+use srt::crypto::KeyMaterial;
+use srt::handshake::KMREQ;
+use srt::packet::{Ack, DataHeader, HEADER_LEN, Nak, build};
 use srt::rate::Rate;
 use srt::sender::{Sender, Settings};
 use srt::{SeqRange, Timestamp};
@@ -14,8 +16,9 @@ use crate::catch_up::CatchUp;
 use crate::output::Output;
 use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
 use crate::quota::Meter;
-use crate::reason::GoneReason;
+use crate::reason::{DropReason, GoneReason};
 use crate::ring::Ring;
+use crate::sealer::Sealer;
 use crate::timeline::Timeline;
 use crate::transmit::Staged;
 
@@ -32,6 +35,8 @@ pub(crate) struct Player {
     pub(crate) sender: Sender,
     /// How far it is, when it began in the past.
     pub(crate) catch_up: Option<CatchUp>,
+    /// What its payloads are encrypted with; `None` when they are clear.
+    sealer: Option<Box<Sealer>>,
     meter: Option<Meter>,
     path: Ingress,
     payload_max: usize,
@@ -50,6 +55,7 @@ pub(crate) struct NewPlayer {
     pub(crate) payload_max: usize,
     pub(crate) settings: Settings,
     pub(crate) meter: Option<Meter>,
+    pub(crate) sealer: Option<Box<Sealer>>,
 }
 
 /// A packet on its way through.
@@ -85,6 +91,7 @@ impl Player {
             session: new.session,
             sender: Sender::new(new.settings, now),
             catch_up: (next_index < live_index).then_some(catch_up),
+            sealer: new.sealer,
             meter: new.meter,
             path: new.path,
             payload_max: new.payload_max,
@@ -118,7 +125,9 @@ impl Player {
         if !self.spend(HEADER_LEN + length) {
             return;
         }
-        if let Some(header) = self.sender.label(index, timestamp, retransmitted, length) {
+        if let Some(header) = self.sender.label(index, timestamp, retransmitted, length)
+            && let Some((header, payload)) = self.seal(header, payload, output)
+        {
             self.sent_at = now;
             self.rate.add(now, length);
             output.send_staged(self.path, &header.to_bytes(), payload);
@@ -129,6 +138,22 @@ impl Player {
     fn is_ahead(&self, index: u64) -> bool {
         self.catch_up
             .is_some_and(|catch_up| index >= catch_up.next_index)
+    }
+
+    /// The packet as this player is sent it: when it encrypts, a copy of its own.
+    fn seal(
+        &mut self,
+        mut header: DataHeader,
+        payload: Staged,
+        output: &mut Output,
+    ) -> Option<(DataHeader, Staged)> {
+        let Some(sealer) = &mut self.sealer else {
+            return Some((header, payload));
+        };
+        let payload = output.stage_changed(payload, |payload| {
+            header.key = sealer.seal(header.seq, payload);
+        })?;
+        Some((header, payload))
     }
 
     /// Counts bytes sent; false when they are more than the lease allows.
@@ -148,6 +173,34 @@ impl Player {
             let mut buffer = [0; build::CONTROL_MAX];
             let header = self.sender.control_header(timeline.now(now));
             let length = build::ackack(&mut buffer, header, number);
+            self.sent_at = now;
+            output.send(self.path, &buffer[..length]);
+        }
+        self.send_keys(now, timeline, output);
+    }
+
+    /// Takes the player's answer to new keys.
+    pub(crate) fn handle_key_answer(&mut self, answer: &[u8]) -> Result<(), DropReason> {
+        let sealer = self.sealer.as_mut();
+        let is_taken = sealer.is_some_and(|sealer| sealer.handle_answer(answer));
+        if is_taken {
+            Ok(())
+        } else {
+            Err(DropReason::UnexpectedControl)
+        }
+    }
+
+    /// Announces the next key when it is time, until the player confirms it. A
+    /// player that acknowledges has it looked after a hundred times a second.
+    fn send_keys(&mut self, now: Instant, timeline: &Timeline, output: &mut Output) {
+        let header = self.sender.control_header(timeline.now(now));
+        let round_trip = self.sender.rtt().smoothed();
+        let Some(sealer) = &mut self.sealer else {
+            return;
+        };
+        if let Some(message) = sealer.poll_announcement(now, round_trip) {
+            let mut buffer = [0; HEADER_LEN + KeyMaterial::LENGTH_MAX];
+            let length = build::user(&mut buffer, header, KMREQ, message.as_bytes());
             self.sent_at = now;
             output.send(self.path, &buffer[..length]);
         }
@@ -280,6 +333,7 @@ impl Player {
             self.sent_at = now;
             output.send(self.path, &buffer[..length]);
         }
+        self.send_keys(now, source.timeline, output);
         Ok(self.poll_timeout(idle_max))
     }
 

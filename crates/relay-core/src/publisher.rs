@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use model::SessionId;
 use model::telemetry::PublisherSample;
-use srt::packet::{ControlHeader, HEADER_LEN, build};
+use srt::crypto::{KeyMaterial, NoKey, ReceiveKeys};
+use srt::handshake::KMRSP;
+use srt::packet::{ControlHeader, DataHeader, HEADER_LEN, KeyParity, PAYLOAD_MAX, build};
 use srt::receiver::{Receiver, Report, Settings};
 use srt::{Seq, SeqRange, SocketId, Timestamp};
 
 use crate::Ingress;
 use crate::output::Output;
 use crate::quota::Meter;
-use crate::reason::GoneReason;
+use crate::reason::{DropReason, GoneReason};
 use crate::settings::StreamSettings;
 
 /// A connection that sent nothing for so long sends a keepalive.
@@ -28,6 +30,8 @@ pub(crate) struct Publisher {
     pub(crate) receiver: Receiver,
     /// What makes a receiver's index the stream's; wraps.
     pub(crate) index_shift: u64,
+    /// What its payloads are decrypted with; `None` when they are clear.
+    pub(crate) keys: Option<Box<ReceiveKeys>>,
     meter: Option<Meter>,
     path: Ingress,
     caller_id: SocketId,
@@ -47,6 +51,7 @@ pub(crate) struct NewPublisher {
     pub(crate) latency: Duration,
     pub(crate) timestamp: Timestamp,
     pub(crate) meter: Option<Meter>,
+    pub(crate) keys: Option<Box<ReceiveKeys>>,
     pub(crate) rate_bps_max: Option<u64>,
     pub(crate) settings: StreamSettings,
 }
@@ -67,6 +72,7 @@ impl Publisher {
             latency: new.latency,
             receiver,
             index_shift,
+            keys: new.keys,
             meter: new.meter,
             path: new.path,
             caller_id: new.caller_id,
@@ -87,6 +93,43 @@ impl Publisher {
 
     pub(crate) fn is_used_up(&self) -> bool {
         self.meter.as_ref().is_some_and(Meter::is_used_up)
+    }
+
+    /// A payload in the clear: as it came, or decrypted into `room`. What cannot
+    /// be read does not count as received, so it is asked for again.
+    pub(crate) fn open<'a>(
+        &self,
+        header: &DataHeader,
+        payload: &'a [u8],
+        room: &'a mut [u8; PAYLOAD_MAX],
+    ) -> Result<&'a [u8], DropReason> {
+        match (&self.keys, header.key) {
+            (None, KeyParity::Clear) => Ok(payload),
+            (None, _) => Err(DropReason::Encrypted),
+            (Some(_), KeyParity::Clear) => Err(DropReason::Unencrypted),
+            (Some(keys), parity) => {
+                let room = room.get_mut(..payload.len());
+                let room = room.ok_or(DropReason::OutOfWindow)?;
+                room.copy_from_slice(payload);
+                keys.decrypt(parity, header.seq, room)
+                    .map_err(|NoKey| DropReason::NoKey)?;
+                Ok(room)
+            }
+        }
+    }
+
+    /// Tells the publisher that its new keys are here.
+    pub(crate) fn confirm_keys(
+        &mut self,
+        now: Instant,
+        message: &KeyMaterial,
+        output: &mut Output,
+    ) {
+        let mut buffer = [0; HEADER_LEN + KeyMaterial::LENGTH_MAX];
+        let header = self.control_header(now);
+        let length = build::user(&mut buffer, header, KMRSP, message.as_bytes());
+        self.sent_at = now;
+        output.send(self.path, &buffer[..length]);
     }
 
     /// Whether the packet at the stream's `index` may still come.

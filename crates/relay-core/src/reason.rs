@@ -64,6 +64,16 @@ reasons! {
         OutOfWindow = "out_of_window",
         /// Encrypted data; this connection agreed on no key.
         Encrypted = "encrypted",
+        /// Clear data; this connection agreed on a key.
+        Unencrypted = "unencrypted",
+        /// Encrypted data whose key has not come.
+        NoKey = "no_key",
+        /// New keys that are malformed, or under another passphrase.
+        BadKeyMaterial = "bad_key_material",
+        /// Asks again for what waits for its keys.
+        KeyWorkPending = "key_work_pending",
+        /// Its keys would wait for too many others.
+        KeyWorkFull = "key_work_full",
         /// A socket index that the relay was not given.
         UnknownPort = "unknown_port",
         /// More was queued than may be between two drains.
@@ -114,6 +124,16 @@ reasons! {
         LatencyTooHigh = "latency_too_high",
         /// The caller encrypts where nobody does.
         EncryptionUnexpected = "encryption_unexpected",
+        /// The caller does not encrypt where everybody must.
+        EncryptionRequired = "encryption_required",
+        /// The caller encrypts, and the node was given no passphrase.
+        NoPassphrase = "no_passphrase",
+        /// The caller has another passphrase.
+        BadSecret = "bad_secret",
+        /// The caller's keys come in a form that the node does not know.
+        BadKeyMaterial = "bad_key_material",
+        /// The caller encrypts with another cipher than AES-CTR.
+        UnsupportedCipher = "unsupported_cipher",
         /// A mode of SRT that the node does not speak.
         Unsupported = "unsupported",
     }
@@ -138,7 +158,12 @@ impl RefusalReason {
             Self::Conflict => RejectReason::CONFLICT,
             Self::BadStreamId | Self::Unsupported => RejectReason::BAD_REQUEST,
             Self::LatencyTooHigh => RejectReason::UNACCEPTABLE,
-            Self::EncryptionUnexpected => RejectReason::UNSECURE,
+            Self::EncryptionUnexpected
+            | Self::EncryptionRequired
+            | Self::NoPassphrase
+            | Self::BadKeyMaterial => RejectReason::UNSECURE,
+            Self::BadSecret => RejectReason::BAD_SECRET,
+            Self::UnsupportedCipher => RejectReason::CRYPTO,
         }
     }
 }

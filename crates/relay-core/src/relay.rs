@@ -7,13 +7,16 @@ use model::node::HeldLease;
 use model::telemetry::SessionSample;
 use model::{NodeId, SessionId, StreamId, UnixMillis};
 use sha2::{Digest as _, Sha256};
+use srt::handshake::{KMREQ, KMRSP};
 use srt::listener::Listener;
-use srt::packet::{Control, ControlHeader, DataHeader, KeyParity, PAYLOAD_MAX};
+use srt::packet::{Control, ControlHeader, DataHeader, PAYLOAD_MAX};
 use srt::{Packet, SocketId};
 
 use crate::admission::Handled;
 use crate::bucket::TokenBucket;
 use crate::connections::{Connections, Leg};
+use crate::encryption::KeySource;
+use crate::key_work::KeyDesk;
 use crate::output::Output;
 use crate::publisher::Publisher;
 use crate::reason::{DropReason, GoneReason};
@@ -32,9 +35,11 @@ const TIMEOUTS_PER_TURN: usize = 256;
 ///
 /// - Calls that change it: [`handle_datagram`](Self::handle_datagram),
 ///   [`handle_timeout`](Self::handle_timeout),
-///   [`handle_command`](Self::handle_command).
-/// - After one or more of those: drain [`drain_transmits`](Self::drain_transmits)
-///   and [`poll_event`](Self::poll_event), then ask
+///   [`handle_command`](Self::handle_command),
+///   [`handle_key_work`](Self::handle_key_work).
+/// - After one or more of those: drain [`drain_transmits`](Self::drain_transmits),
+///   [`poll_key_work`](Self::poll_key_work) and [`poll_event`](Self::poll_event),
+///   then ask
 ///   [`poll_timeout`](Self::poll_timeout) when to call again.
 /// - Getters may be called at any time.
 #[derive(Debug)]
@@ -55,6 +60,10 @@ pub struct Relay {
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
     pub(crate) stream_key: [u8; 16],
+    pub(crate) key_desk: KeyDesk,
+    pub(crate) key_source: KeySource,
+    /// Where a payload is decrypted.
+    clear: Box<[u8; PAYLOAD_MAX]>,
     pub(crate) output: Output,
 }
 
@@ -158,6 +167,9 @@ impl Relay {
             clock: WallClock::new(now, wall),
             started_at: now,
             stream_key,
+            key_desk: KeyDesk::default(),
+            key_source: KeySource::new(expand(&seed), shard.index()),
+            clear: Box::new([0; PAYLOAD_MAX]),
             output: Output::new(limits.transmit_bytes_max),
             config,
         }
@@ -250,9 +262,6 @@ impl Relay {
         header: &DataHeader,
         payload: &[u8],
     ) -> Result<(), DropReason> {
-        if header.key != KeyParity::Clear {
-            return Err(DropReason::Encrypted);
-        }
         if payload.len() > PAYLOAD_MAX {
             return Err(DropReason::OutOfWindow);
         }
@@ -261,6 +270,9 @@ impl Relay {
             .streams
             .item_mut(stream_key)
             .ok_or(DropReason::UnknownSocket)?;
+        let publisher = stream.publisher.as_ref();
+        let publisher = publisher.ok_or(DropReason::UnknownSocket)?;
+        let payload = publisher.open(header, payload, &mut self.clear)?;
         stream.handle_data(now, header, payload, &mut self.output);
         if let Some(release) = &stream.release {
             self.releases.set(stream_key, release.at());
@@ -281,6 +293,15 @@ impl Relay {
         header: ControlHeader,
         body: Control<'_>,
     ) -> Result<(), DropReason> {
+        if let Control::User {
+            subtype: KMREQ,
+            body,
+        } = body
+        {
+            self.handle_key_request(now, key, body)?;
+            self.publisher_heard(now, key);
+            return Ok(());
+        }
         let stream = self
             .streams
             .item_mut(stream)
@@ -334,6 +355,10 @@ impl Relay {
         match body {
             Control::Ack(ack) => player.handle_ack(now, source.timeline, &ack, &mut self.output),
             Control::Nak(nak) => player.handle_nak(now, source, &nak, &mut self.output),
+            Control::User {
+                subtype: KMRSP,
+                body,
+            } => player.handle_key_answer(body)?,
             Control::KeepAlive => {}
             Control::Shutdown => {
                 self.close(now, key, GoneReason::Closed);
@@ -493,6 +518,15 @@ impl Relay {
     pub fn is_idle(&self) -> bool {
         self.connections.len() == 0
     }
+}
+
+/// A secret that says nothing about the keys of [`split`].
+fn expand(seed: &[u8; 32]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(seed)
+        .chain_update([u8::MAX])
+        .finalize()
+        .into()
 }
 
 /// Keys for different uses, none of which says anything about another.

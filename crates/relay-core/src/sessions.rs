@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lease::{Claims, KeySet, Refusal};
 use model::session::Role;
-use model::{NodeId, SessionId, StreamKey, UnixMillis};
+use model::{NodeId, Passphrase, SessionId, StreamKey, UnixMillis};
 use srt::streamid::StreamIdText;
 
 use crate::config::PortRole;
@@ -43,6 +43,8 @@ struct Session {
 #[derive(Debug)]
 pub(crate) struct Permit {
     pub(crate) claims: Claims,
+    /// What the caller may encrypt with.
+    pub(crate) passphrase: Option<Passphrase>,
     /// Whether the caller brought the lease itself.
     pub(crate) own_lease: bool,
 }
@@ -211,6 +213,7 @@ impl Sessions {
         })?;
         Ok(Permit {
             claims: claims.clone(),
+            passphrase: self.passphrase(id, *role).cloned(),
             own_lease: false,
         })
     }
@@ -226,6 +229,7 @@ impl Sessions {
         }
         Ok(Permit {
             claims,
+            passphrase: None,
             own_lease: true,
         })
     }
@@ -253,12 +257,21 @@ impl Sessions {
 
     /// What a session's key in this role permits.
     pub(crate) fn claims(&self, id: &SessionId, role: Role) -> Option<&Claims> {
+        let permission = self.permission(id, role)?;
+        Some(&permission.claims)
+    }
+
+    /// What a caller with a session's key in this role may encrypt with.
+    pub(crate) fn passphrase(&self, id: &SessionId, role: Role) -> Option<&Passphrase> {
+        self.permission(id, role)?.passphrase.as_ref()
+    }
+
+    fn permission(&self, id: &SessionId, role: Role) -> Option<&Permission> {
         let session = self.held.get(id)?;
-        let permission = match role {
+        match role {
             Role::Publish => session.publish.as_ref(),
             Role::Play => session.play.as_ref(),
-        };
-        permission.map(|permission| &permission.claims)
+        }
     }
 
     /// When the next lease of a held session ends, after `wall`.

@@ -147,6 +147,24 @@ impl Transmits {
         !self.is_drained && self.bytes.len() >= self.bytes_max / 2
     }
 
+    /// Keeps a copy of a staged payload that `change` alters; `None` when full.
+    pub(crate) fn stage_changed(
+        &mut self,
+        staged: Staged,
+        change: impl FnOnce(&mut [u8]),
+    ) -> Option<Staged> {
+        if self.bytes.len() + staged.length() > self.bytes_max {
+            return None;
+        }
+        let (start, from) = (self.bytes.len(), staged.start as usize);
+        self.bytes.extend_from_within(from..from + staged.length());
+        change(&mut self.bytes[start..]);
+        Some(Staged {
+            start: start as u32,
+            length: staged.length,
+        })
+    }
+
     /// Queues `header` and a staged payload as one datagram; false when full.
     #[must_use]
     pub fn push_staged(&mut self, path: Ingress, header: &[u8], payload: Staged) -> bool {

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use srt::crypto::{Kek, KeyLength, KeyMaterial, ReceiveKeys, RefreshAfter, Sek, SekPair, SendKeys};
 use srt::handshake::{Blocks, FEATURES_LEN};
 use srt::handshake::{
-    EXTENSION_CONFIG, EXTENSION_DGRAM, EXTENSION_HSREQ, Features, HSREQ, Handshake, Kind, Latency,
-    SID, TEXT_BLOCK_MAX, VERSION, VERSION_INDUCTION, write_features, write_text,
+    EXTENSION_CONFIG, EXTENSION_DGRAM, EXTENSION_HSREQ, EXTENSION_KMREQ, Features, HSREQ,
+    Handshake, KMREQ, Kind, Latency, SID, TEXT_BLOCK_MAX, VERSION, VERSION_INDUCTION, write_block,
+    write_features, write_text,
 };
 use srt::packet::{ControlHeader, build};
 use srt::{RejectReason, Seq, SocketId, Timestamp};
@@ -37,6 +39,32 @@ pub(crate) struct Spec {
     /// How much faster than ours its clock runs.
     pub(crate) clock_ppm: i64,
     pub(crate) socket: u8,
+    pub(crate) secret: Option<Secret>,
+}
+
+/// What a caller encrypts with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secret {
+    pub(crate) passphrase: &'static str,
+    pub(crate) length: KeyLength,
+}
+
+impl Secret {
+    pub(crate) const fn new(passphrase: &'static str, length: KeyLength) -> Self {
+        Self { passphrase, length }
+    }
+
+    fn kek(self, salt: u8) -> Kek {
+        Kek::derive(self.passphrase.as_bytes(), [salt; 16], self.length)
+    }
+}
+
+/// Wraps `sek` as the even key.
+fn even(sek: Sek) -> SekPair {
+    SekPair {
+        even: Some(sek),
+        odd: None,
+    }
 }
 
 impl Spec {
@@ -50,6 +78,7 @@ impl Spec {
             clock_us: 12_345,
             clock_ppm: 0,
             socket: 0,
+            secret: None,
         }
     }
 }
@@ -60,17 +89,23 @@ pub(crate) struct Caller {
     pub(crate) id: SocketId,
     pub(crate) state: State,
     pub(crate) started_at: Instant,
+    keys: Option<(Kek, SekPair)>,
     retry_at: Instant,
 }
 
 impl Caller {
     pub(crate) fn new(spec: Spec, id: u32, now: Instant) -> Self {
         let state = State::Calling { cookie: None };
+        let keys = spec.secret.map(|secret| {
+            let sek = Sek::new(secret.length, &[id as u8; 32]);
+            (secret.kek(id as u8), even(sek))
+        });
         Self {
             spec,
             id: SocketId(id),
             state,
             started_at: now,
+            keys,
             retry_at: now,
         }
     }
@@ -112,7 +147,14 @@ impl Caller {
                 self.retry_at = now;
             }
             Kind::Conclusion => {
-                let features = handshake.extensions().unwrap().response.expect("an HSRSP");
+                let extensions = handshake.extensions().unwrap();
+                let features = extensions.response.expect("an HSRSP");
+                let sent = self.key_material();
+                let sent = sent.as_ref().map(KeyMaterial::as_bytes);
+                assert_eq!(
+                    extensions.key_response, sent,
+                    "keys are confirmed by their echo"
+                );
                 let latency = features.latency;
                 self.state = State::Connected {
                     peer: handshake.socket_id,
@@ -156,7 +198,7 @@ impl Caller {
     }
 
     pub(crate) fn conclusion(&self, now: Instant, cookie: u32) -> Vec<u8> {
-        let mut blocks = [0; FEATURES_LEN + TEXT_BLOCK_MAX];
+        let mut blocks = [0; FEATURES_LEN + TEXT_BLOCK_MAX + 4 + KeyMaterial::LENGTH_MAX];
         let latency = Latency::both(self.spec.latency_ms);
         let features = Features {
             version: 0x01_05_01,
@@ -165,7 +207,11 @@ impl Caller {
         };
         let mut length = write_features(&mut blocks, HSREQ, &features);
         length += write_text(&mut blocks[length..], SID, &self.spec.stream_id);
-        let extension = EXTENSION_HSREQ | EXTENSION_CONFIG;
+        let mut extension = EXTENSION_HSREQ | EXTENSION_CONFIG;
+        if let Some(message) = self.key_material() {
+            length += write_block(&mut blocks[length..], KMREQ, message.as_bytes());
+            extension |= EXTENSION_KMREQ;
+        }
         self.write(
             now,
             VERSION,
@@ -174,6 +220,23 @@ impl Caller {
             cookie,
             &blocks[..length],
         )
+    }
+
+    fn key_material(&self) -> Option<KeyMaterial> {
+        let (kek, seks) = self.keys.as_ref()?;
+        Some(kek.wrap(seks))
+    }
+
+    /// What it encrypts with once it is connected.
+    pub(crate) fn send_keys(&self, refresh: RefreshAfter) -> Option<SendKeys> {
+        let (kek, seks) = self.keys.clone()?;
+        Some(SendKeys::new(kek, seks, refresh))
+    }
+
+    /// What it decrypts with once it is connected.
+    pub(crate) fn receive_keys(&self) -> Option<ReceiveKeys> {
+        let (kek, seks) = self.keys.clone()?;
+        Some(ReceiveKeys::new(kek, &seks))
     }
 
     fn write(

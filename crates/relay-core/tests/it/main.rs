@@ -8,6 +8,7 @@ mod buffered;
 mod caller;
 mod cut;
 mod drift;
+mod encryption;
 mod fan_out;
 mod forwarding;
 mod garbage;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use srt::packet::{Control, build};
+use srt::crypto::{KeyMaterial, ReceiveKeys};
+use srt::handshake::{KMREQ, KMRSP};
+use srt::packet::{Control, DataHeader, KeyParity, build};
 use srt::receiver::{Arrival, Receiver, Report, Settings, seq_of};
 use srt::{Packet, Timestamp};
 
@@ -47,6 +49,10 @@ pub(crate) struct Player {
     /// The most packets that came before they were acknowledged.
     pub(crate) ahead_max: u64,
     acked_index: u64,
+    /// How often the key of what it gets has changed.
+    pub(crate) key_changes: u64,
+    keys: Option<ReceiveKeys>,
+    parity: KeyParity,
     receiver: Option<Receiver>,
     base: Option<(Instant, Timestamp)>,
     clock: Option<(Instant, Timestamp)>,
@@ -74,6 +80,9 @@ impl Player {
             losses_seen: 0,
             ahead_max: 0,
             acked_index: 0,
+            key_changes: 0,
+            keys: None,
+            parity: KeyParity::Even,
             receiver: None,
             base: None,
             clock: None,
@@ -104,7 +113,7 @@ impl Player {
         match Packet::parse(datagram).expect("the relay sends only packets") {
             Packet::Control { header, body } => {
                 assert_eq!(header.destination, self.caller.id);
-                self.handle_control(now, header.timestamp, body);
+                self.handle_control(now, header.timestamp, body, outbox);
             }
             Packet::Data { header, payload } => {
                 assert_eq!(header.destination, self.caller.id);
@@ -116,12 +125,28 @@ impl Player {
         self.report(now, outbox);
     }
 
-    fn handle_data(&mut self, now: Instant, header: &srt::packet::DataHeader, payload: &[u8]) {
+    /// The payload in the clear; whoever encrypts gets nothing that is not.
+    fn decrypt(&mut self, header: &DataHeader, payload: &[u8]) -> Vec<u8> {
+        let mut payload = payload.to_vec();
+        match &self.keys {
+            None => assert_eq!(header.key, KeyParity::Clear),
+            Some(keys) => {
+                keys.decrypt(header.key, header.seq, &mut payload).unwrap();
+                let is_new = !header.retransmitted && header.key != self.parity;
+                self.key_changes += u64::from(is_new);
+                self.parity = if is_new { header.key } else { self.parity };
+            }
+        }
+        payload
+    }
+
+    fn handle_data(&mut self, now: Instant, header: &DataHeader, payload: &[u8]) {
         if self.deaf_to > 0 {
             self.deaf_to -= 1;
             return;
         }
         self.first_timestamp.get_or_insert(header.timestamp);
+        let payload = &self.decrypt(header, payload)[..];
         let due = self.due(header.timestamp);
         let receiver = self.receiver.as_mut().unwrap();
         let length = payload.len();
@@ -141,8 +166,25 @@ impl Player {
         self.losses_seen = receiver.statistics().lost;
     }
 
-    fn handle_control(&mut self, now: Instant, timestamp: Timestamp, body: Control<'_>) {
+    fn handle_control(
+        &mut self,
+        now: Instant,
+        timestamp: Timestamp,
+        body: Control<'_>,
+        outbox: &mut Vec<Vec<u8>>,
+    ) {
         match body {
+            Control::User {
+                subtype: KMREQ,
+                body,
+            } => {
+                let keys = self.keys.as_mut().expect("it encrypts");
+                keys.accept(&KeyMaterial::parse(body).unwrap()).unwrap();
+                let mut buffer = [0; 256];
+                let header = self.caller.header(now).unwrap();
+                let length = build::user(&mut buffer, header, KMRSP, body);
+                outbox.push(buffer[..length].to_vec());
+            }
             Control::Handshake(handshake) => {
                 if self.caller.handle_handshake(now, &handshake) {
                     let isn = self.caller.isn();
@@ -157,6 +199,7 @@ impl Player {
                     self.receiver = Some(receiver);
                     self.base = Some((now, timestamp));
                     self.clock = self.base;
+                    self.keys = self.caller.receive_keys();
                 }
             }
             Control::AckAck { number } => {

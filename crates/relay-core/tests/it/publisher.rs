@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use srt::packet::{Control, DataHeader, build};
+use srt::crypto::{KeyMaterial, RefreshAfter, SendKeys};
+use srt::handshake::{KMREQ, KMRSP};
+use srt::packet::{Control, ControlHeader, DataHeader, KeyParity, build};
 use srt::{Packet, Seq, Timestamp};
 
 use crate::caller::{Caller, KEEPALIVE, State, keepalive};
@@ -30,7 +32,12 @@ pub(crate) struct Publisher {
     pub(crate) group: Option<u64>,
     first_number: u64,
     next_at: Option<Instant>,
-    kept: BTreeMap<u64, (Timestamp, Vec<u8>)>,
+    kept: BTreeMap<u64, (Timestamp, KeyParity, Vec<u8>)>,
+    /// How often it changes its keys.
+    pub(crate) refresh: RefreshAfter,
+    pub(crate) keys: Option<SendKeys>,
+    pub(crate) key_changes: u64,
+    parity: KeyParity,
     sent_at: Instant,
 }
 
@@ -51,6 +58,10 @@ impl Publisher {
             first_number,
             next_at: None,
             kept: BTreeMap::new(),
+            refresh: RefreshAfter::default(),
+            keys: None,
+            key_changes: 0,
+            parity: KeyParity::Even,
         }
     }
 
@@ -72,7 +83,15 @@ impl Publisher {
             Control::Handshake(handshake) => {
                 if self.caller.handle_handshake(now, &handshake) {
                     self.next_at = Some(now);
+                    self.keys = self.caller.send_keys(self.refresh);
                 }
+            }
+            Control::User {
+                subtype: KMRSP,
+                body,
+            } => {
+                let keys = self.keys.as_mut().expect("keys were announced");
+                keys.handle_answer(body);
             }
             Control::Ack(ack) => {
                 self.acks += 1;
@@ -106,11 +125,13 @@ impl Publisher {
     }
 
     fn send(&self, place: u64, retransmitted: bool, outbox: &mut Vec<Vec<u8>>) {
-        let (Some(peer), Some((timestamp, payload))) = (self.caller.peer(), self.kept.get(&place))
+        let (Some(peer), Some((timestamp, key, payload))) =
+            (self.caller.peer(), self.kept.get(&place))
         else {
             return;
         };
         let header = DataHeader {
+            key: *key,
             retransmitted,
             ..DataHeader::live(self.seq(place), place as u32 + 1, *timestamp, peer)
         };
@@ -144,6 +165,7 @@ impl Publisher {
             self.next_at = Some(at + self.interval);
             self.publish(now, outbox);
         }
+        self.announce_keys(now, outbox);
         if now >= self.sent_at + KEEPALIVE {
             outbox.extend(self.caller.header(now).map(keepalive));
         }
@@ -152,14 +174,39 @@ impl Publisher {
         }
     }
 
+    /// As libsrt does: once, what is sent again is sent as it was.
+    fn encrypt(&mut self, payload: &mut [u8]) -> KeyParity {
+        let seq = self.seq(self.sent);
+        let Some(keys) = &mut self.keys else {
+            return KeyParity::Clear;
+        };
+        let parity = keys.encrypt(seq, payload).into();
+        self.key_changes += u64::from(parity != self.parity);
+        self.parity = parity;
+        parity
+    }
+
+    fn announce_keys(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
+        let (Some(header), Some(keys)) = (self.caller.header(now), &mut self.keys) else {
+            return;
+        };
+        if keys.wants_key().is_some() {
+            keys.announce(&[self.sent as u8; 32]);
+        }
+        if let Some(message) = keys.poll_announcement(now, Duration::from_millis(100)) {
+            outbox.push(key_request(header, message));
+        }
+    }
+
     fn publish(&mut self, now: Instant, outbox: &mut Vec<Vec<u8>>) {
         let number = self.first_number + self.sent;
-        let payload = match self.group {
+        let mut payload = match self.group {
             Some(group) => transport_stream(number, self.sent.is_multiple_of(group)),
             None => plain(number),
         };
+        let key = self.encrypt(&mut payload);
         self.kept
-            .insert(self.sent, (self.caller.timestamp(now), payload));
+            .insert(self.sent, (self.caller.timestamp(now), key, payload));
         self.kept = self.kept.split_off(&self.sent.saturating_sub(2000));
         self.sent += 1;
         self.published_at.push(now);
@@ -207,4 +254,10 @@ pub(crate) fn number_of(payload: &[u8]) -> Option<u64> {
         .iter()
         .any(|sent| sent == payload)
         .then_some(number)
+}
+
+pub(crate) fn key_request(header: ControlHeader, message: &KeyMaterial) -> Vec<u8> {
+    let mut buffer = [0; 256];
+    let length = build::user(&mut buffer, header, KMREQ, message.as_bytes());
+    buffer[..length].to_vec()
 }

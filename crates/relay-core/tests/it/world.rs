@@ -3,7 +3,9 @@
 use std::borrow::Borrow;
 use std::time::{Duration, Instant};
 
-use streamhaul_relay_core::{Assignment, Command, Config, Event, Ingress, Relay, Shard};
+use streamhaul_relay_core::{
+    Assignment, Command, Config, Event, Ingress, KeyWork, KeyWorkDone, Relay, Shard,
+};
 use testkit::linksim::{Impairment, Link};
 
 use crate::allocation::{allocated_bytes, allocations};
@@ -44,6 +46,9 @@ pub(crate) struct World {
     pub(crate) allocations: u64,
     /// How many bytes it asked for.
     pub(crate) bytes_allocated: u64,
+    /// Whether key work waits in `key_work` instead of being done at once.
+    pub(crate) is_key_work_held: bool,
+    pub(crate) key_work: Vec<KeyWork>,
     /// What was sent to nobody we know.
     pub(crate) strays: Vec<Vec<u8>>,
     callers: u32,
@@ -79,6 +84,8 @@ impl World {
             wakes: 0,
             allocations: 0,
             bytes_allocated: 0,
+            is_key_work_held: false,
+            key_work: Vec::new(),
             strays: Vec::new(),
             callers: 0,
         }
@@ -252,7 +259,24 @@ impl World {
         }
     }
 
+    /// Hands the first relay what it had somebody find out.
+    pub(crate) fn finish(&mut self, done: KeyWorkDone) {
+        self.relay.handle_key_work(self.now, done);
+        self.drain();
+    }
+
+    fn do_key_work(&mut self) {
+        while let Some(work) = self.relay.poll_key_work() {
+            if self.is_key_work_held {
+                self.key_work.push(work);
+            } else {
+                self.relay.handle_key_work(self.now, work.run());
+            }
+        }
+    }
+
     fn drain_first(&mut self) {
+        self.do_key_work();
         for transmit in self.relay.drain_transmits().iter() {
             let contents = transmit.to_vec();
             let to = transmit.to;
