@@ -14,6 +14,10 @@ use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
 use streamhaul_e2e::{clip, forwarder};
 
+/// `relay` proves with it that the engine allocates nothing for a packet.
+#[global_allocator]
+static COUNTING: bench::Counting = bench::Counting;
+
 #[derive(Parser)]
 #[command(about = "Measures a relay node from outside.")]
 struct Arguments {
@@ -80,6 +84,9 @@ struct Relay {
     /// Only this profile; may be repeated.
     #[arg(long, value_enum)]
     profile: Vec<Profile>,
+    /// How many turns each way has, instead of the profile's own number.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
     /// Measure this relay too: a command for `sh -c`. `{streams}` and
     /// `{players}` stand for the profile's numbers.
     #[arg(long, requires = "peer_publish", requires = "peer_play")]
@@ -172,6 +179,7 @@ fn measure_relay(options: Relay) -> anyhow::Result<ExitCode> {
     let asked = bench::Options {
         length: Duration::from_secs(options.seconds),
         profiles,
+        rounds: options.rounds,
         peer,
         node_settings: options.node_arg,
         pinned: !options.no_pin,

@@ -295,7 +295,58 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{SocketAddrV4, UdpSocket};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::publisher::DATAGRAM_BYTES;
+    use super::super::socket::Socket;
     use super::*;
+
+    /// Passes on every datagram but each tenth, until told to stop; returns how
+    /// many it passed.
+    fn lose_each_tenth(path: &UdpSocket, to: SocketAddrV4, stop: &AtomicBool) -> u64 {
+        let (mut datagrams, mut passed) = (0, 0);
+        let mut buffer = [0; DATAGRAM_BYTES];
+        while !stop.load(Ordering::Relaxed) {
+            if path.recv(&mut buffer).is_err() {
+                continue;
+            }
+            datagrams += 1;
+            if datagrams % 10 != 0 {
+                path.send_to(&buffer, to).unwrap();
+                passed += 1;
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn what_a_path_loses_is_missed() {
+        let path = UdpSocket::bind("127.0.0.1:0").unwrap();
+        path.set_read_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
+        let (from, to) = (Socket::bind().unwrap(), Socket::bind().unwrap());
+        from.connect(super::super::batch::ipv4(path.local_addr().unwrap()).unwrap())
+            .unwrap();
+        let player = to.address();
+        let publishers = vec![Publisher::new(0, from, None)];
+        let mut generator = Generator::new(publishers, vec![Player::new(to, None)]).unwrap();
+        let stop = AtomicBool::new(false);
+        let load = Load {
+            rate_bps: 2_000_000,
+            warm_up: Duration::ZERO,
+            judged: Duration::from_millis(500),
+        };
+        let (outcome, passed) = std::thread::scope(|scope| {
+            let path = scope.spawn(|| lose_each_tenth(&path, player, &stop));
+            let outcome = generator.measure(load, &[]).unwrap();
+            stop.store(true, Ordering::Relaxed);
+            (outcome, path.join().unwrap())
+        });
+        assert!(outcome.expected > 0);
+        assert_eq!(outcome.received, passed);
+        assert_eq!(outcome.received, outcome.expected - outcome.expected / 10);
+    }
 
     #[test]
     fn a_pace_is_even_and_gives_up_what_is_too_late() {

@@ -10,6 +10,7 @@
 //! To add a profile: a variant of [`Profile`] with its numbers, and its share of
 //! the time. To add a bar: a line in [`report`].
 
+mod allocations;
 mod batch;
 mod clock;
 mod cores;
@@ -41,6 +42,7 @@ use figures::Figures;
 use generator::Load;
 use way::{Ground, Way};
 
+pub use allocations::Counting;
 pub use peer::Peer;
 pub use profile::{Profile, Shape};
 pub use report::Report;
@@ -52,6 +54,8 @@ pub struct Options {
     pub length: Duration,
     /// What to measure.
     pub profiles: Vec<Profile>,
+    /// How many turns each way has, instead of the profile's own number.
+    pub rounds: Option<u32>,
     /// Somebody else's relay.
     pub peer: Option<Peer>,
     /// Settings of the relay node, such as `LATENCY_MARGIN_MS=0`.
@@ -102,6 +106,7 @@ impl Bench {
     /// When a way cannot be built or breaks.
     pub fn run(&self) -> anyhow::Result<Report> {
         let mut report = Report::new(self.machine.clone());
+        report.set_allocations(allocations::per_packet()?);
         for &profile in &self.options.profiles {
             self.measure(profile, &mut report)
                 .with_context(|| format!("the profile `{}`", profile.name()))?;
@@ -128,9 +133,10 @@ impl Bench {
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let ways = self.ways(profile);
-        let judged = self.judged(profile, ways.len() as u32 * profile.rounds());
+        let rounds = self.options.rounds.unwrap_or(profile.rounds());
+        let judged = self.judged(profile, ways.len() as u32 * rounds);
         let mut turns: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
-        for round in 0..profile.rounds() {
+        for round in 0..rounds {
             for (way, turns) in ways.iter().zip(&mut turns) {
                 let figures = self.turn(*way, shape, judged)?;
                 tell(profile, round, *way, &figures);

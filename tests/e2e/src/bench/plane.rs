@@ -94,17 +94,17 @@ pub(super) fn stream_id(session: u32, role: Role) -> String {
     format!("{prefix}{}", stream_key(session, role).expose())
 }
 
-fn stream_key(session: u32, role: Role) -> StreamKey {
+pub(super) fn stream_key(session: u32, role: Role) -> StreamKey {
     let mut bytes = u128::from(session).to_be_bytes();
     bytes[0] = role as u8 + 1;
     StreamKey::from_bytes(bytes)
 }
 
-fn node_id() -> NodeId {
+pub(super) fn node_id() -> NodeId {
     NodeId::from_u128(1)
 }
 
-fn signing_key() -> SigningKey {
+pub(super) fn signing_key() -> SigningKey {
     SigningKey::from_seed(&[7; 32])
 }
 
@@ -117,6 +117,15 @@ fn assignment(session: u32) -> Result<pb::AssignLease, Status> {
 }
 
 fn keyed_lease(session: u32, role: Role) -> Result<pb::KeyedLease, Status> {
+    Ok(pb::KeyedLease {
+        stream_key: stream_key(session, role).expose().into(),
+        lease: lease(session, role).map_err(|error| Status::internal(error.to_string()))?,
+        passphrase: String::new(),
+    })
+}
+
+/// The signed permission of one role in a session.
+pub(super) fn lease(session: u32, role: Role) -> Result<String, lease::Error> {
     let number = u128::from(session) + 1;
     let claims = Claims {
         session: SessionId::from_u128(number),
@@ -136,16 +145,10 @@ fn keyed_lease(session: u32, role: Role) -> Result<pb::KeyedLease, Status> {
         start: None,
         encryption: None,
     };
-    let lease = lease::issue(&signing_key(), &claims, &node_id())
-        .map_err(|error| Status::internal(error.to_string()))?;
-    Ok(pb::KeyedLease {
-        stream_key: stream_key(session, role).expose().into(),
-        lease,
-        passphrase: String::new(),
-    })
+    lease::issue(&signing_key(), &claims, &node_id())
 }
 
-fn now() -> UnixMillis {
+pub(super) fn now() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| since.as_millis() as i64))
 }

@@ -16,6 +16,7 @@ use super::way::Way;
 pub struct Report {
     profiles: BTreeMap<Profile, BTreeMap<Way, Figures>>,
     maxima: BTreeMap<Way, Maximum>,
+    allocations_per_packet: Option<f64>,
     machine: Value,
 }
 
@@ -57,6 +58,7 @@ impl Report {
         Self {
             profiles: BTreeMap::new(),
             maxima: BTreeMap::new(),
+            allocations_per_packet: None,
             machine,
         }
     }
@@ -70,6 +72,10 @@ impl Report {
 
     pub(super) fn add_maximum(&mut self, way: Way, maximum: Maximum) {
         self.maxima.insert(way, maximum);
+    }
+
+    pub(super) const fn set_allocations(&mut self, per_packet: f64) {
+        self.allocations_per_packet = Some(per_packet);
     }
 
     pub(super) fn maximum(&self, way: Way) -> Option<Maximum> {
@@ -119,6 +125,7 @@ impl Report {
                     .map(|us| us / 1000.0),
                 Some(ADDED_DELAY_P99_MS_MAX),
             ),
+            ("allocs_per_packet", self.allocations_per_packet, Some(0.0)),
             (
                 "idle500_rss_mb",
                 of(Profile::Idle, |figures| figures.rss_mb),

@@ -230,7 +230,8 @@ fn unspoken(publishers: Vec<Socket>, players: Vec<Socket>) -> anyhow::Result<Gen
     Generator::new(publishers.collect(), players.collect())
 }
 
-/// Connects every publisher, then every player.
+/// Connects every publisher, then every player; who waits for the others keeps
+/// its connection alive.
 fn call_all(
     shape: Shape,
     target: impl Fn(u32, Role) -> anyhow::Result<(SocketAddr, String)>,
@@ -244,14 +245,26 @@ fn call_all(
     for stream in 0..shape.streams {
         let (socket, connection) = connect(stream, Role::Publisher)?;
         publishers.push(Publisher::new(stream, socket, Some(connection)));
+        keep_alive(&mut publishers, &mut players);
     }
     for stream in 0..shape.streams {
         for _ in 0..shape.players {
             let (socket, connection) = connect(stream, Role::Player)?;
             players.push(Player::new(socket, Some(connection)));
         }
+        keep_alive(&mut publishers, &mut players);
     }
     Generator::new(publishers, players)
+}
+
+fn keep_alive(publishers: &mut [Publisher], players: &mut [Player]) {
+    let now = Instant::now();
+    for publisher in publishers {
+        publisher.handle_timeout(now);
+    }
+    for player in players {
+        player.handle_timeout(now);
+    }
 }
 
 fn call(address: SocketAddr, stream_id: &str, role: Role) -> anyhow::Result<(Socket, Connection)> {

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod bench_relay;
 mod crashes;
 mod metrics;
 mod picture;
