@@ -7,7 +7,7 @@ use super::figures::Figures;
 use super::profile::{Profile, Shape};
 use super::report::Report;
 use super::way::Way;
-use super::{Bench, tell};
+use super::{Bench, progress, tell};
 
 /// What may be lost or sent again at most.
 const DAMAGE_MAX: f64 = 0.001;
@@ -24,6 +24,8 @@ const TRIES: u32 = 2;
 const JUDGED: Duration = Duration::from_millis(900);
 /// How often the delay is measured.
 const DELAY_TURNS: u32 = 3;
+/// Where a search gives up.
+const RATE_MIN: u64 = 1_000_000;
 const RATE_MAX: u64 = 20_000_000_000;
 
 /// Where a search ended.
@@ -39,8 +41,10 @@ pub(super) struct Maximum {
 /// Finds the maximum of every way, then the delay at half of the relay's.
 pub(super) fn search(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for way in bench.ways(Profile::Max) {
-        let maximum = find(bench, way)?;
-        report.add_maximum(way, maximum);
+        match find(bench, way)? {
+            Some(maximum) => report.add_maximum(way, maximum),
+            None => progress(&format!("{}: no rate was carried", way.name())),
+        }
     }
     let Some(rate_bps) = report.maximum(Way::Relay).map(|found| found.rate_bps / 2) else {
         return Ok(());
@@ -62,15 +66,17 @@ pub(super) fn search(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find(bench: &Bench, way: Way) -> anyhow::Result<Maximum> {
+/// `None` when not even a low rate was carried, or none could be offered: on a
+/// machine that is busy with something else.
+fn find(bench: &Bench, way: Way) -> anyhow::Result<Option<Maximum>> {
     let (mut good, mut bad) = (None, None);
     let mut rate_bps = Profile::Max.shape().rate_bps;
     let mut halvings = 0;
-    while halvings <= HALVINGS && rate_bps < RATE_MAX {
+    while halvings <= HALVINGS && (RATE_MIN..RATE_MAX).contains(&rate_bps) {
         match attempt(bench, way, rate_bps)? {
             Attempt::Carried(figures) => good = Some((rate_bps, figures)),
             Attempt::Damaged => bad = Some(rate_bps),
-            Attempt::NotOffered => return Ok(limited(good)),
+            Attempt::NotOffered => return Ok(ended(good, true)),
         }
         rate_bps = match (good, bad) {
             (_, None) => rate_bps * CLIMB / CLIMB_BY,
@@ -81,7 +87,7 @@ fn find(bench: &Bench, way: Way) -> anyhow::Result<Maximum> {
             }
         };
     }
-    Ok(found(good))
+    Ok(ended(good, false))
 }
 
 enum Attempt {
@@ -108,18 +114,10 @@ fn attempt(bench: &Bench, way: Way, rate_bps: u64) -> anyhow::Result<Attempt> {
     Ok(Attempt::Damaged)
 }
 
-fn found(good: Option<(u64, Figures)>) -> Maximum {
-    let (rate_bps, figures) = good.unwrap_or_default();
-    Maximum {
+fn ended(good: Option<(u64, Figures)>, generator_limited: bool) -> Option<Maximum> {
+    good.map(|(rate_bps, figures)| Maximum {
         rate_bps,
-        generator_limited: false,
+        generator_limited,
         figures,
-    }
-}
-
-fn limited(good: Option<(u64, Figures)>) -> Maximum {
-    Maximum {
-        generator_limited: true,
-        ..found(good)
-    }
+    })
 }
