@@ -6,6 +6,7 @@ mod admission;
 mod allocation;
 mod buffered;
 mod caller;
+mod chaos;
 mod cut;
 mod drift;
 mod encryption;

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) key_work: Vec<KeyWork>,
     /// What was sent to nobody we know.
     pub(crate) strays: Vec<Vec<u8>>,
+    /// Decides the fates on all links added from now on.
+    pub(crate) seed: u64,
     callers: u32,
 }
 
@@ -87,6 +89,7 @@ impl World {
             is_key_work_held: false,
             key_work: Vec::new(),
             strays: Vec::new(),
+            seed: SEED,
             callers: 0,
         }
     }
@@ -120,7 +123,7 @@ impl World {
     }
 
     fn add(&mut self, role: Role, impairment: &Impairment) -> usize {
-        let seed = SEED + 2 * self.peers.len() as u64;
+        let seed = self.seed + 2 * self.peers.len() as u64;
         let up = Link::new(seed, impairment.clone());
         let down = Link::new(seed + 1, impairment.clone());
         self.peers.push(Peer { role, up, down });
