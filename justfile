@@ -28,6 +28,10 @@ bench *args:
 drill *args:
     cargo xtask drill {{args}}
 
+# Searches for bytes that break a promise.
+fuzz *args:
+    cargo xtask fuzz {{args}}
+
 # Regenerates the gRPC code from proto/.
 gen:
     cargo xtask gen

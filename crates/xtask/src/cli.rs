@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, drill, lint, sqlx, suite, up, workspace};
+use crate::{bench, codegen, drill, fuzz, lint, sqlx, suite, up, workspace};
 
 /// Builds, runs, tests and measures Streamhaul.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Bench(Rest),
     /// Break things on purpose: `drill garbage [--random N] [--mutated N] [--json]`.
     Drill(Rest),
+    /// Search for bytes that break a promise; what is found joins the corpus.
+    Fuzz(Fuzz),
     /// Check formatting, Clippy and the dependency rules.
     Lint,
     /// Regenerate the gRPC code from proto/.
@@ -72,6 +74,23 @@ pub(crate) struct Test {
     pub(crate) package: Vec<String>,
 }
 
+/// Options of `fuzz`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fuzz {
+    /// Only this target.
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// How long each target is searched.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub(crate) minutes: f64,
+    /// Add to the corpus what reached new code, too.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
@@ -79,6 +98,7 @@ impl Command {
             Self::Test(options) => suite::run(&options),
             Self::Bench(rest) => bench::run(&rest.arguments).map(up::exit_code),
             Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
+            Self::Fuzz(options) => fuzz::run(&options),
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),
             Self::Sqlx => sqlx::run().map(succeeded),

@@ -17,6 +17,7 @@ mod cli;
 pub mod codegen;
 mod demo;
 pub mod drill;
+mod fuzz;
 mod instance;
 mod lint;
 mod live;
