@@ -12,6 +12,7 @@ use srt::sender::{Sender, Settings};
 use srt::{SeqRange, Timestamp};
 
 use crate::Ingress;
+use crate::bucket::TokenBucket;
 use crate::catch_up::CatchUp;
 use crate::output::Output;
 use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
@@ -24,8 +25,12 @@ use crate::transmit::Staged;
 
 /// Packets looked at for one loss report; the rest is reported again anyway.
 const NAK_PACKETS_MAX: u64 = 4096;
-/// Drop requests sent for one loss report.
+/// Reported packets looked at in a second: many times what a player that lost
+/// everything reports, and a three-hundredth of a core when it is used up.
+const LOOK_UPS_PER_SECOND_MAX: u64 = 65_536;
+/// Drop requests sent for one loss report, and in a second.
 const DROP_REQUESTS_MAX: usize = 32;
+const DROP_REQUESTS_PER_SECOND_MAX: u64 = 500;
 
 #[derive(Debug)]
 pub(crate) struct Player {
@@ -40,6 +45,8 @@ pub(crate) struct Player {
     meter: Option<Meter>,
     path: Ingress,
     payload_max: usize,
+    look_ups: TokenBucket,
+    drop_requests: TokenBucket,
     rate: Rate,
     started_at: Instant,
     heard_at: Instant,
@@ -95,6 +102,8 @@ impl Player {
             meter: new.meter,
             path: new.path,
             payload_max: new.payload_max,
+            look_ups: TokenBucket::new(now, LOOK_UPS_PER_SECOND_MAX),
+            drop_requests: TokenBucket::new(now, DROP_REQUESTS_PER_SECOND_MAX),
             rate: Rate::new(now),
             started_at: now,
             heard_at: now,
@@ -229,7 +238,7 @@ impl Player {
                 gone.add(first, oldest - 1);
             }
             for index in oldest..=last {
-                if packets_left == 0 {
+                if packets_left == 0 || !self.look_ups.take(now, 1) {
                     break;
                 }
                 packets_left -= 1;
@@ -291,6 +300,9 @@ impl Player {
     ) {
         let header = self.sender.control_header(timeline.now(now));
         for (first, last) in gone.runs[..gone.length].iter().copied() {
+            if !self.drop_requests.take(now, 1) {
+                break;
+            }
             self.sender.count_dropped(first, last);
             if let Some(range) = self.sender.range(first, last) {
                 self.send_drop_request(now, header, range, output);

@@ -336,7 +336,7 @@ impl Budget {
         let refill = elapsed_us.saturating_mul(u64::from(packets_per_second.max(REFILL_MIN)));
         let full = u64::from(BURST_MAX) * MICRO;
         self.micro_tokens = self.micro_tokens.saturating_add(refill).min(full);
-        self.refilled_at = now;
+        self.refilled_at += Duration::from_micros(elapsed_us);
         let has_token = self.micro_tokens >= MICRO;
         if has_token {
             self.micro_tokens -= MICRO;

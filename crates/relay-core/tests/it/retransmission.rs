@@ -131,3 +131,65 @@ fn a_publisher_that_jumps_takes_no_player_along() {
     assert!(numbers.contains(&(before - 1)) && numbers.contains(&(before + 500_000)));
     assert_eq!(world.played(player).skipped, 0);
 }
+
+/// A relay, a stream of five seconds, and a player that reports what it likes.
+fn reporter() -> (World, usize) {
+    let mut world = World::with_session();
+    let publisher = world.publisher(Spec::new(1, live(1)), 0, &delayed(1));
+    world.run_ms(500);
+    let player = world.player(Spec::new(2, play(1)), &delayed(1));
+    world.run_ms(5000);
+    world.published(publisher).is_running = false;
+    world.run_ms(100);
+    (world, player)
+}
+
+/// Reports these ranges, as places in the player's sequence; how many datagrams
+/// came of it.
+fn report(world: &mut World, player: usize, ranges: &[(u32, u32)]) -> u64 {
+    let before = world.relay.counters().egress_datagrams;
+    let now = world.now;
+    let caller = &world.played(player).caller;
+    let (header, isn) = (caller.header(now).unwrap(), caller.isn());
+    let range = |(first, last)| SeqRange::new(isn.add(first), isn.add(last)).unwrap();
+    let mut buffer = [0; 1472];
+    let length = build::nak(&mut buffer, header, ranges.iter().copied().map(range));
+    let ingress = world.ingress(player);
+    world.inject(ingress, &buffer[..length]);
+    world.relay.counters().egress_datagrams - before
+}
+
+#[test]
+fn a_flood_of_reports_is_answered_with_few_drop_requests() {
+    let (mut world, player) = reporter();
+    let old: Vec<(u32, u32)> = (0..360).map(|place| (place * 2, place * 2)).collect();
+    assert_eq!(report(&mut world, player, &old), 32);
+    let more: u64 = (0..1000).map(|_| report(&mut world, player, &old)).sum();
+    assert_eq!(more, 500 - 32);
+    world.run_ms(100);
+    let later: u64 = (0..1000).map(|_| report(&mut world, player, &old)).sum();
+    assert!((50..60).contains(&later), "{later} for a tenth of a second");
+}
+
+#[test]
+fn a_player_that_reports_without_end_waits_for_its_answers() {
+    let (mut world, player) = reporter();
+    let newest = world.played(player).arrivals as u32 - 1;
+    assert_eq!(
+        report(&mut world, player, &[(newest, newest)]),
+        1,
+        "it is sent again"
+    );
+    let everything = [(0, newest - 100); 182];
+    for _ in 0..100 {
+        report(&mut world, player, &everything);
+    }
+    let recent = [(newest - 1, newest - 1)];
+    assert_eq!(
+        report(&mut world, player, &recent),
+        0,
+        "it asked for too much"
+    );
+    world.run_ms(50);
+    assert_eq!(report(&mut world, player, &recent), 1, "and is forgiven");
+}
