@@ -11,6 +11,7 @@ mod cut;
 mod drift;
 mod encryption;
 mod fan_out;
+mod flood;
 mod forwarding;
 mod garbage;
 mod handshakes;

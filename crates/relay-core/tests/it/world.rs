@@ -169,7 +169,8 @@ impl World {
 
     /// Hands the relay a datagram from `host`, past all links.
     pub(crate) fn inject(&mut self, ingress: Ingress, datagram: &[u8]) {
-        self.relay.handle_datagram(self.now, ingress, datagram);
+        let now = self.now;
+        self.counted(|relay| relay.handle_datagram(now, ingress, datagram));
         self.drain();
     }
 
