@@ -295,7 +295,7 @@ fn make_relay(shard: u16, now: Instant) -> Relay {
         },
         ..Config::default()
     };
-    let keys = world::keys(world::SIGNING_SEED);
+    let keys = world::keys(false);
     Relay::new(
         config,
         world::RELAY_SEED,

@@ -9,7 +9,7 @@ use relay_core::{Assignment, Grant, KeyedLease};
 use srt::cookie::Cookies;
 
 pub(crate) const WALL_START: UnixMillis = UnixMillis(1_700_000_000_000);
-pub(crate) const SIGNING_SEED: [u8; 32] = [7; 32];
+const SIGNING_SEED: [u8; 32] = [7; 32];
 /// The secret of a node's relays.
 pub(crate) const RELAY_SEED: [u8; 32] = [3; 32];
 /// The secret of a listener by itself.
@@ -29,8 +29,15 @@ pub(crate) fn node_id() -> NodeId {
     NodeId::from_u128(1)
 }
 
-pub(crate) fn keys(seed: [u8; 32]) -> KeySet {
-    KeySet::of([&SigningKey::from_seed(&seed)]).expect("one key is not too many")
+/// The control plane's keys now; the next ones verify none of the leases.
+pub(crate) fn keys(next: bool) -> KeySet {
+    static KEYS: OnceLock<[KeySet; 2]> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| {
+        [SIGNING_SEED, [8; 32]].map(|seed| {
+            KeySet::of([&SigningKey::from_seed(&seed)]).expect("one key is not too many")
+        })
+    });
+    keys[usize::from(next)].clone()
 }
 
 pub(crate) fn session_id(session: u8) -> SessionId {
@@ -81,7 +88,7 @@ fn key(session: u8, role: Role) -> StreamKey {
 /// The control plane's word on a session, verified.
 pub(crate) fn grant(session: u8) -> Grant {
     static GRANTS: OnceLock<[Grant; SESSIONS.len()]> = OnceLock::new();
-    let verify = |session| assignment(session).verify(&keys(SIGNING_SEED), &node_id(), WALL_START);
+    let verify = |session| assignment(session).verify(&keys(false), &node_id(), WALL_START);
     let grants = GRANTS
         .get_or_init(|| SESSIONS.map(|session| verify(session).expect("the leases are good")));
     grants[usize::from(session - SESSIONS[0])].clone()
