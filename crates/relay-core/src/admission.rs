@@ -21,6 +21,7 @@ use crate::publisher::NewPublisher;
 use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason, RefusalReason};
 use crate::relay::Relay;
+use crate::ring::Ring;
 use crate::sessions::{Permit, Refused, end_of};
 use crate::settings::StreamSettings;
 use crate::stream::Stream;
@@ -366,8 +367,8 @@ impl Relay {
             return key;
         }
         let margin = self.config.latency_margin;
-        let ring_bytes_max = self.config.limits.ring_bytes_max;
-        let stream = Stream::new(id.clone(), new, margin, ring_bytes_max, now);
+        let ring = Ring::new(self.config.limits.ring_bytes_max, self.chunks.clone());
+        let stream = Stream::new(id.clone(), new, margin, ring, now);
         let key = self.streams.insert(stream);
         self.streams_by_id.insert(id.clone(), key);
         key

@@ -77,8 +77,13 @@ pub struct Limits {
     /// Leases verified in a second of callers that bring their own: each costs
     /// a signature check, on the thread that forwards.
     pub lease_checks_per_second_max: u32,
-    /// Payload bytes that one stream keeps for retransmission.
+    /// Payload bytes that one stream keeps for retransmission: enough for the
+    /// greatest latency at 50 Mbit/s.
     pub ring_bytes_max: usize,
+    /// Payload bytes that all streams of the node keep. A stream takes what its
+    /// rate and latency need, 0.8 MB at 6 Mbit/s and a second; beyond this bound
+    /// each still has 128 KiB.
+    pub rings_bytes_max: usize,
     /// Bytes queued between two drains of [`crate::Relay::drain_transmits`].
     pub transmit_bytes_max: usize,
 }
@@ -114,7 +119,8 @@ impl Default for Limits {
             inductions_per_second_max: 20_000,
             inductions_per_source_max: 200,
             lease_checks_per_second_max: 500,
-            ring_bytes_max: 16 << 20,
+            ring_bytes_max: 80 << 20,
+            rings_bytes_max: 512 << 20,
             transmit_bytes_max: 8 << 20,
         }
     }

@@ -61,7 +61,7 @@ impl Publisher {
     pub(crate) fn new(new: NewPublisher, next_index: u64, now: Instant) -> Self {
         let settings = Settings {
             isn: new.isn,
-            window_packets: srt::listener::FLOW_WINDOW,
+            window_packets: srt::listener::RECEIVE_WINDOW,
             gaps_max: GAPS_MAX,
         };
         let receiver = Receiver::new(settings, now);

@@ -21,6 +21,7 @@ use crate::output::Output;
 use crate::publisher::Publisher;
 use crate::reason::{DropReason, GoneReason};
 use crate::release::Release;
+use crate::ring::ChunkBudget;
 use crate::sessions::Sessions;
 use crate::slab::Slab;
 use crate::sources::SourceLimiter;
@@ -56,6 +57,8 @@ pub struct Relay {
     /// When a hold or a lease ends next.
     pub(crate) upkeep_at: Option<Instant>,
     pub(crate) buckets: Buckets,
+    /// What the streams' rings may take.
+    pub(crate) chunks: ChunkBudget,
     pub(crate) draining: bool,
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
@@ -162,6 +165,7 @@ impl Relay {
             timers: Timers::default(),
             releases: Timers::default(),
             upkeep_at: None,
+            chunks: ChunkBudget::new(limits.rings_bytes_max / usize::from(shard.count())),
             buckets: Buckets::new([inductions_key, requests_key], now, limits),
             draining: false,
             clock: WallClock::new(now, wall),

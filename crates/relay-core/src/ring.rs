@@ -2,10 +2,17 @@
 //!
 //! Payloads lie in fixed chunks, in order of arrival. A chunk is used again when
 //! its newest packet is older than anybody may ask for; only when none is, and
-//! the stream may have more, another chunk is taken. So the ring grows to what
-//! rate and latency need in the first second or two and allocates nothing after.
+//! the stream and the node may have more, another chunk is taken. So the ring
+//! grows to what rate and latency need in the first second or two and allocates
+//! nothing after; what is twice as old as anybody may ask for is given back.
+//!
+//! All rings of a relay share a budget. Each has two chunks whatever the others
+//! took; beyond the budget a ring keeps less than it should, and what is asked
+//! for too late is gone.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use srt::Timestamp;
@@ -14,13 +21,48 @@ const CHUNK_BYTES: usize = 64 << 10;
 const SLOTS_START: usize = 1024;
 const SLOTS_MAX: usize = 65_536;
 
+/// Chunks that every ring has, and that the budget cannot refuse.
+const CHUNKS_MIN: usize = 2;
+
+/// Chunks that all rings together may have. A relay has one owner: the atomic
+/// makes it `Send`, and is touched once a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkBudget {
+    taken: Arc<AtomicUsize>,
+    chunks_max: usize,
+}
+
+impl ChunkBudget {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            chunks_max: bytes_max / CHUNK_BYTES,
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.chunks_max
+    }
+
+    fn take(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, chunks: usize) {
+        self.taken.fetch_sub(chunks, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Ring {
     slots: Vec<Slot>,
     chunks: Vec<Chunk>,
     /// Chunk numbers, least recently written first; the last is being filled.
     order: VecDeque<u32>,
+    /// Chunk numbers without memory.
+    spare: Vec<u32>,
     chunks_max: usize,
+    budget: ChunkBudget,
     retention: Duration,
 }
 
@@ -52,12 +94,14 @@ pub(crate) struct Stored<'a> {
 }
 
 impl Ring {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, budget: ChunkBudget) -> Self {
         Self {
             slots: Vec::new(),
             chunks: Vec::new(),
             order: VecDeque::new(),
-            chunks_max: (bytes_max / CHUNK_BYTES).max(2),
+            spare: Vec::new(),
+            chunks_max: (bytes_max / CHUNK_BYTES).max(CHUNKS_MIN),
+            budget,
             retention: Duration::from_secs(1),
         }
     }
@@ -151,8 +195,9 @@ impl Ring {
         {
             return current;
         }
+        self.give_back_surplus(now);
         let chunk = if self.may_reuse_oldest(now) {
-            self.reuse_oldest()
+            self.pop_oldest()
         } else {
             self.add_chunk(now)
         };
@@ -161,18 +206,39 @@ impl Ring {
     }
 
     fn may_reuse_oldest(&self, now: Instant) -> bool {
-        let is_full = self.chunks.len() >= self.chunks_max;
-        self.order.front().is_some_and(|oldest| {
-            let written_at = self.chunks[*oldest as usize].written_at;
-            is_full || now.saturating_duration_since(written_at) >= self.retention
-        })
+        let chunks = self.order.len();
+        let is_full =
+            chunks >= self.chunks_max || (chunks >= CHUNKS_MIN && self.budget.is_used_up());
+        is_full
+            || self
+                .oldest_age(now)
+                .is_some_and(|age| age >= self.retention)
     }
 
-    fn reuse_oldest(&mut self) -> u32 {
-        let oldest = self
-            .order
-            .pop_front()
-            .expect("the oldest chunk was just looked at");
+    fn oldest_age(&self, now: Instant) -> Option<Duration> {
+        let oldest = *self.order.front()?;
+        let written_at = self.chunks[oldest as usize].written_at;
+        Some(now.saturating_duration_since(written_at))
+    }
+
+    /// A steady stream uses a chunk again long before it is that old.
+    fn give_back_surplus(&mut self, now: Instant) {
+        while self.order.len() > CHUNKS_MIN
+            && self
+                .oldest_age(now)
+                .is_some_and(|age| age >= self.retention * 2)
+        {
+            let chunk = self.pop_oldest();
+            self.chunks[chunk as usize].bytes = Box::default();
+            self.spare.push(chunk);
+            self.budget.give_back(1);
+        }
+    }
+
+    /// Takes out the least recently written chunk; what was in it is gone.
+    fn pop_oldest(&mut self) -> u32 {
+        let oldest = self.order.pop_front();
+        let oldest = oldest.expect("it was just looked at");
         let chunk = &mut self.chunks[oldest as usize];
         chunk.used = 0;
         chunk.generation = chunk.generation.wrapping_add(1);
@@ -180,7 +246,12 @@ impl Ring {
     }
 
     fn add_chunk(&mut self, now: Instant) -> u32 {
+        self.budget.take();
         let bytes = vec![0; CHUNK_BYTES].into_boxed_slice();
+        if let Some(chunk) = self.spare.pop() {
+            self.chunks[chunk as usize].bytes = bytes;
+            return chunk;
+        }
         self.chunks.push(Chunk {
             bytes,
             used: 0,
@@ -188,6 +259,12 @@ impl Ring {
             written_at: now,
         });
         (self.chunks.len() - 1) as u32
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.budget.give_back(self.order.len());
     }
 }
 
@@ -217,6 +294,53 @@ mod tests {
         Instant::now()
     }
 
+    fn ring(bytes_max: usize) -> Ring {
+        Ring::new(bytes_max, ChunkBudget::new(1 << 30))
+    }
+
+    /// Fills so many chunks at once.
+    fn fill(ring: &mut Ring, now: Instant, chunks: u64) {
+        for index in 0..chunks * (CHUNK_BYTES / 1316) as u64 {
+            ring.insert(now, index, Timestamp(0), &payload(index));
+        }
+    }
+
+    #[test]
+    fn rings_share_a_budget_and_each_has_its_least() {
+        let start = start();
+        let budget = ChunkBudget::new(10 * CHUNK_BYTES);
+        let mut rings = [(); 3].map(|()| Ring::new(1 << 30, budget.clone()));
+        for ring in &mut rings {
+            fill(ring, start, 8);
+        }
+        assert_eq!(rings.each_ref().map(|ring| ring.order.len()), [8, 2, 2]);
+        let [first, mut second, third] = rings;
+        drop(first);
+        fill(&mut second, start, 100);
+        assert_eq!(second.order.len(), 8);
+        drop((second, third));
+        assert_eq!(budget.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_a_burst_took_is_given_back() {
+        let start = start();
+        let mut ring = ring(1 << 30);
+        fill(&mut ring, start, 50);
+        assert_eq!(ring.order.len(), 50);
+        for step in 0..400u64 {
+            let now = start + Duration::from_millis(20 * step);
+            ring.insert(now, 10_000 + step, Timestamp(0), &payload(step));
+        }
+        assert!(ring.order.len() <= 4, "{} chunks left", ring.order.len());
+        fill(&mut ring, start + Duration::from_secs(8), 20);
+        assert!(ring.chunks.len() <= 53, "their numbers are used again");
+        assert_eq!(
+            ring.packet(900).map(|s| s.payload.to_vec()),
+            Some(payload(900))
+        );
+    }
+
     fn payload(index: u64) -> Vec<u8> {
         vec![index as u8; 1316]
     }
@@ -225,7 +349,7 @@ mod tests {
     fn it_keeps_what_retention_asks_and_forgets_the_rest() {
         let start = start();
         let at = |index: u64| start + Duration::from_millis(index);
-        let mut ring = Ring::new(16 << 20);
+        let mut ring = ring(16 << 20);
         for index in 0..5000 {
             ring.insert(at(index), index, Timestamp(index as u32), &payload(index));
             let oldest = index.saturating_sub(999);
@@ -247,7 +371,7 @@ mod tests {
     #[test]
     fn it_never_has_more_than_its_bytes() {
         let start = start();
-        let mut ring = Ring::new(256 << 10);
+        let mut ring = ring(256 << 10);
         for index in 0..2000 {
             ring.insert(start, index, Timestamp(0), &payload(index));
         }
@@ -262,7 +386,7 @@ mod tests {
     #[test]
     fn late_packets_find_their_place() {
         let start = start();
-        let mut ring = Ring::new(1 << 20);
+        let mut ring = ring(1 << 20);
         for index in [1u64, 2, 5, 3, 9, 4] {
             ring.insert(start, index, Timestamp(index as u32), &payload(index));
         }

@@ -70,7 +70,7 @@ impl Stream {
         id: StreamId,
         publisher: NewPublisher,
         margin: Duration,
-        ring_bytes_max: usize,
+        ring: Ring,
         now: Instant,
     ) -> Self {
         let timeline = Timeline::new(now, publisher.timestamp);
@@ -85,7 +85,7 @@ impl Stream {
             release: None,
             start_points: None,
             rate_limit: None,
-            ring: Ring::new(ring_bytes_max),
+            ring,
             next_index: INDEX_START,
             latency: Duration::ZERO,
             margin,

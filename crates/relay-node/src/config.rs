@@ -94,6 +94,8 @@ pub struct Limits {
     pub inductions_per_source_max: u32,
     /// Leases that callers bring themselves, verified in a second.
     pub lease_checks_per_second_max: u32,
+    /// Mebibytes that all streams together keep for retransmission.
+    pub rings_mib_max: u32,
 }
 
 impl Default for Config {
@@ -138,6 +140,7 @@ impl Default for Limits {
             inductions_per_second_max: relay.inductions_per_second_max,
             inductions_per_source_max: relay.inductions_per_source_max,
             lease_checks_per_second_max: relay.lease_checks_per_second_max,
+            rings_mib_max: (relay.rings_bytes_max >> 20) as u32,
         }
     }
 }
@@ -209,6 +212,7 @@ impl Limits {
                 self.lease_checks_per_second_max,
                 100_000,
             ),
+            ("rings_mib_max", self.rings_mib_max, 1_048_576),
         ] {
             within(&format!("limits.{name}"), value.into(), 1, max)?;
         }
@@ -244,6 +248,7 @@ impl Config {
                 inductions_per_second_max: self.limits.inductions_per_second_max,
                 inductions_per_source_max: self.limits.inductions_per_source_max,
                 lease_checks_per_second_max: self.limits.lease_checks_per_second_max,
+                rings_bytes_max: (self.limits.rings_mib_max as usize) << 20,
                 ..relay_core::Limits::default()
             },
             latency_margin: Duration::from_millis(self.latency_margin_ms),

@@ -7,7 +7,7 @@ use streamhaul_srt::handshake::{
     flags, write_block, write_features, write_text,
 };
 use streamhaul_srt::listener::{
-    ConnectRequest, DropReason, Listener, SRT_FLAGS, SRT_VERSION, Step,
+    ConnectRequest, DropReason, Listener, RECEIVE_WINDOW, SRT_FLAGS, SRT_VERSION, Step,
 };
 use streamhaul_srt::packet::{Control, Packet, build};
 use streamhaul_srt::reject::RejectReason;
@@ -121,7 +121,7 @@ fn conclusions_become_requests() {
 }
 
 #[test]
-fn acceptances_are_libsrts_but_for_version_and_flags() {
+fn acceptances_are_libsrts_but_for_version_flags_and_window() {
     for name in [CLEAR, AES_128, AES_256, FFMPEG] {
         let datagrams = read(name);
         let (reply, libsrt) = handshakes(&datagrams)[3];
@@ -134,6 +134,7 @@ fn acceptances_are_libsrts_but_for_version_and_flags() {
         let same = Handshake {
             cookie: ours.cookie,
             peer_ip: ours.peer_ip,
+            flow_window: RECEIVE_WINDOW,
             blocks: ours.blocks,
             ..libsrt
         };
