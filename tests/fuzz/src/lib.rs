@@ -20,16 +20,17 @@ mod relay;
 mod world;
 
 pub use calling::caller;
-pub use parsers::{handshake, lease_token, packet, stream_id};
+pub use parsers::{handshake, key_material, lease_token, packet, stream_id};
 pub use relay::relay;
 
 /// A target's name, the same as its binary's and its corpus', and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("packet", packet),
     ("handshake", handshake),
+    ("key_material", key_material),
     ("stream_id", stream_id),
     ("lease_token", lease_token),
     ("caller", caller),

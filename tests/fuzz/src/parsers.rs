@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use lease::KeySet;
 use model::{NodeId, UnixMillis};
+use srt::crypto::KeyMaterial;
 use srt::handshake::Handshake;
 use srt::listener::{Listener, Reply, Step};
 use srt::packet::{Control, ControlHeader, DATAGRAM_MAX, HEADER_LEN, build};
@@ -160,6 +161,20 @@ fn check_reply(reply: &Reply, request: &[u8]) {
         ),
         "a reply is no handshake"
     );
+}
+
+/// Any bytes as key material: refused with a code, or kept to the last byte.
+pub fn key_material(bytes: &[u8]) {
+    match KeyMaterial::parse(bytes) {
+        Ok(message) => {
+            assert_eq!(message.as_bytes(), bytes);
+            assert!(bytes.len() <= KeyMaterial::LENGTH_MAX);
+            let again = KeyMaterial::parse(message.as_bytes());
+            assert!(again.is_ok_and(|again| again.salt() == message.salt()));
+            assert!([16, 24, 32].contains(&message.key_length().bytes()));
+        }
+        Err(error) => assert!(error.reject_reason().wire() >= 1000),
+    }
 }
 
 /// Any text as a stream id: refused, or its name is a part of it.
