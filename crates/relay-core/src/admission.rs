@@ -320,10 +320,12 @@ impl Relay {
     /// let in on a full node too.
     fn check_room(&self, ingress: Ingress) -> Result<(), RefusalReason> {
         let limits = &self.config.limits;
-        let connections_max = self.config.shard.share(limits.connections_max);
+        let shard = self.config.shard;
+        let connections_max = shard.share(limits.connections_max);
+        let per_source_max = shard.share(limits.connections_per_source_max);
         if self.connections.len() >= connections_max as usize {
             Err(RefusalReason::OverCapacity)
-        } else if self.connections.count_from(ingress.peer) >= limits.connections_per_source_max {
+        } else if self.connections.count_from(ingress.peer) >= per_source_max {
             Err(RefusalReason::SourceFull)
         } else {
             Ok(())

@@ -3,18 +3,20 @@ use std::time::Duration;
 
 use model::session::Role as KeyRole;
 use proto::fleet::control_message::Directive;
+use service_kit::Running;
+use streamhaul_relay_node::Config;
 use testkit::srt_caller::{Caller, Role};
 
-use crate::node::{config, start, stop};
+use crate::node::{config, get, ready, start, stop};
 use crate::plane::{Line, Plane, assignment, stream_key};
 
 const LATENCY: Duration = Duration::from_millis(120);
 const PAYLOADS: u32 = 500;
 
-fn caller(to: SocketAddr, role: Role) -> Caller {
+fn caller(to: SocketAddr, session: u128, role: Role) -> Caller {
     let stream_id = match role {
-        Role::Publisher => format!("live_{}", stream_key(1, KeyRole::Publish).expose()),
-        Role::Player => format!("play_{}", stream_key(1, KeyRole::Play).expose()),
+        Role::Publisher => format!("live_{}", stream_key(session, KeyRole::Publish).expose()),
+        Role::Player => format!("play_{}", stream_key(session, KeyRole::Play).expose()),
     };
     Caller::connect(to, &stream_id, role, LATENCY).expect("admitted")
 }
@@ -48,8 +50,8 @@ async fn a_stream_goes_through_and_on_without_the_control_plane() {
     let (publish_port, any_port) = ports(&line);
 
     let streamed = tokio::task::spawn_blocking(move || {
-        let mut publisher = caller(publish_port, Role::Publisher);
-        let mut player = caller(any_port, Role::Player);
+        let mut publisher = caller(publish_port, 1, Role::Publisher);
+        let mut player = caller(any_port, 1, Role::Player);
         forward(&mut publisher, &mut player);
         (publisher, player)
     });
@@ -68,4 +70,50 @@ async fn a_stream_goes_through_and_on_without_the_control_plane() {
         player.is_closed()
     });
     assert!(told.await.unwrap(), "a stopping node says good-bye");
+}
+
+/// How many data threads say what they do.
+async fn threads_reported(node: &Running) -> usize {
+    let (_, metrics) = get(node.admin_addr(), "/metrics").await;
+    let is_load = |line: &&str| line.starts_with("streamhaul_relay_data_thread_load_ratio{");
+    metrics.lines().filter(is_load).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_on_several_threads_all_go_through() {
+    const SESSIONS: u128 = 6;
+    let (mut plane, home) = (Plane::start().await, tempfile::tempdir().unwrap());
+    let several = Config {
+        data_threads: 3,
+        ..config(&plane, home.path())
+    };
+    let node = start(several);
+    let mut line = plane.welcomed().await;
+    let node = ready(node).await;
+    for session in 1..=SESSIONS {
+        let directive = Directive::Assign(assignment(session));
+        assert_eq!(line.direct(directive).await, "");
+    }
+    let (publish_port, any_port) = ports(&line);
+    let streamed = tokio::task::spawn_blocking(move || {
+        let callers = (1..=SESSIONS).map(|session| {
+            let publisher = caller(publish_port, session, Role::Publisher);
+            (publisher, caller(any_port, session, Role::Player))
+        });
+        let mut callers: Vec<_> = callers.collect();
+        for (publisher, player) in &mut callers {
+            forward(publisher, player);
+        }
+        callers
+    });
+    let callers = streamed.await.unwrap();
+    let beat = line.heartbeat().await;
+    assert_eq!(
+        (beat.publishers, beat.players),
+        (SESSIONS as u32, SESSIONS as u32)
+    );
+    assert_eq!(beat.held_session_ids.len(), SESSIONS as usize);
+    assert_eq!(threads_reported(&node).await, 3);
+    drop(callers);
+    stop(node).await.unwrap();
 }
