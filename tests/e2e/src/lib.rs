@@ -19,6 +19,8 @@ pub mod http;
 pub mod machine;
 pub mod media;
 pub mod metrics;
+pub mod node;
+pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod program;

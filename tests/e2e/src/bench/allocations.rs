@@ -19,7 +19,7 @@ use srt::packet::{Ack, AckDetail, Control, ControlHeader, DataHeader, HEADER_LEN
 use srt::{Packet, Seq, SocketId, Timestamp};
 
 use super::payload;
-use super::plane;
+use crate::plane::{self, Terms};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -111,7 +111,7 @@ impl House {
         let keyed = |role| {
             anyhow::Ok(KeyedLease {
                 key: plane::stream_key(0, role),
-                lease: plane::lease(0, role)?,
+                lease: plane::lease(0, &Terms::Clear, role)?,
                 passphrase: None,
             })
         };

@@ -20,7 +20,6 @@ mod generator;
 mod maximum;
 mod payload;
 mod peer;
-mod plane;
 mod player;
 mod profile;
 mod publisher;

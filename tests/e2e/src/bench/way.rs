@@ -13,13 +13,13 @@ use testkit::srt_caller::{self, Role};
 use super::cores::Cores;
 use super::generator::Generator;
 use super::peer::Peer;
-use super::plane::{self, Plane};
 use super::player::{Connection, Player};
 use super::profile::Shape;
 use super::publisher::Publisher;
 use super::socket::Socket;
 use super::{floor, usage};
-use crate::house::Service;
+use crate::node;
+use crate::plane::{self, Plane, Terms};
 use crate::ports::Ports;
 use crate::program::{self, Program, tail};
 
@@ -126,12 +126,12 @@ impl Ground {
     }
 
     fn stand_relay(&self, shape: Shape) -> anyhow::Result<Standing> {
-        let plane = Plane::start(shape.streams)?;
+        let plane = Plane::start(vec![Terms::Clear; shape.streams as usize])?;
         let ports = Ports::free()?;
         let program = self.start_node(&plane, ports)?;
         let told = |error: anyhow::Error| error.context(tail(&program.log(), 10));
         plane.wait_assigned().map_err(told)?;
-        let at = SocketAddr::from(([127, 0, 0, 1], ports.at(NODE_UDP)));
+        let at = node::address(ports);
         let target = |stream, role: Role| {
             let key_role = match role {
                 Role::Publisher => KeyRole::Publish,
@@ -148,26 +148,9 @@ impl Ground {
     }
 
     fn start_node(&self, plane: &Plane, ports: Ports) -> anyhow::Result<Program> {
-        let local = |port| format!("127.0.0.1:{}", ports.at(port));
-        let state = self.dir.join(format!("node-{}", ports.at(NODE_UDP)));
-        let settings = [
-            ("LISTEN_UDP", local(NODE_UDP)),
-            ("LISTEN_PUBLISH", local(NODE_PUBLISH)),
-            ("LISTEN_PLAY", local(NODE_PLAY)),
-            ("LISTEN_STATS", local(NODE_STATS)),
-            ("KIT__ADMIN__LISTEN", local(NODE_ADMIN)),
-            ("KIT__LOG__FILTER", "warn".into()),
-            ("STATE_DIR", state.display().to_string()),
-            ("JOIN_TOKEN", plane::JOIN_TOKEN.into()),
-            ("API_GRPC", plane.url()),
-            // All callers are one host here.
-            ("LIMITS__HANDSHAKES_PER_SECOND_MAX", "1000000".into()),
-        ];
-        let mut command = Command::new(program::built(Service::RelayNode.binary())?);
-        let own = self.node_settings.iter();
-        let own = own.map(|(name, value)| (name.as_str(), value.clone()));
-        for (name, value) in settings.into_iter().chain(own) {
-            command.env(format!("STREAMHAUL_RELAY_NODE__{name}"), value);
+        let mut command = node::command(plane, ports, &self.dir)?;
+        for (name, value) in &self.node_settings {
+            node::set(&mut command, name, value);
         }
         self.cores.pin_measured(&mut command);
         Program::start("the relay node", &mut command, &self.dir.join("node.log"))
@@ -187,13 +170,6 @@ impl Ground {
         })
     }
 }
-
-// Places in the block of ports.
-const NODE_UDP: u16 = 0;
-const NODE_PUBLISH: u16 = 1;
-const NODE_PLAY: u16 = 2;
-const NODE_STATS: u16 = 3;
-const NODE_ADMIN: u16 = 4;
 
 fn stand_direct(shape: Shape) -> anyhow::Result<Standing> {
     // One player each: a publisher has nobody who copies for it.

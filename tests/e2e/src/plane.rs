@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lease::{Claims, SigningKey};
 use model::session::Role;
+use model::settings::Encryption;
 use model::{NodeId, SessionId, StreamId, StreamKey, TenantId, UnixMillis};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
@@ -20,30 +22,69 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-pub(super) const JOIN_TOKEN: &str = "sh_join_bench";
+/// What the node enrols with.
+pub const JOIN_TOKEN: &str = "sh_join_bench";
 const CREDENTIAL: &str = "sh_node_bench";
 /// How long a node may take to hold its sessions.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEASE_LIFE: Duration = Duration::from_secs(3600);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// What the callers of one session encrypt with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Terms {
+    /// Nothing.
+    #[default]
+    Clear,
+    /// Passphrases, one for each role; a clear caller is refused.
+    Encrypted {
+        /// The publisher's.
+        publish: String,
+        /// The players'.
+        play: String,
+    },
+}
+
+impl Terms {
+    const fn encryption(&self) -> Option<Encryption> {
+        match self {
+            Self::Clear => None,
+            Self::Encrypted { .. } => Some(Encryption::Required),
+        }
+    }
+
+    fn passphrase(&self, role: Role) -> String {
+        match (self, role) {
+            (Self::Clear, _) => String::new(),
+            (Self::Encrypted { publish, .. }, Role::Publish) => publish.clone(),
+            (Self::Encrypted { play, .. }, Role::Play) => play.clone(),
+        }
+    }
+}
+
 /// The control plane, until it is dropped.
-pub(super) struct Plane {
+#[derive(Debug)]
+pub struct Plane {
     address: SocketAddr,
     /// Every directive's answer; empty when it was carried out.
     acknowledged: std_mpsc::Receiver<String>,
-    sessions: u32,
+    sessions: usize,
     _stop: DropGuard,
 }
 
 impl Plane {
-    /// Serves on a free port, in a thread of its own.
-    pub(super) fn start(sessions: u32) -> anyhow::Result<Self> {
+    /// Serves on a free port, in a thread of its own; gives a node as many
+    /// sessions as there are terms, numbered from 0.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start(terms: Vec<Terms>) -> anyhow::Result<Self> {
+        let sessions = terms.len();
         let stop = CancellationToken::new();
         let (bound, address) = std_mpsc::channel();
         let (acknowledge, acknowledged) = std_mpsc::channel();
         let service = Service {
-            sessions,
+            terms: terms.into(),
             acknowledge,
         };
         let until = stop.clone();
@@ -67,12 +108,17 @@ impl Plane {
         })
     }
 
-    pub(super) fn url(&self) -> String {
+    /// Where nodes find it.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Waits until the node holds every session.
-    pub(super) fn wait_assigned(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it refuses one or does not hold all within half a minute.
+    pub fn wait_assigned(&self) -> anyhow::Result<()> {
         for session in 0..self.sessions {
             match self.acknowledged.recv_timeout(PATIENCE) {
                 Ok(error) if error.is_empty() => {}
@@ -86,7 +132,8 @@ impl Plane {
 }
 
 /// What a caller of a session says as its stream id.
-pub(super) fn stream_id(session: u32, role: Role) -> String {
+#[must_use]
+pub fn stream_id(session: u32, role: Role) -> String {
     let prefix = match role {
         Role::Publish => "live_",
         Role::Play => "play_",
@@ -94,38 +141,39 @@ pub(super) fn stream_id(session: u32, role: Role) -> String {
     format!("{prefix}{}", stream_key(session, role).expose())
 }
 
-pub(super) fn stream_key(session: u32, role: Role) -> StreamKey {
+pub(crate) fn stream_key(session: u32, role: Role) -> StreamKey {
     let mut bytes = u128::from(session).to_be_bytes();
     bytes[0] = role as u8 + 1;
     StreamKey::from_bytes(bytes)
 }
 
-pub(super) fn node_id() -> NodeId {
+pub(crate) fn node_id() -> NodeId {
     NodeId::from_u128(1)
 }
 
-pub(super) fn signing_key() -> SigningKey {
+pub(crate) fn signing_key() -> SigningKey {
     SigningKey::from_seed(&[7; 32])
 }
 
-fn assignment(session: u32) -> Result<pb::AssignLease, Status> {
+fn assignment(session: u32, terms: &Terms) -> Result<pb::AssignLease, Status> {
     Ok(pb::AssignLease {
         session_id: SessionId::from_u128(u128::from(session) + 1).to_string(),
-        publish: Some(keyed_lease(session, Role::Publish)?),
-        play: Some(keyed_lease(session, Role::Play)?),
+        publish: Some(keyed_lease(session, terms, Role::Publish)?),
+        play: Some(keyed_lease(session, terms, Role::Play)?),
     })
 }
 
-fn keyed_lease(session: u32, role: Role) -> Result<pb::KeyedLease, Status> {
+fn keyed_lease(session: u32, terms: &Terms, role: Role) -> Result<pb::KeyedLease, Status> {
+    let lease = lease(session, terms, role).map_err(|error| Status::internal(error.to_string()))?;
     Ok(pb::KeyedLease {
         stream_key: stream_key(session, role).expose().into(),
-        lease: lease(session, role).map_err(|error| Status::internal(error.to_string()))?,
-        passphrase: String::new(),
+        lease,
+        passphrase: terms.passphrase(role),
     })
 }
 
 /// The signed permission of one role in a session.
-pub(super) fn lease(session: u32, role: Role) -> Result<String, lease::Error> {
+pub(crate) fn lease(session: u32, terms: &Terms, role: Role) -> Result<String, lease::Error> {
     let number = u128::from(session) + 1;
     let claims = Claims {
         session: SessionId::from_u128(number),
@@ -143,12 +191,12 @@ pub(super) fn lease(session: u32, role: Role) -> Result<String, lease::Error> {
         resume: None,
         delivery: None,
         start: None,
-        encryption: None,
+        encryption: terms.encryption(),
     };
     lease::issue(&signing_key(), &claims, &node_id())
 }
 
-pub(super) fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| since.as_millis() as i64))
 }
@@ -178,7 +226,7 @@ async fn serve(
 }
 
 struct Service {
-    sessions: u32,
+    terms: Arc<[Terms]>,
     acknowledge: std_mpsc::Sender<String>,
 }
 
@@ -207,10 +255,10 @@ impl Fleet for Service {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let mut from_node = request.into_inner();
         let (to_node, directives) = mpsc::channel(64);
-        let (sessions, acknowledge) = (self.sessions, self.acknowledge.clone());
+        let (terms, acknowledge) = (Arc::clone(&self.terms), self.acknowledge.clone());
         tokio::spawn(async move {
             // Ends with the node, or when it listens no more.
-            let _gone = direct(sessions, &to_node).await;
+            let _gone = direct(&terms, &to_node).await;
             to_node.closed().await;
         });
         tokio::spawn(async move {
@@ -227,15 +275,15 @@ impl Fleet for Service {
 
 type ToNode = mpsc::Sender<Result<pb::ControlMessage, Status>>;
 
-async fn direct(sessions: u32, to_node: &ToNode) -> anyhow::Result<()> {
+async fn direct(terms: &[Terms], to_node: &ToNode) -> anyhow::Result<()> {
     let welcome = pb::Welcome {
         heartbeat_interval_ms: HEARTBEAT.as_millis() as u32,
         keys: Some(keys()),
         now_unix_ms: now().0,
     };
     send(to_node, 0, Directive::Welcome(welcome)).await?;
-    for session in 0..sessions {
-        let assign = Directive::Assign(assignment(session)?);
+    for (session, terms) in (0..).zip(terms) {
+        let assign = Directive::Assign(assignment(session, terms)?);
         send(to_node, u64::from(session) + 1, assign).await?;
     }
     Ok(())
