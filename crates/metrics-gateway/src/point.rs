@@ -60,8 +60,33 @@ fn ingress(before: &Point, now: &Point) -> Option<u64> {
 }
 
 fn egress(before: &Point, now: &Point) -> Option<u64> {
+    let mut players = before.players.iter().chain(&now.players);
+    let bytes = if players.all(|player| player.player_id != 0) {
+        sent_by_id(before, now)
+    } else {
+        sent_by_place(before, now)?
+    };
+    rate(bytes, before, now)
+}
+
+/// Who came in between counts whole, who went not at all.
+fn sent_by_id(before: &Point, now: &Point) -> u64 {
+    let elapsed_ms = now.observed_at.since(before.observed_at).as_millis();
+    let sent = now.players.iter().map(|new| {
+        let mut players = before.players.iter();
+        match players.find(|old| old.player_id == new.player_id) {
+            Some(old) => new.bytes_total.saturating_sub(old.bytes_total),
+            None if u128::from(new.uptime_ms) <= elapsed_ms => new.bytes_total,
+            None => 0, // It was not listed before.
+        }
+    });
+    sent.fold(0, u64::saturating_add)
+}
+
+/// Nodes that name no players: only the same ones in the same order compare.
+fn sent_by_place(before: &Point, now: &Point) -> Option<u64> {
     if before.players.len() != now.players.len() {
-        return None; // Counters of those who came or went do not compare.
+        return None;
     }
     let mut bytes = 0_u64;
     for (old, new) in before.players.iter().zip(&now.players) {
@@ -70,7 +95,7 @@ fn egress(before: &Point, now: &Point) -> Option<u64> {
         }
         bytes = bytes.checked_add(new.bytes_total.checked_sub(old.bytes_total)?)?;
     }
-    rate(bytes, before, now)
+    Some(bytes)
 }
 
 fn rate(bytes: u64, before: &Point, now: &Point) -> Option<u64> {
@@ -141,6 +166,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn players_that_come_go_and_change_places_keep_their_counters() {
+        let player = |player_id, bytes_total, uptime_ms| PlayerSample {
+            player_id,
+            bytes_total,
+            uptime_ms,
+            ..PlayerSample::default()
+        };
+        let with = |players: &[PlayerSample]| SessionSample {
+            players: players.to_vec(),
+            ..sample("ses_1", 0, 0)
+        };
+        let old = with(&[player(1, 1000, 9000), player(2, 500, 9000)]);
+        let swapped = with(&[player(2, 600, 10_000), player(1, 2000, 10_000)]);
+        assert_eq!(rates(&old, &swapped, 1000).1, Some(8 * 1100));
+        let came = with(&[player(3, 70, 400), player(1, 2000, 10_000)]);
+        assert_eq!(rates(&old, &came, 1000).1, Some(8 * 1070));
+        let unlisted = with(&[player(1, 2000, 10_000), player(9, 5000, 10_000)]);
+        assert_eq!(rates(&old, &unlisted, 1000).1, Some(8 * 1000));
+    }
+
+    #[test]
     fn a_points_size_is_bounded() {
         let mut crowd = sample("ses_1", 0, 0);
         crowd.players = vec![PlayerSample::default(); 1000];
@@ -149,6 +195,6 @@ pub(crate) mod tests {
             (point.players_total, point.players.len()),
             (1000, PLAYERS_LISTED_MAX)
         );
-        assert!(point.bytes() < 8192);
+        assert!(point.bytes() < 16_384);
     }
 }

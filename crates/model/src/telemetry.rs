@@ -76,6 +76,26 @@ pub struct PublisherSample {
     pub uptime_ms: u64,
     /// Loss reports sent to it.
     pub naks_sent_total: u64,
+    /// Packets received that it flagged as sent again.
+    pub packets_retransmitted_total: u64,
+    /// Packets received and not sent on, for the rate or the bytes of its lease.
+    pub packets_limited_total: u64,
+    /// Packets missing now that may still come.
+    pub packets_missing: u32,
+    /// Packets that wait for their time; none when they go on at once.
+    pub packets_buffered: u32,
+    /// How far behind the newest a packet came that was not sent again: the
+    /// path reorders that much.
+    pub reorder_packets_max: u32,
+    /// Acknowledgements sent to it.
+    pub acks_sent_total: u64,
+    /// Acknowledgements that it confirmed.
+    pub ackacks_received_total: u64,
+    /// Variance of the round trip.
+    pub rtt_var_us: u32,
+    /// How far its clock has moved from the node's since it connected; positive
+    /// when it runs fast.
+    pub drift_us: i64,
 }
 
 /// The leg from the node to one player.
@@ -99,4 +119,21 @@ pub struct PlayerSample {
     pub uptime_ms: u64,
     /// Loss reports received from it.
     pub naks_received_total: u64,
+    /// The player among those of its session, from the node's start on: rates
+    /// are between samples of the same one.
+    pub player_id: u64,
+    /// Packets sent that it has not acknowledged.
+    pub packets_in_flight: u32,
+    /// Packets that it takes beyond what it acknowledged.
+    pub window_packets: u32,
+    /// Acknowledgements received from it.
+    pub acks_received_total: u64,
+    /// It was told that packets will not come, so often.
+    pub drop_requests_sent_total: u64,
+    /// Jumps of the stream that were kept from it.
+    pub jumps_total: u64,
+    /// Variance of the round trip, as the player reports it.
+    pub rtt_var_us: u32,
+    /// What arrives, as the player reports it.
+    pub receive_rate_bps: u64,
 }

@@ -413,7 +413,9 @@ impl Relay {
         let keys = keys_for(permit, request, done)?;
         let sealer = keys.map(|keys| self.sealer(keys));
         let key = self.connect(ingress, request, permit, own, timestamp);
+        self.players_made += 1;
         let new = NewPlayer {
+            id: self.players_made,
             connection: key,
             session: permit.claims.session.clone(),
             path: ingress,

@@ -34,6 +34,8 @@ const DROP_REQUESTS_PER_SECOND_MAX: u64 = 500;
 
 #[derive(Debug)]
 pub(crate) struct Player {
+    /// It, and nobody else, since the relay's start.
+    id: u64,
     /// Its number in the table of connections.
     pub(crate) connection: u32,
     pub(crate) session: SessionId,
@@ -48,6 +50,7 @@ pub(crate) struct Player {
     look_ups: TokenBucket,
     drop_requests: TokenBucket,
     rate: Rate,
+    drop_requests_sent: u64,
     started_at: Instant,
     heard_at: Instant,
     sent_at: Instant,
@@ -56,6 +59,7 @@ pub(crate) struct Player {
 /// What a player is made with.
 #[derive(Debug)]
 pub(crate) struct NewPlayer {
+    pub(crate) id: u64,
     pub(crate) connection: u32,
     pub(crate) session: SessionId,
     pub(crate) path: Ingress,
@@ -94,6 +98,7 @@ impl Player {
             at: now,
         };
         Self {
+            id: new.id,
             connection: new.connection,
             session: new.session,
             sender: Sender::new(new.settings, now),
@@ -105,6 +110,7 @@ impl Player {
             look_ups: TokenBucket::new(now, LOOK_UPS_PER_SECOND_MAX),
             drop_requests: TokenBucket::new(now, DROP_REQUESTS_PER_SECOND_MAX),
             rate: Rate::new(now),
+            drop_requests_sent: 0,
             started_at: now,
             heard_at: now,
             sent_at: now,
@@ -319,6 +325,7 @@ impl Player {
     ) {
         let mut buffer = [0; build::CONTROL_MAX];
         let length = build::dropreq(&mut buffer, header, 0, range);
+        self.drop_requests_sent += 1;
         self.sent_at = now;
         output.send(self.path, &buffer[..length]);
     }
@@ -374,6 +381,14 @@ impl Player {
             latency_ms: self.sender.latency().as_millis() as u32,
             uptime_ms: now.saturating_duration_since(self.started_at).as_millis() as u64,
             naks_received_total: statistics.naks,
+            player_id: self.id,
+            packets_in_flight: self.sender.in_flight() as u32,
+            window_packets: self.sender.window_packets(),
+            acks_received_total: statistics.acks,
+            drop_requests_sent_total: self.drop_requests_sent,
+            jumps_total: statistics.restarts,
+            rtt_var_us: self.sender.rtt().variance().as_micros() as u32,
+            receive_rate_bps: u64::from(self.sender.receiver_rates().bytes_per_second) * 8,
         }
     }
 }

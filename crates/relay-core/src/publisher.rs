@@ -32,12 +32,25 @@ pub(crate) struct Publisher {
     pub(crate) index_shift: u64,
     /// What its payloads are decrypted with; `None` when they are clear.
     pub(crate) keys: Option<Box<ReceiveKeys>>,
+    pub(crate) counts: Counts,
     meter: Option<Meter>,
     path: Ingress,
     caller_id: SocketId,
     started_at: Instant,
     heard_at: Instant,
     sent_at: Instant,
+}
+
+/// What the receiver does not count.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Packets that the lease did not allow.
+    pub(crate) limited: u64,
+    /// Acknowledgements sent, and confirmed.
+    pub(crate) acks: u64,
+    pub(crate) ackacks: u64,
+    /// How far behind the newest a packet came by itself.
+    pub(crate) reorder_max: u32,
 }
 
 /// What a publisher is made with.
@@ -73,6 +86,7 @@ impl Publisher {
             receiver,
             index_shift,
             keys: new.keys,
+            counts: Counts::default(),
             meter: new.meter,
             path: new.path,
             caller_id: new.caller_id,
@@ -156,6 +170,7 @@ impl Publisher {
             self.sent_at = now;
             match report {
                 Report::Ack(ack) => {
+                    self.counts.acks += 1;
                     let mut buffer = [0; build::CONTROL_MAX];
                     let length = build::ack(&mut buffer, header, &ack);
                     output.send(self.path, &buffer[..length]);
@@ -215,6 +230,15 @@ impl Publisher {
             latency_ms: self.latency.as_millis() as u32,
             uptime_ms: now.saturating_duration_since(self.started_at).as_millis() as u64,
             naks_sent_total: statistics.naks,
+            packets_retransmitted_total: statistics.retransmitted,
+            packets_limited_total: self.counts.limited,
+            packets_missing: self.receiver.missing() as u32,
+            packets_buffered: 0,
+            reorder_packets_max: self.counts.reorder_max,
+            acks_sent_total: self.counts.acks,
+            ackacks_received_total: self.counts.ackacks,
+            rtt_var_us: self.receiver.rtt().variance().as_micros() as u32,
+            drift_us: 0,
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Relay {
     pub(crate) releases: Timers,
     /// When a hold or a lease ends next.
     pub(crate) upkeep_at: Option<Instant>,
+    /// Players let in since the start.
+    pub(crate) players_made: u64,
     pub(crate) buckets: Buckets,
     /// What the streams' rings may take.
     pub(crate) chunks: ChunkBudget,
@@ -166,6 +168,7 @@ impl Relay {
             releases: Timers::default(),
             upkeep_at: None,
             chunks: ChunkBudget::new(limits.rings_bytes_max / usize::from(shard.count())),
+            players_made: 0,
             buckets: Buckets::new([inductions_key, requests_key], now, limits),
             draining: false,
             clock: WallClock::new(now, wall),

@@ -148,7 +148,7 @@ impl Stream {
         self.start_points = self.start_points.take().map(|_| StartPoints::default());
         self.last_sample = PublisherSample {
             bitrate_bps: 0,
-            ..publisher.sample(now)
+            ..self.sample(&publisher, now)
         };
         Some(publisher)
     }
@@ -231,6 +231,8 @@ impl Stream {
             Err(reason) => output.drop_datagram(reason),
         }
         if let Some(publisher) = &mut self.publisher {
+            let is_limited = matches!(allowed, Err(DropReason::RateLimit | DropReason::BytesUsed));
+            publisher.counts.limited += u64::from(is_limited);
             publisher.flush(now, output);
         }
     }
@@ -275,6 +277,12 @@ impl Stream {
         let (seq, retransmitted) = (header.seq, header.retransmitted);
         let receiver = &mut publisher.receiver;
         let arrival = receiver.handle_data(now, seq, payload_length, retransmitted, deadline);
+        if let Arrival::Recovered { index } = arrival
+            && !retransmitted
+        {
+            let behind = (receiver.highest() - index) as u32;
+            publisher.counts.reorder_max = publisher.counts.reorder_max.max(behind);
+        }
         if let Arrival::Resync { index } = arrival {
             publisher.index_shift = self.next_index.wrapping_sub(index);
         }
@@ -336,6 +344,7 @@ impl Stream {
             return;
         };
         if let Some(round_trip) = publisher.receiver.handle_ackack(now, number) {
+            publisher.counts.ackacks += 1;
             self.timeline.compare(now, timestamp, round_trip);
         }
     }
@@ -355,7 +364,15 @@ impl Stream {
     pub(crate) fn publisher_sample(&self, now: Instant) -> PublisherSample {
         self.publisher
             .as_ref()
-            .map_or(self.last_sample, |publisher| publisher.sample(now))
+            .map_or(self.last_sample, |publisher| self.sample(publisher, now))
+    }
+
+    fn sample(&self, publisher: &Publisher, now: Instant) -> PublisherSample {
+        PublisherSample {
+            packets_buffered: (self.next_index - self.live_index()) as u32,
+            drift_us: self.timeline.drift_us(),
+            ..publisher.sample(now)
+        }
     }
 
     /// Whether nobody is here and nobody is waited for.

@@ -28,6 +28,8 @@ pub(crate) struct Timeline {
     anchor_us: i64,
     offset_us: i64,
     refined_us: i64,
+    /// What the publisher's clock gained on ours.
+    drift_us: i64,
     drift: Drift,
 }
 
@@ -53,6 +55,7 @@ impl Timeline {
             anchor_us: 0,
             offset_us: 0,
             refined_us: 0,
+            drift_us: 0,
             drift: Drift::new(now),
         };
         timeline.continue_with(now, publisher);
@@ -62,7 +65,7 @@ impl Timeline {
     /// Goes on with another publisher's clock from `now`.
     pub(crate) fn continue_with(&mut self, now: Instant, publisher: Timestamp) {
         self.offset_us = self.now_us(now) - i64::from(publisher.0);
-        self.refined_us = 0;
+        (self.refined_us, self.drift_us) = (0, 0);
         self.drift = Drift::new(now);
     }
 
@@ -75,6 +78,12 @@ impl Timeline {
     /// The time on the timeline, as packets carry it.
     pub(crate) fn now(&self, now: Instant) -> Timestamp {
         Timestamp(self.now_us(now) as u32)
+    }
+
+    /// How far the publisher's clock has run ahead of ours, as far as it is
+    /// known.
+    pub(crate) const fn drift_us(&self) -> i64 {
+        self.drift_us
     }
 
     /// The publisher's timestamp on the timeline.
@@ -128,6 +137,7 @@ impl Timeline {
         });
         if let Some(error_us) = self.drift.close_window(now) {
             self.anchor_us -= error_us;
+            self.drift_us -= error_us;
         }
     }
 }

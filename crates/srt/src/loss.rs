@@ -87,6 +87,12 @@ impl LossList {
         self.find(index).is_some()
     }
 
+    /// How many packets are missing.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.gaps.iter().map(Gap::len).sum()
+    }
+
     /// The gap that `index` is in.
     #[must_use]
     pub fn gap(&self, index: u64) -> Option<&Gap> {

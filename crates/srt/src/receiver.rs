@@ -460,6 +460,12 @@ impl Receiver {
         self.losses.contains(index)
     }
 
+    /// How many packets are missing and may still come.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.losses.packets()
+    }
+
     /// The gap that `index` is in, when it is missing and may still come.
     #[must_use]
     pub fn gap(&self, index: u64) -> Option<&Gap> {

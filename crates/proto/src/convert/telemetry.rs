@@ -97,6 +97,15 @@ same_fields!(PublisherSample {
     latency_ms,
     uptime_ms,
     naks_sent_total,
+    packets_retransmitted_total,
+    packets_limited_total,
+    packets_missing,
+    packets_buffered,
+    reorder_packets_max,
+    acks_sent_total,
+    ackacks_received_total,
+    rtt_var_us,
+    drift_us,
 });
 
 same_fields!(PlayerSample {
@@ -109,6 +118,14 @@ same_fields!(PlayerSample {
     latency_ms,
     uptime_ms,
     naks_received_total,
+    player_id,
+    packets_in_flight,
+    window_packets,
+    acks_received_total,
+    drop_requests_sent_total,
+    jumps_total,
+    rtt_var_us,
+    receive_rate_bps,
 });
 
 #[cfg(test)]

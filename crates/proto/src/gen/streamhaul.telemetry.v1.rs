@@ -72,6 +72,27 @@ pub struct PublisherSample {
     pub uptime_ms: u64,
     #[prost(uint64, tag = "11")]
     pub naks_sent_total: u64,
+    #[prost(uint64, tag = "12")]
+    pub packets_retransmitted_total: u64,
+    /// Received and not sent on, for the rate or the bytes of the lease.
+    #[prost(uint64, tag = "13")]
+    pub packets_limited_total: u64,
+    /// Missing now, and waiting for their time.
+    #[prost(uint32, tag = "14")]
+    pub packets_missing: u32,
+    #[prost(uint32, tag = "15")]
+    pub packets_buffered: u32,
+    #[prost(uint32, tag = "16")]
+    pub reorder_packets_max: u32,
+    #[prost(uint64, tag = "17")]
+    pub acks_sent_total: u64,
+    #[prost(uint64, tag = "18")]
+    pub ackacks_received_total: u64,
+    #[prost(uint32, tag = "19")]
+    pub rtt_var_us: u32,
+    /// Of the publisher's clock against the node's; positive when it runs fast.
+    #[prost(sint64, tag = "20")]
+    pub drift_us: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlayerSample {
@@ -93,6 +114,24 @@ pub struct PlayerSample {
     pub uptime_ms: u64,
     #[prost(uint64, tag = "9")]
     pub naks_received_total: u64,
+    /// The same in every sample of this player; never another's.
+    #[prost(uint64, tag = "10")]
+    pub player_id: u64,
+    #[prost(uint32, tag = "11")]
+    pub packets_in_flight: u32,
+    #[prost(uint32, tag = "12")]
+    pub window_packets: u32,
+    #[prost(uint64, tag = "13")]
+    pub acks_received_total: u64,
+    #[prost(uint64, tag = "14")]
+    pub drop_requests_sent_total: u64,
+    #[prost(uint64, tag = "15")]
+    pub jumps_total: u64,
+    #[prost(uint32, tag = "16")]
+    pub rtt_var_us: u32,
+    /// As the player reports it.
+    #[prost(uint64, tag = "17")]
+    pub receive_rate_bps: u64,
 }
 /// Generated client implementations.
 pub mod telemetry_client {

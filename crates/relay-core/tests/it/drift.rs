@@ -9,6 +9,14 @@ use crate::world::World;
 
 /// The delay of the last packets of a long stream of such a publisher.
 pub(crate) fn delay_after(clock_ppm: i64, seconds: u64) -> Duration {
+    let (mut world, publisher, player) = drifting(clock_ppm, seconds);
+    assert_eq!(world.played(player).skipped, 0);
+    let last = *world.played(player).played.last().unwrap();
+    last.at - world.published(publisher).published_at[last.number as usize]
+}
+
+/// A long stream of such a publisher, and its player.
+pub(crate) fn drifting(clock_ppm: i64, seconds: u64) -> (World, usize, usize) {
     let mut world = World::with_session();
     let spec = Spec {
         clock_ppm,
@@ -20,9 +28,7 @@ pub(crate) fn delay_after(clock_ppm: i64, seconds: u64) -> Duration {
     world.run_ms(1000);
     let player = world.player(Spec::new(2, play(1)), &delayed(10));
     world.run(Duration::from_secs(seconds));
-    assert_eq!(world.played(player).skipped, 0);
-    let last = *world.played(player).played.last().unwrap();
-    last.at - world.published(publisher).published_at[last.number as usize]
+    (world, publisher, player)
 }
 
 #[test]

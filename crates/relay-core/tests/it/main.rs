@@ -26,6 +26,7 @@ mod pitfalls;
 mod player;
 mod publisher;
 mod retransmission;
+mod samples;
 mod shards;
 mod slow_player;
 mod takeover;
