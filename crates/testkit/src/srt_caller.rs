@@ -9,18 +9,22 @@
 //! politely, call [`Caller::shutdown`].
 
 mod connect;
+mod keys;
 mod socket;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use srt::handshake::Latency;
+use srt::crypto::KeyMaterial;
+use srt::handshake::{KMREQ, KMRSP, Latency};
 use srt::packet::{self, Ack, Control, ControlHeader, DataHeader, HEADER_LEN, Nak, build};
 use srt::receiver::{Arrival, Receiver, Report, Settings, Statistics};
 use srt::{Packet, Seq, SeqRange, SocketId, Timestamp};
 
 pub use connect::Error;
+use keys::Keys;
+pub use keys::Secret;
 use socket::Socket;
 
 /// Which end of a stream the caller is.
@@ -101,7 +105,7 @@ impl Connection {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
         let wish = wish(role, latency);
-        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish)?;
+        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, None)?;
         Ok(Self {
             socket: socket.into_inner(),
             peer: answer.peer_id,
@@ -126,6 +130,7 @@ pub struct Caller {
     kept: VecDeque<Kept>,
     receiver: Receiver,
     inbox: VecDeque<Payload>,
+    keys: Option<Keys>,
     said_at: Instant,
     heard_at: Instant,
     is_closed: bool,
@@ -149,10 +154,35 @@ impl Caller {
         role: Role,
         latency: Duration,
     ) -> Result<Self, Error> {
+        Self::connect_with(to, stream_id, role, latency, None)
+    }
+
+    /// The same, encrypted.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); the peer refuses a passphrase that is not its own.
+    pub fn connect_encrypted(
+        to: SocketAddr,
+        stream_id: &str,
+        role: Role,
+        latency: Duration,
+        secret: &Secret,
+    ) -> Result<Self, Error> {
+        Self::connect_with(to, stream_id, role, latency, Some(Keys::new(secret)))
+    }
+
+    fn connect_with(
+        to: SocketAddr,
+        stream_id: &str,
+        role: Role,
+        latency: Duration,
+        keys: Option<Keys>,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
         let wish = wish(role, latency);
-        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish)?;
+        let message = keys.as_ref().map(|keys| keys.message().clone());
+        let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, message)?;
         let now = Instant::now();
         let settings = Settings {
             isn: answer.isn,
@@ -170,6 +200,7 @@ impl Caller {
             kept: VecDeque::new(),
             receiver: Receiver::new(settings, now),
             inbox: VecDeque::new(),
+            keys,
             said_at: now,
             heard_at: now,
             is_closed: false,
@@ -306,7 +337,14 @@ impl Caller {
         }
     }
 
+    /// What cannot be decrypted is as if it had not come.
     fn handle_data(&mut self, now: Instant, header: &DataHeader, payload: &[u8]) {
+        let mut payload = payload.to_vec();
+        if let Some(keys) = &self.keys
+            && !keys.decrypt(header.key, header.seq, &mut payload)
+        {
+            return;
+        }
         let deadline = now + self.wished;
         let arrival = self.receiver.handle_data(
             now,
@@ -318,7 +356,7 @@ impl Caller {
         self.inbox.push_back(Payload {
             seq: header.seq,
             timestamp: header.timestamp,
-            bytes: payload.to_vec(),
+            bytes: payload,
             arrived: now,
             is_duplicate: matches!(arrival, Arrival::Duplicate | Arrival::OutOfWindow),
             is_retransmitted: header.retransmitted,
@@ -334,9 +372,35 @@ impl Caller {
             }
             Control::DropReq { range, .. } => self.receiver.handle_drop_request(range),
             Control::Shutdown => self.is_closed = true,
+            Control::User { subtype, body } => self.handle_keys(subtype, body)?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn handle_keys(&mut self, subtype: u16, body: &[u8]) -> Result<(), Error> {
+        let Some(keys) = &mut self.keys else {
+            return Ok(());
+        };
+        match subtype {
+            KMREQ if keys.handle_request(body) => {
+                self.say(|out, header| build::user(out, header, KMRSP, body))
+            }
+            KMRSP => {
+                keys.handle_answer(body);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn announce_keys(&mut self, now: Instant) -> Result<(), Error> {
+        let round_trip = self.receiver.rtt().smoothed();
+        let keys = self.keys.as_mut();
+        let message = keys.and_then(|keys| keys.poll_announcement(now, round_trip));
+        message.map_or(Ok(()), |message| {
+            self.say(|out, header| build::user(out, header, KMREQ, message.as_bytes()))
+        })
     }
 
     fn handle_ack(&mut self, ack: &Ack) -> Result<(), Error> {
@@ -384,6 +448,7 @@ impl Caller {
             self.socket.send(&out[..length])?;
             self.said_at = now;
         }
+        self.announce_keys(now)?;
         if now >= self.said_at + KEEPALIVE_INTERVAL {
             self.say(build::keepalive)?;
         }
@@ -391,14 +456,15 @@ impl Caller {
     }
 
     fn number(&mut self, payload: &[u8]) -> Kept {
-        let header = DataHeader::live(self.next, self.message, self.timestamp(), self.peer);
+        let mut header = DataHeader::live(self.next, self.message, self.timestamp(), self.peer);
+        let mut bytes = payload.to_vec();
+        if let Some(keys) = &mut self.keys {
+            header.key = keys.encrypt(header.seq, &mut bytes);
+        }
         self.next = self.next.next();
         self.message = self.message % MESSAGE_MAX + 1;
         self.sent.payloads += 1;
-        Kept {
-            header,
-            bytes: payload.to_vec(),
-        }
+        Kept { header, bytes }
     }
 
     fn keep(&mut self, kept: Kept) -> Seq {
@@ -416,7 +482,7 @@ impl Caller {
     }
 
     fn say(&mut self, write: impl FnOnce(&mut [u8], ControlHeader) -> usize) -> Result<(), Error> {
-        let mut out = [0; build::CONTROL_MAX];
+        let mut out = [0; HEADER_LEN + KeyMaterial::LENGTH_MAX];
         let length = write(&mut out, self.control_header());
         self.said_at = Instant::now();
         Ok(self.socket.send(&out[..length])?)

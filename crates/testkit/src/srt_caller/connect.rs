@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use srt::caller::{self, Agreement, Failure, PATIENCE, Progress, Settings};
+use srt::crypto::KeyMaterial;
 use srt::handshake::{Handshake, Latency, StreamId};
 use srt::packet::{Control, ControlHeader};
 use srt::{Packet, RejectReason, Seq, SocketId, Timestamp};
@@ -57,8 +58,13 @@ pub(super) fn shake_hands(
     start: Instant,
     stream_id: &str,
     latency: Latency,
+    key: Option<KeyMaterial>,
 ) -> Result<(Agreement, Seq), Error> {
-    let mut attempt = caller::Caller::new(settings(to, stream_id, latency)?, start);
+    let settings = Settings {
+        key,
+        ..settings(to, stream_id, latency)?
+    };
+    let mut attempt = caller::Caller::new(settings, start);
     loop {
         let now = Instant::now();
         let timestamp = Timestamp::after_start(now.saturating_duration_since(start));
