@@ -80,4 +80,5 @@ pub use key_work::{KeyWork, KeyWorkDone};
 pub use reason::{DropReason, GoneReason, RefusalReason};
 pub use relay::Relay;
 pub use shard::{Handover, Shard};
+pub use srt::crypto::RefreshAfter;
 pub use transmit::{Drained, Ingress, Staged, Transmit, Transmits};

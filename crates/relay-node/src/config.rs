@@ -72,6 +72,10 @@ pub struct Config {
     pub start: Start,
     /// A publisher silent for so long is gone.
     pub publisher_timeout_seconds: u64,
+    /// Packets after which the key changes that a player's are encrypted with.
+    pub key_refresh_packets: u64,
+    /// So many packets before, the next key is announced.
+    pub key_announce_packets: u64,
 }
 
 /// How much the node takes on.
@@ -101,6 +105,7 @@ pub struct Limits {
 impl Default for Config {
     fn default() -> Self {
         let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let refresh = relay_core::Config::default().key_refresh;
         Self {
             kit: KitConfig::with_admin_port(9103),
             listen_udp: any(5000),
@@ -125,6 +130,8 @@ impl Default for Config {
             delivery: Delivery::PassThrough,
             start: Start::Newest,
             publisher_timeout_seconds: 10,
+            key_refresh_packets: refresh.packets,
+            key_announce_packets: refresh.announced_before,
         }
     }
 }
@@ -177,6 +184,13 @@ impl ServiceConfig for Config {
             self.publisher_timeout_seconds,
             1,
             3_600,
+        )?;
+        within("key_refresh_packets", self.key_refresh_packets, 64, 1 << 28)?;
+        within(
+            "key_announce_packets",
+            self.key_announce_packets,
+            1,
+            self.key_refresh_packets / 2,
         )?;
         self.limits.validate()
     }
@@ -237,7 +251,7 @@ impl Config {
     /// The settings of the relay inside, whose sockets are in the order of
     /// [`listens`](Self::listens).
     pub(crate) fn relay(&self) -> relay_core::Config {
-        use relay_core::PortRole;
+        use relay_core::{PortRole, RefreshAfter};
         relay_core::Config {
             sockets: vec![PortRole::Any, PortRole::Publish, PortRole::Play],
             limits: relay_core::Limits {
@@ -259,6 +273,10 @@ impl Config {
             delivery: self.delivery,
             start: self.start,
             publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),
+            key_refresh: RefreshAfter {
+                packets: self.key_refresh_packets,
+                announced_before: self.key_announce_packets,
+            },
             ..relay_core::Config::default()
         }
     }

@@ -7,6 +7,8 @@
 //!  async runtime: control (api), report (metrics-gateway), http (stats), metrics
 //! ```
 //!
+//! Keys are derived from passphrases on a thread of their own (`key_worker`).
+//!
 //! The data thread owns the sockets and the relay and waits for nothing but the
 //! network: whatever happens to the control plane, the gateway or a scrape, it
 //! forwards. The node owns no durable state but its identity and knows no
@@ -24,6 +26,7 @@ mod egress;
 mod http;
 mod identity;
 mod ingress;
+mod key_worker;
 mod metrics;
 mod pace;
 mod report;

@@ -28,6 +28,8 @@ const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
 const UNANSWERABLE: &str = "unanswerable";
 /// Likewise, when the thread that it belongs to has too much to do.
 const INBOX_FULL: &str = "inbox_full";
+/// A request whose keys would wait for too many others, of all threads.
+const KEY_WORKER_FULL: &str = "key_worker_full";
 
 /// Describes every metric and starts every series at zero.
 pub(crate) fn register() {
@@ -127,6 +129,8 @@ fn reasons(snapshot: &Snapshot) {
     counter!(DROPPED_DATAGRAMS, "reason" => UNANSWERABLE).absolute(unanswerable);
     let inbox_full = snapshot.receive.handovers_dropped;
     counter!(DROPPED_DATAGRAMS, "reason" => INBOX_FULL).absolute(inbox_full);
+    let key_worker_full = snapshot.receive.key_work_dropped;
+    counter!(DROPPED_DATAGRAMS, "reason" => KEY_WORKER_FULL).absolute(key_worker_full);
     for reason in RefusalReason::ALL {
         let refusals = snapshot.counters.refusals(*reason);
         counter!(REFUSALS, "reason" => reason.as_str()).absolute(refusals);

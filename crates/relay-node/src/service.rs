@@ -23,7 +23,7 @@ use crate::report::Reporter;
 use crate::sampler::{self, Sampled};
 use crate::shards::{self, Running, Shards};
 use crate::sockets::Socket;
-use crate::{http, metrics};
+use crate::{http, key_worker, metrics};
 
 /// The readiness part: the UDP ports are served.
 const SOCKETS: &str = "sockets";
@@ -244,12 +244,18 @@ fn start_data_threads(
     identity: &Identity,
     context: &Context,
 ) -> anyhow::Result<Running> {
+    let (key_worker, key_work) = key_worker::channel();
+    // It ends when the data threads have, and nobody waits for it.
+    context
+        .spawn_thread("keys", move || key_work.run())
+        .context("the thread for keys")?;
     let plan = shards::Plan {
         ports,
         config: config.relay(),
         identity: identity.clone(),
         seed: random()?,
         wall: context.clock.now(),
+        key_worker,
         pause_max: Duration::from_micros(config.pause_max_us),
     };
     let spawn =

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::prctl::set_timerslack;
-use relay_core::{Command, CommandError, Event, Handover, Relay};
+use relay_core::{Command, CommandError, Event, Handover, KeyWorkDone, Relay};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::egress::Egress;
 use crate::ingress::Batch;
+use crate::key_worker::KeyWorker;
 use crate::pace::Pace;
 use crate::snapshot::{ReceiveStats, Snapshot};
 use crate::sockets::Socket;
@@ -50,6 +51,8 @@ pub(crate) enum Message {
     Snapshot(oneshot::Sender<Snapshot>),
     /// Take a datagram that another thread received.
     Handover(Handover),
+    /// Take keys that were derived elsewhere.
+    KeyWork(Box<KeyWorkDone>),
     /// Tell everybody good-bye and end.
     Stop,
 }
@@ -91,6 +94,9 @@ pub(crate) struct Shard {
     inbox: mpsc::Receiver<Message>,
     /// All of the node, this one among them, in order.
     inboxes: Vec<Inbox>,
+    /// This one's place among them.
+    index: usize,
+    key_worker: KeyWorker,
     events: mpsc::Sender<Event>,
     events_dropped: u64,
     batch: Batch,
@@ -107,6 +113,8 @@ pub(crate) struct Shard {
 pub(crate) struct Parts {
     pub(crate) mailbox: Mailbox,
     pub(crate) inboxes: Vec<Inbox>,
+    pub(crate) index: usize,
+    pub(crate) key_worker: KeyWorker,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) relay: Relay,
     pub(crate) events: mpsc::Sender<Event>,
@@ -129,6 +137,8 @@ impl Shard {
             relay: parts.relay,
             inbox: receiver,
             inboxes: parts.inboxes,
+            index: parts.index,
+            key_worker: parts.key_worker,
             events: parts.events,
             events_dropped: 0,
             batch: Batch::new(),
@@ -267,6 +277,7 @@ impl Shard {
                 let _ = reply.send(self.snapshot());
             }
             Message::Handover(handover) => self.relay.handle_handover(now, &handover),
+            Message::KeyWork(done) => self.relay.handle_key_work(now, *done),
             Message::Stop => self.stopping = true,
         }
     }
@@ -281,6 +292,7 @@ impl Shard {
             }
         }
         self.hand_over();
+        self.give_key_work();
         self.watch_writable();
     }
 
@@ -299,6 +311,17 @@ impl Shard {
             if given & 1 << shard != 0 {
                 // It fails when that thread has ended, and the node with it.
                 let _ = inbox.waker.wake();
+            }
+        }
+    }
+
+    /// Has keys derived elsewhere. What there is no room for the relay forgets
+    /// in time, and the caller asks again.
+    fn give_key_work(&mut self) {
+        while let Some(work) = self.relay.poll_key_work() {
+            let inbox = self.inboxes[self.index].clone();
+            if !self.key_worker.give(work, inbox) {
+                self.receive_stats.key_work_dropped += 1;
             }
         }
     }

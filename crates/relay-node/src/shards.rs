@@ -11,6 +11,7 @@ use relay_core::{Command, CommandError, Event, Relay, Shard as Place};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::Identity;
+use crate::key_worker::KeyWorker;
 use crate::shard::{Inbox, Mailbox, Message, Parts, Shard};
 use crate::snapshot::Snapshot;
 use crate::sockets::Socket;
@@ -39,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) identity: Identity,
     pub(crate) seed: [u8; 32],
     pub(crate) wall: UnixMillis,
+    pub(crate) key_worker: KeyWorker,
     /// The longest pause to let datagrams gather.
     pub(crate) pause_max: Duration,
 }
@@ -78,6 +80,8 @@ pub(crate) fn start(
         let shard = Shard::new(Parts {
             mailbox,
             inboxes: inboxes.clone(),
+            index,
+            key_worker: plan.key_worker.clone(),
             sockets: ports.iter_mut().filter_map(Iterator::next).collect(),
             relay,
             events: events.clone(),

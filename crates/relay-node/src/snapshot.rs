@@ -44,6 +44,8 @@ pub(crate) struct ReceiveStats {
     pub(crate) unanswerable: u64,
     /// Datagrams for another thread that had no room for them.
     pub(crate) handovers_dropped: u64,
+    /// Requests whose keys nobody had time to derive.
+    pub(crate) key_work_dropped: u64,
     /// Datagrams that the kernel threw away: the receive buffer was full.
     pub(crate) kernel_drops: u64,
 }
@@ -71,6 +73,7 @@ impl AddAssign for ReceiveStats {
         self.errors += other.errors;
         self.unanswerable += other.unanswerable;
         self.handovers_dropped += other.handovers_dropped;
+        self.key_work_dropped += other.key_work_dropped;
         self.kernel_drops += other.kernel_drops;
     }
 }

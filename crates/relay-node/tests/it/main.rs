@@ -1,6 +1,7 @@
 //! A whole node against a control plane and a gateway made for the test.
 
 mod control;
+mod encryption;
 mod forward;
 mod gateway;
 mod node;

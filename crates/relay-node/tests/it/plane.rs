@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lease::{Claims, SigningKey};
 use model::session::Role;
+use model::settings::Encryption;
 use model::{NodeId, SessionId, StreamId, StreamKey, TenantId, UnixMillis};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
@@ -35,6 +36,25 @@ pub(crate) fn assignment(session: u128) -> pb::AssignLease {
 }
 
 pub(crate) fn assignment_until(session: u128, expires_at: UnixMillis) -> pb::AssignLease {
+    assignment_with(session, expires_at, None)
+}
+
+/// The passphrase of a role, where callers must encrypt.
+pub(crate) fn passphrase(role: Role) -> String {
+    format!("the passphrase to {role}")
+}
+
+/// An assignment whose callers must encrypt.
+pub(crate) fn encrypted_assignment(session: u128) -> pb::AssignLease {
+    let expires_at = now().plus(Duration::from_secs(3600));
+    assignment_with(session, expires_at, Some(Encryption::Required))
+}
+
+fn assignment_with(
+    session: u128,
+    expires_at: UnixMillis,
+    encryption: Option<Encryption>,
+) -> pb::AssignLease {
     let keyed = |role| {
         let claims = Claims {
             session: SessionId::from_u128(session),
@@ -52,12 +72,12 @@ pub(crate) fn assignment_until(session: u128, expires_at: UnixMillis) -> pb::Ass
             resume: None,
             delivery: None,
             start: None,
-            encryption: None,
+            encryption,
         };
         pb::KeyedLease {
             stream_key: stream_key(session, role).expose().into(),
             lease: lease::issue(&signing_key(), &claims, &node_id()).expect("it fits"),
-            passphrase: String::new(),
+            passphrase: encryption.map_or_else(String::new, |_| passphrase(role)),
         }
     };
     pb::AssignLease {
