@@ -67,9 +67,7 @@ impl Relay {
             && stream.last_session == *session
         {
             stream.limit_rate(now, claims.rate_bps_max);
-            stream
-                .settings
-                .renew(StreamSettings::of(claims, &self.config));
+            stream.renew(StreamSettings::of(claims, &self.config));
         }
     }
 

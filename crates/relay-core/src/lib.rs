@@ -40,6 +40,7 @@
 
 mod admission;
 mod bucket;
+mod buckets;
 mod catch_up;
 mod command;
 mod config;

@@ -13,7 +13,7 @@ use srt::packet::{Control, ControlHeader, DataHeader, PAYLOAD_MAX};
 use srt::{Packet, SocketId};
 
 use crate::admission::Handled;
-use crate::bucket::TokenBucket;
+use crate::buckets::Buckets;
 use crate::connections::{Connections, Leg};
 use crate::encryption::KeySource;
 use crate::key_work::KeyDesk;
@@ -24,10 +24,9 @@ use crate::release::Release;
 use crate::ring::ChunkBudget;
 use crate::sessions::Sessions;
 use crate::slab::Slab;
-use crate::sources::SourceLimiter;
 use crate::stream::Stream;
 use crate::timers::Timers;
-use crate::{Command, CommandError, Config, Counters, Drained, Event, Handover, Ingress, Limits};
+use crate::{Command, CommandError, Config, Counters, Drained, Event, Handover, Ingress};
 
 /// Connections whose timers are handled in one turn.
 const TIMEOUTS_PER_TURN: usize = 256;
@@ -70,40 +69,6 @@ pub struct Relay {
     /// Where a payload is decrypted.
     clear: Box<[u8; PAYLOAD_MAX]>,
     pub(crate) output: Output,
-}
-
-/// What bounds the work that callers make.
-#[derive(Debug)]
-pub(crate) struct Buckets {
-    /// Cookies for one source.
-    pub(crate) inductions_by_source: SourceLimiter,
-    /// Cookies for all.
-    pub(crate) inductions: TokenBucket,
-    /// Connection requests of one source.
-    pub(crate) requests_by_source: SourceLimiter,
-    /// Leases verified.
-    pub(crate) lease_checks: TokenBucket,
-}
-
-impl Buckets {
-    fn new(keys: [[u8; 16]; 2], now: Instant, limits: &Limits) -> Self {
-        let [inductions_key, requests_key] = keys;
-        let bucket = |per_second: u32| TokenBucket::new(now, u64::from(per_second));
-        Self {
-            inductions_by_source: SourceLimiter::new(
-                inductions_key,
-                now,
-                limits.inductions_per_source_max,
-            ),
-            inductions: bucket(limits.inductions_per_second_max),
-            requests_by_source: SourceLimiter::new(
-                requests_key,
-                now,
-                limits.handshakes_per_second_max,
-            ),
-            lease_checks: bucket(limits.lease_checks_per_second_max),
-        }
-    }
 }
 
 /// A secret's holder: `Debug` shows nothing of it.

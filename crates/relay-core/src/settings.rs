@@ -28,9 +28,12 @@ impl StreamSettings {
         }
     }
 
-    /// What changes at once when the lease is renewed. Delivery and start are
-    /// bound to what runs already: the next publisher brings them.
-    pub(crate) fn renew(&mut self, renewed: Self) {
-        (self.hold, self.resume) = (renewed.hold, renewed.resume);
+    /// These settings when the lease of a live publisher is renewed: all but
+    /// delivery, which is bound to what waits; the next publisher brings it.
+    pub(crate) fn renewed(self, renewed: Self) -> Self {
+        Self {
+            delivery: self.delivery,
+            ..renewed
+        }
     }
 }

@@ -129,6 +129,16 @@ impl Stream {
         };
     }
 
+    /// Goes on under a renewed lease.
+    pub(crate) fn renew(&mut self, settings: StreamSettings) {
+        self.settings = self.settings.renewed(settings);
+        self.start_points = match self.settings.start {
+            Start::Keyframe => Some(self.start_points.take().unwrap_or_default()),
+            Start::Newest => None,
+        };
+        self.keep_for(Duration::ZERO);
+    }
+
     /// Bounds what the publisher may send from now on. A new bound, or a new
     /// publisher, brings no new burst.
     pub(crate) fn limit_rate(&mut self, now: Instant, rate_bps_max: Option<u64>) {

@@ -138,3 +138,18 @@ fn an_old_start_and_one_of_an_earlier_publisher_are_none() {
     world.run_ms(1000);
     assert!(world.played(player).numbers()[0] >= 1_000_000);
 }
+
+#[test]
+fn a_renewed_lease_lets_the_next_players_begin_there() {
+    let mut world = World::with_session();
+    let publisher = world.publisher(Spec::new(1, live(1)), 0, &delayed(5));
+    world.published(publisher).group = Some(GROUP);
+    world.run_ms(3000);
+    world.assign(assignment_with(1, |claims| {
+        claims.start = Some(Start::Keyframe);
+    }));
+    world.run_ms(3000);
+    let player = world.player(Spec::new(2, play(1)), &delayed(5));
+    world.run_ms(1000);
+    assert_eq!(world.played(player).numbers()[0] % GROUP, 0);
+}
