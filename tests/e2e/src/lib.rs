@@ -16,6 +16,7 @@ pub mod flood;
 pub mod forwarder;
 pub mod house;
 pub mod http;
+pub mod key_tap;
 pub mod machine;
 pub mod media;
 pub mod metrics;

@@ -171,6 +171,33 @@ pub fn receive(url: &str, received: &Path) -> anyhow::Result<Program> {
     )
 }
 
+/// srt-live-transmit as a caller that says in its log why it is refused.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn call(url: &str, log: &Path) -> anyhow::Result<Program> {
+    let mut command = Command::new("srt-live-transmit");
+    command.args(["-a:no", "-loglevel:warning", "file://con", url]);
+    Program::start_with(
+        "srt-live-transmit calls",
+        &mut command,
+        log,
+        Stdio::piped(),
+        None,
+    )
+}
+
+/// A libsrt listener at `address` that takes callers with this passphrase.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn listen(address: SocketAddr, passphrase: &str, log: &Path) -> anyhow::Result<Program> {
+    let url = format!("srt://{address}?mode=listener&passphrase={passphrase}");
+    let mut command = Command::new("srt-live-transmit");
+    command.args([&url, "file://con"]);
+    Program::start("srt-live-transmit listens", &mut command, log)
+}
+
 /// Waits until a player has received all there is.
 ///
 /// # Errors

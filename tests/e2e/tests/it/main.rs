@@ -8,6 +8,7 @@
 mod bad_input;
 mod bench_relay;
 mod crashes;
+mod encryption;
 mod metrics;
 mod picture;
 mod settings;

@@ -1,0 +1,168 @@
+//! Publishers and players that encrypt, with programs people use.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use streamhaul_e2e::house::{House, Options, Service, Session};
+use streamhaul_e2e::key_tap::KeyTap;
+use streamhaul_e2e::{clip, media, transport_stream, wait};
+
+use crate::{bytes_of, clip_path, turn};
+
+/// What a player may miss while it joins, in seconds.
+const HEAD: usize = 4;
+/// What a closing sender may lose.
+const TAIL: usize = 1;
+/// Packets after which keys change: the clip has several times as many.
+const REFRESH: u32 = 300;
+const DROPS: &str = "streamhaul_relay_dropped_datagrams_total";
+const REFUSALS: &str = "streamhaul_relay_refusals_total";
+
+/// A house whose node changes its players' keys every few hundred packets, and a
+/// session of a stream that encrypts as `encryption` says.
+fn house(encryption: &str) -> (House, Session) {
+    let setting = |name: &str, value: u32| (Service::RelayNode, name.into(), value.to_string());
+    let house = House::start_with(Options {
+        settings: vec![
+            setting("KEY_REFRESH_PACKETS", REFRESH),
+            setting("KEY_ANNOUNCE_PACKETS", REFRESH / 3),
+        ],
+    });
+    let house = house.unwrap();
+    // The stream comes with its first session; settings bind the next one whole.
+    let first = house.start_session("cam1").unwrap();
+    house.stop_session(&first).unwrap();
+    let listed = house.api().fetch("/api/v1/streams").unwrap();
+    let listed = listed.success().unwrap();
+    let stream = listed["streams"][0]["stream_id"].as_str().unwrap();
+    let path = format!("/api/v1/streams/{stream}/settings");
+    let changed = house.api().patch(&path, &json!({"encryption": encryption}));
+    changed.unwrap().success().unwrap();
+    let session = house.start_session("cam1").unwrap();
+    assert!(session.publish_url.contains("&passphrase="));
+    assert_ne!(
+        passphrase(&session.publish_url),
+        passphrase(&session.play_url)
+    );
+    (house, session)
+}
+
+fn passphrase(url: &str) -> &str {
+    let rest = url.split_once("passphrase=").unwrap().1;
+    rest.split('&').next().unwrap()
+}
+
+fn with_key_length(url: &str, bytes: u32) -> String {
+    url.replace("pbkeylen=16", &format!("pbkeylen={bytes}"))
+}
+
+fn refreshing(url: &str) -> String {
+    format!(
+        "{url}&kmrefreshrate={REFRESH}&kmpreannounce={}",
+        REFRESH / 3
+    )
+}
+
+fn counted(house: &House, name: &str, reason: &str) -> f64 {
+    let metrics = house.metrics(Service::RelayNode).unwrap();
+    metrics.labelled(name, "reason", reason)
+}
+
+fn assert_identical(sent: &[u8], received: &[u8]) {
+    transport_stream::check_identical(sent, received, bytes_of(HEAD), bytes_of(TAIL)).unwrap();
+}
+
+/// AES-256 to the node, AES-128 from it, other passphrases, and every few hundred
+/// packets other keys on both legs.
+#[test]
+fn srt_live_transmit_through_many_changes_of_keys() {
+    let _turn = turn();
+    let (house, session) = house("required");
+    let received = house.file("received.ts");
+    let taps = [(); 2].map(|()| KeyTap::start(house.relay()).unwrap());
+    let publish_url = refreshing(&with_key_length(&session.publish_url, 32));
+    let publish_url = media::via(&publish_url, taps[0].address()).unwrap();
+    let play_url = media::via(&session.play_url, taps[1].address()).unwrap();
+    let log = house.file("sender.log");
+    let (mut sender, feeder) =
+        media::transmit(&clip_path(), clip::LENGTH, &publish_url, &log).unwrap();
+    house.wait_publishers(1).unwrap();
+    let mut player = media::receive(&play_url, &received).unwrap();
+    feeder.join().unwrap().unwrap();
+    house.end_session(&session, &mut player, &received).unwrap();
+    sender.kill().unwrap();
+    let bytes = |path: &Path| std::fs::read(path).unwrap();
+    assert_identical(&bytes(&clip_path()), &bytes(&received));
+    for tap in &taps {
+        assert!(tap.changes() >= 3, "{tap:?}");
+        assert_eq!(tap.clear(), 0);
+    }
+    for reason in ["no_key", "unencrypted", "bad_key_material"] {
+        assert_eq!(counted(&house, DROPS, reason), 0.0, "{reason}");
+    }
+}
+
+#[test]
+fn ffmpeg_publishes_and_plays_encrypted() {
+    let _turn = turn();
+    let (house, session) = house("required");
+    let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
+    let mut publisher = media::publish(&clip_path(), &session.publish_url, &sent).unwrap();
+    house.wait_publishers(1).unwrap();
+    let play_url = with_key_length(&session.play_url, 32);
+    let mut recorder = media::record(&play_url, &received).unwrap();
+    let status = publisher.wait(Duration::from_secs(60)).unwrap();
+    assert!(status.success(), "{}", publisher.log());
+    house
+        .end_session(&session, &mut recorder, &received)
+        .unwrap();
+    let bytes = |path: &Path| std::fs::read(path).unwrap();
+    assert_identical(&bytes(&sent), &bytes(&received));
+    assert_eq!(counted(&house, DROPS, "no_key"), 0.0);
+}
+
+/// What libsrt is told by the node is what a libsrt listener tells it.
+#[test]
+fn refusals_are_those_of_libsrt() {
+    let _turn = turn();
+    let (house, session) = house("required");
+    let right = passphrase(&session.publish_url);
+    let address = free_address();
+    let _listener = media::listen(address, right, &house.file("listener.log")).unwrap();
+    let wrong = session.publish_url.replace(right, "another-passphrase");
+    let (bare, _) = session.publish_url.split_once("&passphrase=").unwrap();
+    for (url, reason) in [
+        (wrong.as_str(), "bad_secret"),
+        (bare, "encryption_required"),
+    ] {
+        let by_node = refusal(&house, url);
+        let by_libsrt = refusal(&house, &media::via(url, address).unwrap());
+        assert_eq!(by_node, by_libsrt, "{reason}");
+        wait::until("the refusal is counted", Duration::from_secs(5), || {
+            (counted(&house, REFUSALS, reason) > 0.0).then_some(())
+        })
+        .unwrap();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+/// The reason that libsrt logs when it is refused.
+fn refusal(house: &House, url: &str) -> String {
+    const REASON: &str = "REJECT reported from HS processing: ";
+    let log = house.file("caller.log");
+    // The log is appended to.
+    let _absent = std::fs::remove_file(&log);
+    let caller = media::call(url, &log).unwrap();
+    wait::until("libsrt is refused", Duration::from_secs(20), || {
+        let log = caller.log();
+        let (_, rest) = log.split_once(REASON)?;
+        Some(rest.split_once(" - ")?.0.to_owned())
+    })
+    .unwrap()
+}
