@@ -14,9 +14,9 @@ pub struct Account {
     pub tenant_id: TenantId,
 }
 
-struct AccountRow {
-    user_id: String,
-    tenant_id: String,
+pub(super) struct AccountRow {
+    pub(super) user_id: String,
+    pub(super) tenant_id: String,
 }
 
 impl TryFrom<AccountRow> for Account {

@@ -18,7 +18,8 @@ pub struct Renewal {
 }
 
 /// Writes a heartbeat. A held session is `active`, or in `grace` when it was
-/// published and is not now; it is renewed up to its longest life.
+/// published and is not now; it is renewed up to its longest life. That of a
+/// connection which is to be ready at all times needs no publisher for that.
 ///
 /// # Errors
 /// When the database fails; then nothing of it is written.
@@ -66,7 +67,9 @@ async fn renew(
              last_published_at = CASE WHEN id = ANY($3) THEN $4 ELSE last_published_at END,
              state = CASE WHEN id = ANY($3) OR last_published_at IS NULL THEN 'active' ELSE 'grace' END,
              lease_expires_at = CASE
-                 WHEN id = ANY($3) OR coalesce(last_published_at, started_at) > $6
+                 WHEN id = ANY($3) OR coalesce(last_published_at, started_at) > $6 OR EXISTS (
+                     SELECT FROM control.connections c
+                     WHERE c.user_id = sessions.user_id AND c.name = sessions.connection_id)
                  THEN greatest(lease_expires_at, least($5, ends_at))
                  ELSE lease_expires_at END
          WHERE node_id = $1 AND id = ANY($2) AND state <> 'stopped'",

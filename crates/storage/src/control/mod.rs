@@ -3,6 +3,8 @@
 //! `now`.
 
 pub mod accounts;
+pub mod connections;
+pub mod docks;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod nodes;

@@ -1,0 +1,228 @@
+//! Connections that are to be ready at all times, and what they are doing.
+
+use model::node::{NodeAddress, NodeState};
+use model::session::SessionState;
+use model::{Region, SessionId, UnixMillis, UserId};
+
+use super::accounts::Account;
+use super::{column, nodes};
+use crate::{Error, Pool, Transaction};
+
+/// A connection that its user wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Who wants it.
+    pub account: Account,
+    /// The user's name for it; the `connection_id` of its sessions.
+    pub name: String,
+    /// Where, if anywhere in particular.
+    pub region: Option<Region>,
+}
+
+/// A connection as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The user's name for it.
+    pub name: String,
+    /// Its live session; none while no node can take it.
+    pub session: Option<ConnectionSession>,
+}
+
+/// The live session of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionSession {
+    /// The session.
+    pub id: SessionId,
+    /// What it is doing.
+    pub state: SessionState,
+    /// Whether its sender is connected.
+    pub publishing: bool,
+    /// Whether it is not where the user wanted it.
+    pub region_fallback: bool,
+    /// Where it is.
+    pub region: Region,
+    /// The operator's name of its node.
+    pub node_name: String,
+    /// What its node is doing.
+    pub node_state: NodeState,
+    /// Where its node is reached.
+    pub address: Option<NodeAddress>,
+}
+
+struct WantedRow {
+    user_id: String,
+    tenant_id: String,
+    name: String,
+    region: Option<String>,
+}
+
+impl TryFrom<WantedRow> for Wanted {
+    type Error = Error;
+
+    fn try_from(row: WantedRow) -> Result<Self, Error> {
+        let region = row.region.as_deref();
+        Ok(Self {
+            account: Account {
+                user_id: column("connections.user_id", &row.user_id)?,
+                tenant_id: column("connections.tenant_id", &row.tenant_id)?,
+            },
+            region: region
+                .map(|region| column("connections.region", region))
+                .transpose()?,
+            name: row.name,
+        })
+    }
+}
+
+/// Wants a connection; says whether the user has at most `connections_max` with it.
+/// Wanting it again changes where.
+///
+/// # Errors
+/// When the database fails.
+pub async fn want(
+    pool: &Pool,
+    wanted: &Wanted,
+    connections_max: u32,
+    now: UnixMillis,
+) -> Result<bool, Error> {
+    let mut transaction = pool.begin().await?;
+    super::sessions::lock_user(&mut transaction, &wanted.account.user_id).await?;
+    sqlx::query!(
+        "INSERT INTO control.connections (user_id, name, tenant_id, region, created_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (user_id, name) DO UPDATE SET region = excluded.region",
+        wanted.account.user_id.as_str(),
+        wanted.name,
+        wanted.account.tenant_id.as_str(),
+        wanted.region.as_ref().map(Region::as_str),
+        now.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM control.connections WHERE user_id = $1"#,
+        wanted.account.user_id.as_str()
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if count > i64::from(connections_max) {
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Wants a connection no longer; says whether it was wanted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(
+    transaction: &mut Transaction,
+    user: &UserId,
+    name: &str,
+) -> Result<bool, Error> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM control.connections WHERE user_id = $1 AND name = $2",
+        user.as_str(),
+        name
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(forgotten.rows_affected() > 0)
+}
+
+/// Connections that are wanted and have no live session, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unprovisioned(pool: &Pool, limit: u32) -> Result<Vec<Wanted>, Error> {
+    let rows = sqlx::query_as!(
+        WantedRow,
+        "SELECT c.user_id, c.tenant_id, c.name, c.region FROM control.connections c
+         WHERE NOT EXISTS (
+             SELECT FROM control.sessions s
+             WHERE s.user_id = c.user_id AND s.connection_id = c.name AND s.state <> 'stopped')
+         ORDER BY random() LIMIT $1",
+        i64::from(limit)
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+struct ConnectionRow {
+    name: String,
+    session_id: Option<String>,
+    state: Option<String>,
+    publishing: Option<bool>,
+    region: Option<String>,
+    region_requested: Option<String>,
+    node_name: Option<String>,
+    node_state: Option<String>,
+    public_host: Option<String>,
+    udp_port: Option<i32>,
+    publish_port: Option<i32>,
+    play_port: Option<i32>,
+}
+
+impl TryFrom<ConnectionRow> for Connection {
+    type Error = Error;
+
+    fn try_from(row: ConnectionRow) -> Result<Self, Error> {
+        Ok(Self {
+            name: row.name.clone(),
+            session: session(row)?,
+        })
+    }
+}
+
+/// The session in its columns: all or none is there.
+fn session(row: ConnectionRow) -> Result<Option<ConnectionSession>, Error> {
+    let (Some(id), Some(state), Some(region)) = (row.session_id, row.state, row.region) else {
+        return Ok(None);
+    };
+    let (Some(node_name), Some(node_state)) = (row.node_name, row.node_state) else {
+        return Ok(None);
+    };
+    Ok(Some(ConnectionSession {
+        id: column("sessions.id", &id)?,
+        state: column("sessions.state", &state)?,
+        publishing: row.publishing.unwrap_or_default(),
+        region_fallback: row
+            .region_requested
+            .is_some_and(|requested| requested != region),
+        region: column("sessions.region", &region)?,
+        node_name,
+        node_state: column("nodes.state", &node_state)?,
+        address: nodes::address(
+            row.public_host,
+            [row.udp_port, row.publish_port, row.play_port],
+        )?,
+    }))
+}
+
+/// A user's connections: those that are wanted, and those that have a live session
+/// because some other client asked for it. The oldest first, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Connection>, Error> {
+    let rows = sqlx::query_as!(
+        ConnectionRow,
+        r#"SELECT coalesce(c.name, s.connection_id) AS "name!", s.id AS "session_id?",
+               s.state AS "state?", s.publishing AS "publishing?", s.region AS "region?",
+               s.region_requested AS "region_requested?", n.name AS "node_name?",
+               n.state AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
+               n.publish_port AS "publish_port?", n.play_port AS "play_port?"
+           FROM (SELECT * FROM control.connections WHERE user_id = $1) c
+           FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1 AND state <> 'stopped'
+                      AND connection_id IS NOT NULL) s ON s.connection_id = c.name
+           LEFT JOIN control.nodes n ON n.id = s.node_id
+           ORDER BY coalesce(c.created_at, s.started_at), 1 LIMIT $2"#,
+        user.as_str(),
+        i64::from(limit)
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
