@@ -48,7 +48,7 @@ impl Default for Config {
             listen_grpc: SocketAddr::from(([127, 0, 0, 1], 7004)),
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
-            history_seconds: 600,
+            history_seconds: 3600,
             history_bytes_max: 256 * 1024 * 1024,
             sessions_max: 2000,
             stale_after_seconds: 5,
