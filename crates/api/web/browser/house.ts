@@ -1,0 +1,89 @@
+// What the tests need beside the page: the API as its administrator, a browser, a
+// sender, and a network that can be cut.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { chromium, type Browser } from "playwright-core";
+
+const BROWSER = "/usr/bin/chromium";
+
+const API = setting("STREAMHAUL_API_URL");
+const TOKEN = setting("STREAMHAUL_TOKEN");
+
+/** A link such as `streamhaul dock-url --origin …` prints. */
+export async function signInLink(origin: string): Promise<string> {
+  const response = await fetch(`${API}/api/v1/dock/links`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+  });
+  const { path } = (await response.json()) as { path: string };
+  return origin + path;
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: BROWSER,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}
+
+/** Publishes a moving picture of about one megabit a second until it is killed. */
+export function publish(url: string): ChildProcess {
+  const picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"];
+  const codec = ["-c:v", "mpeg2video", "-b:v", "1M", "-minrate", "1M", "-maxrate", "1M", "-bufsize", "1M", "-g", "25"];
+  return spawn("ffmpeg", ["-nostdin", "-loglevel", "error", "-re", ...picture, ...codec, "-f", "mpegts", url], {
+    stdio: "inherit",
+  });
+}
+
+/** The way from the browser to the API. Cut, it ends every connection and takes no other. */
+export class Network {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #isCut = false;
+
+  private constructor() {
+    const { hostname, port } = new URL(API);
+    this.#server = createServer((browser) => {
+      if (this.#isCut) return void browser.destroy();
+      const api = connect(Number(port), hostname);
+      for (const [socket, other] of [[browser, api], [api, browser]] as const) {
+        this.#sockets.add(socket);
+        socket.on("error", () => other.destroy());
+        socket.on("close", () => this.#sockets.delete(socket));
+        socket.pipe(other);
+      }
+    });
+  }
+
+  static async open(): Promise<Network> {
+    const network = new Network();
+    await new Promise<void>((resolve) => network.#server.listen(0, "127.0.0.1", resolve));
+    return network;
+  }
+
+  /** The API's origin on this way. */
+  get origin(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    this.#isCut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(): void {
+    this.#isCut = false;
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}
+
+function setting(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: run \`cargo xtask web test\``);
+  return value;
+}

@@ -1,0 +1,174 @@
+// From bytes of the network to our types. Only the fields named here get into the
+// page: whatever else an answer holds is left behind.
+
+import type {
+  Connection,
+  ConnectionList,
+  Link,
+  Node,
+  Player,
+  Point,
+  Publisher,
+  Session,
+  SessionStatus,
+  Urls,
+} from "./types";
+
+/** An answer that is not the API's. */
+export class DecodeError extends Error {}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const STATUSES: readonly SessionStatus[] = ["provisioning", "active", "grace"];
+
+export function connectionList(value: unknown): ConnectionList {
+  const fields = object(value);
+  return {
+    observed_at: number(fields, "observed_at"),
+    regions: list(fields, "regions").map((region) => text({ region }, "region")),
+    connections: list(fields, "connections").map(connection),
+  };
+}
+
+export function connection(value: unknown): Connection {
+  const fields = object(value);
+  return {
+    name: text(fields, "name"),
+    session: fields.session == null ? null : session(fields.session),
+  };
+}
+
+export function points(value: unknown): Point[] {
+  if (!Array.isArray(value)) throw new DecodeError("a history is not a list");
+  return value.map(point);
+}
+
+export function point(value: unknown): Point {
+  const fields = object(value);
+  return {
+    observed_at: number(fields, "observed_at"),
+    publishing: flag(fields, "publishing"),
+    ingress_bitrate_bps: maybeNumber(fields, "ingress_bitrate_bps"),
+    publisher: fields.publisher == null ? null : publisher(fields.publisher),
+    players_total: number(fields, "players_total"),
+    players: list(fields, "players").map(player),
+    links: fields.links == null ? [] : list(fields, "links").map(link),
+  };
+}
+
+export function urls(value: unknown): Urls {
+  const fields = object(value);
+  return {
+    sender_srtla_url: text(fields, "sender_srtla_url"),
+    sender_srt_url: text(fields, "sender_srt_url"),
+    media_source_url: text(fields, "media_source_url"),
+  };
+}
+
+/** The message of a refusal, if the body is one. */
+export function refusal(value: unknown): string | null {
+  if (typeof value !== "object" || value === null || !("error" in value)) return null;
+  const { error } = value;
+  if (typeof error !== "object" || error === null || !("message" in error)) return null;
+  return typeof error.message === "string" ? error.message : null;
+}
+
+function session(value: unknown): Session {
+  const fields = object(value);
+  return {
+    session_id: text(fields, "session_id"),
+    status: status(fields),
+    publishing: flag(fields, "publishing"),
+    region_fallback: flag(fields, "region_fallback"),
+    node: node(fields.node),
+  };
+}
+
+function node(value: unknown): Node {
+  const fields = object(value);
+  return {
+    name: text(fields, "name"),
+    region: text(fields, "region"),
+    host: text(fields, "host"),
+    port: number(fields, "port"),
+    online: flag(fields, "online"),
+  };
+}
+
+function publisher(value: unknown): Publisher {
+  const fields = object(value);
+  return {
+    packets_total: number(fields, "packets_total"),
+    packets_lost_total: number(fields, "packets_lost_total"),
+    packets_recovered_total: number(fields, "packets_recovered_total"),
+    packets_dropped_total: number(fields, "packets_dropped_total"),
+    packets_duplicate_total: number(fields, "packets_duplicate_total"),
+    rtt_us: number(fields, "rtt_us"),
+    latency_ms: number(fields, "latency_ms"),
+    uptime_ms: number(fields, "uptime_ms"),
+  };
+}
+
+function player(value: unknown): Player {
+  const fields = object(value);
+  return {
+    rtt_us: number(fields, "rtt_us"),
+    latency_ms: number(fields, "latency_ms"),
+    packets_dropped_total: number(fields, "packets_dropped_total"),
+  };
+}
+
+function link(value: unknown): Link {
+  const fields = object(value);
+  return {
+    link_id: text(fields, "link_id"),
+    asn_org: fields.asn_org == null ? null : text(fields, "asn_org"),
+    bitrate_bps: number(fields, "bitrate_bps"),
+    share_pct: number(fields, "share_pct"),
+    loss_pct: maybeNumber(fields, "loss_pct"),
+    rtt_us: maybeNumber(fields, "rtt_us"),
+    last_ms_ago: number(fields, "last_ms_ago"),
+  };
+}
+
+function status(fields: Fields): SessionStatus {
+  const word = text(fields, "status");
+  const known = STATUSES.find((status) => status === word);
+  if (known === undefined) throw new DecodeError(`status ${word} is unknown`);
+  return known;
+}
+
+function object(value: unknown): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new DecodeError("an answer is not an object");
+  }
+  return value as Fields;
+}
+
+function list(fields: Fields, name: string): readonly unknown[] {
+  const value = fields[name];
+  if (!Array.isArray(value)) throw new DecodeError(`${name} is not a list`);
+  return value;
+}
+
+function text(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== "string") throw new DecodeError(`${name} is not a text`);
+  return value;
+}
+
+function number(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new DecodeError(`${name} is not a number`);
+  return value;
+}
+
+function maybeNumber(fields: Fields, name: string): number | null {
+  return fields[name] == null ? null : number(fields, name);
+}
+
+function flag(fields: Fields, name: string): boolean {
+  const value = fields[name];
+  if (typeof value !== "boolean") throw new DecodeError(`${name} is neither true nor false`);
+  return value;
+}

@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+import * as decode from "../src/api/decode";
+import { AMS } from "../dev/simulation";
+import { connection, link, point } from "./fixtures";
+
+/** Words of secrets that clients of other systems found in their snapshots. */
+const SECRET_NAMES = [
+  "pair_token",
+  "relay_ws_token",
+  "cp_access_jwt",
+  "refresh_token",
+  "poll_token",
+  "relay_shared_key",
+  "stream_token",
+  "play_token",
+  "sender_url",
+  "media_source_url",
+];
+
+const withSecrets = (value: object): object => ({
+  ...value,
+  ...Object.fromEntries(SECRET_NAMES.map((name) => [name, "secret"])),
+  credentials: { stream_token: "secret" },
+});
+
+/** Every field's path, such as `connections[].node.host`. */
+function fields(value: unknown, path = ""): string[] {
+  if (Array.isArray(value)) return [...new Set(value.flatMap((item) => fields(item, `${path}[]`)))];
+  if (typeof value !== "object" || value === null) return [path];
+  return Object.entries(value).flatMap(([name, inner]) => fields(inner, path === "" ? name : `${path}.${name}`));
+}
+
+describe("what gets into the page", () => {
+  it("is exactly these fields of the list, whatever the answer holds", () => {
+    const { session } = connection();
+    const answer = withSecrets({
+      observed_at: 1,
+      regions: ["eu-west"],
+      connections: [withSecrets({ name: "Phone", session: withSecrets({ ...session, node: withSecrets(AMS) }) })],
+    });
+    const list = decode.connectionList(answer);
+    expect(fields(list)).toEqual([
+      "observed_at",
+      "regions[]",
+      "connections[].name",
+      "connections[].session.session_id",
+      "connections[].session.status",
+      "connections[].session.publishing",
+      "connections[].session.region_fallback",
+      "connections[].session.node.name",
+      "connections[].session.node.region",
+      "connections[].session.node.host",
+      "connections[].session.node.port",
+      "connections[].session.node.online",
+    ]);
+    expect(JSON.stringify(list)).not.toContain("secret");
+  });
+
+  it("is exactly these fields of a point", () => {
+    const answer = withSecrets({ ...point(1), links: [withSecrets(link())] });
+    const decoded = decode.point(answer);
+    expect(fields(decoded)).toEqual([
+      "observed_at",
+      "publishing",
+      "ingress_bitrate_bps",
+      "publisher.packets_total",
+      "publisher.packets_lost_total",
+      "publisher.packets_recovered_total",
+      "publisher.packets_dropped_total",
+      "publisher.packets_duplicate_total",
+      "publisher.rtt_us",
+      "publisher.latency_ms",
+      "publisher.uptime_ms",
+      "players_total",
+      "players[].rtt_us",
+      "players[].latency_ms",
+      "players[].packets_dropped_total",
+      "links[].link_id",
+      "links[].asn_org",
+      "links[].bitrate_bps",
+      "links[].share_pct",
+      "links[].loss_pct",
+      "links[].rtt_us",
+      "links[].last_ms_ago",
+    ]);
+    expect(JSON.stringify(decoded)).not.toContain("secret");
+  });
+});
+
+describe("answers that are not the API's", () => {
+  it.each([
+    ["no object", []],
+    ["no list", { observed_at: 1, regions: [] }],
+    ["an unknown status", { observed_at: 1, regions: [], connections: [connection({ status: "broken" as never })] }],
+    ["a number in words", { observed_at: "1", regions: [], connections: [] }],
+    ["no finite number", { observed_at: Number.NaN, regions: [], connections: [] }],
+  ])("are refused: %s", (_, answer) => {
+    expect(() => decode.connectionList(answer)).toThrow(decode.DecodeError);
+  });
+
+  it("may leave out links: the sender does not bond", () => {
+    expect(decode.point({ ...point(1), links: undefined }).links).toEqual([]);
+  });
+});
