@@ -6,11 +6,18 @@
 # Needs BuildKit, so that only the chosen stage is built.
 ARG BUILD_IMAGE=rust:1.95-bookworm
 ARG RUN_IMAGE=debian:bookworm-slim
+ARG WEB_IMAGE=node:22-bookworm-slim
 ARG BINARIES=source
+
+FROM ${WEB_IMAGE} AS web
+WORKDIR /web
+COPY crates/api/web .
+RUN npm ci --no-audit --no-fund && npm run build
 
 FROM ${BUILD_IMAGE} AS source
 WORKDIR /src
 COPY . .
+COPY --from=web /web/dist crates/api/web/dist
 RUN cargo build --release --locked --package streamhaul-api \
     && cp target/release/streamhaul-api /streamhaul-api
 

@@ -7,8 +7,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use secrecy::SecretString;
 use storage::control::accounts::{self, Account};
+use storage::control::docks;
 
+use crate::dock::cookie;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Kind};
@@ -22,6 +25,10 @@ pub enum Access {
     User,
     /// Holders of the admin token.
     Admin,
+    /// Docks that are signed in, from our own page.
+    Dock,
+    /// Docks, and holders of a user's or the admin token.
+    Viewer,
 }
 
 /// Who asks.
@@ -31,6 +38,10 @@ pub(crate) struct Caller {
     pub(crate) is_admin: bool,
 }
 
+/// The secret that a viewer came with.
+#[derive(Debug, Clone)]
+pub(crate) struct Credential(pub(crate) SecretString);
+
 /// Lets through whom the route is for, with [`Caller`] among the request's extensions.
 pub(crate) async fn guard(
     State((app, access)): State<(Arc<App>, Access)>,
@@ -38,14 +49,37 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Result<Response, ApiError> {
     if access != Access::Public {
-        let token = bearer(request.headers()).ok_or_else(unauthorized)?;
-        let caller = identify(&app, token).await?.ok_or_else(unauthorized)?;
-        if access == Access::Admin && !caller.is_admin {
-            return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
-        }
+        let token = credential(access, request.headers()).ok_or_else(unauthorized)?;
+        let token = token.to_owned();
+        let caller = identify(&app, &token).await?.ok_or_else(unauthorized)?;
+        check(access, &caller, &request)?;
+        request.extensions_mut().insert(Credential(token.into()));
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
+}
+
+/// The secret that counts on a route: a dock's cookie opens nothing but its own.
+fn credential(access: Access, headers: &HeaderMap) -> Option<&str> {
+    let bearer = || bearer(headers).filter(|token| !token.starts_with(Kind::Dock.prefix()));
+    let dock = || cookie::read(headers).filter(|token| token.starts_with(Kind::Dock.prefix()));
+    match access {
+        Access::Public => None,
+        Access::User | Access::Admin => bearer(),
+        Access::Dock => dock(),
+        Access::Viewer => bearer().or_else(dock),
+    }
+}
+
+fn check(access: Access, caller: &Caller, request: &Request) -> Result<(), ApiError> {
+    if access == Access::Admin && !caller.is_admin {
+        return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
+    }
+    let changes = !request.method().is_safe();
+    if access == Access::Dock && changes && !cookie::is_same_origin(request.headers()) {
+        return Err(ApiError::new(Code::Forbidden, "this is for our own page"));
+    }
+    Ok(())
 }
 
 /// Who holds this token, if anybody.
@@ -57,10 +91,13 @@ pub(crate) async fn identify(app: &App, token: &str) -> Result<Option<Caller>, s
             is_admin: true,
         }));
     }
-    if !token.starts_with(Kind::User.prefix()) {
-        return Ok(None);
-    }
-    let account = accounts::by_token(&app.pool, &hash, app.now()).await?;
+    let account = if token.starts_with(Kind::User.prefix()) {
+        accounts::by_token(&app.pool, &hash, app.now()).await?
+    } else if token.starts_with(Kind::Dock.prefix()) {
+        docks::account(&app.pool, &hash, app.now()).await?
+    } else {
+        None
+    };
     Ok(account.map(|account| Caller {
         account,
         is_admin: false,

@@ -51,6 +51,20 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// What one caller may ask for.
     pub http: HttpConfig,
+    /// The metrics-gateway's HTTP listener, for the live view.
+    pub gateway_http: String,
+    /// How docks are signed in.
+    pub dock: DockConfig,
+}
+
+/// How docks are signed in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DockConfig {
+    /// How long a sign-in link is good; it is good once.
+    pub link_seconds: u32,
+    /// How long a dock stays signed in.
+    pub session_seconds: u32,
 }
 
 /// A node whose join token is known before the control plane first starts.
@@ -107,6 +121,8 @@ pub struct HttpConfig {
     pub timeout_seconds: u32,
     /// Requests at the same time; more are turned away.
     pub requests_max: usize,
+    /// Live views at the same time; more are turned away.
+    pub live_streams_max: usize,
 }
 
 impl Default for Config {
@@ -129,6 +145,17 @@ impl Default for Config {
             sessions: SessionsConfig::default(),
             fleet: FleetConfig::default(),
             http: HttpConfig::default(),
+            gateway_http: "http://127.0.0.1:8081".to_owned(),
+            dock: DockConfig::default(),
+        }
+    }
+}
+
+impl Default for DockConfig {
+    fn default() -> Self {
+        Self {
+            link_seconds: 600,
+            session_seconds: 30 * 24 * 3600,
         }
     }
 }
@@ -163,6 +190,7 @@ impl Default for HttpConfig {
             body_bytes_max: 64 * 1024,
             timeout_seconds: 15,
             requests_max: 512,
+            live_streams_max: 512,
         }
     }
 }
@@ -202,7 +230,10 @@ impl ServiceConfig for Config {
             ("fleet.join_token_seconds", self.fleet.join_token_seconds),
             ("fleet.sync_seconds", self.fleet.sync_seconds),
             ("http.timeout_seconds", self.http.timeout_seconds),
+            ("dock.link_seconds", self.dock.link_seconds),
+            ("dock.session_seconds", self.dock.session_seconds),
         ])?;
+        self.validate_gateway()?;
         self.validate_regions()
     }
 }
@@ -215,6 +246,14 @@ impl Config {
             return Err("database_connections_max: 3 to 256".to_owned());
         }
         Ok(())
+    }
+
+    fn validate_gateway(&self) -> Result<(), String> {
+        let uri: Result<http::Uri, _> = self.gateway_http.parse();
+        match uri {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(()),
+            _ => Err("gateway_http: a URL such as http://127.0.0.1:8081".to_owned()),
+        }
     }
 
     fn validate_regions(&self) -> Result<(), String> {

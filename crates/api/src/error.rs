@@ -121,6 +121,11 @@ impl ApiError {
         self
     }
 
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
     /// The refusal as the caller sees it.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let body = Body {

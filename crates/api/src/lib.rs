@@ -1,10 +1,11 @@
 //! The control plane: accounts, sessions, nodes, leases.
 //!
 //! HTTP for people and their programs (`routes/`), gRPC for nodes and the other
-//! services (`grpc/`), and in between the two things it decides: where a session goes
-//! (`relay/`, with `placement`) and what each node is told (`fleet/`). It keeps no
-//! session in memory: any number of replicas share one database. It refuses to know
-//! SQL (`storage`), how a node forwards a packet, and what a job is.
+//! services (`grpc/`), and in between what it decides: where a session goes
+//! (`relay/`, with `placement`), what each node is told (`fleet/`), and what a
+//! streamer's page may do (`dock/`). It keeps no session in memory: any number of
+//! replicas share one database. It refuses to know SQL (`storage`), how a node
+//! forwards a packet, and what a job is.
 //!
 //! To add an endpoint, add its handler and its line in `routes/v1/`; to add a
 //! directive, send it from `fleet::connection`; to add a metric, see [`metrics`].
@@ -12,6 +13,7 @@
 mod auth;
 mod bootstrap;
 mod config;
+mod dock;
 mod error;
 mod fleet;
 mod grpc;
@@ -24,6 +26,6 @@ mod time;
 mod token;
 
 pub use auth::Access;
-pub use config::{BootstrapNode, Config, FleetConfig, HttpConfig, SessionsConfig};
+pub use config::{BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, SessionsConfig};
 pub use routes::table;
 pub use server::{Server, Surroundings, run};

@@ -2,17 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::body::Body;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use model::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Context, Readiness};
 use storage::Pool;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::{self, FirstNode};
 use crate::config::{Config, seconds};
+use crate::dock::ready;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
@@ -20,6 +27,8 @@ use crate::fleet::watch;
 use crate::relay::keys::KeyDeriver;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
+
+const GATEWAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the service until its shutdown.
 ///
@@ -108,6 +117,7 @@ impl Server {
             () = shutdown.cancelled() => return Ok(()),
             admin = bootstrap::prepare(&self.pool, &self.config, self.secrets.first_node, clock.as_ref()) => admin?,
         };
+        let live_streams_max = self.config.http.live_streams_max;
         let app = Arc::new(App {
             pause: Pause::new(clock.now()),
             config: self.config,
@@ -119,11 +129,15 @@ impl Server {
             issuer: self.secrets.issuer,
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
+            gateway: gateway_client(),
+            live_streams: Arc::new(Semaphore::new(live_streams_max)),
+            stopping: shutdown.clone(),
         });
         let result = tokio::select! {
             result = answer(&app, self.http, self.grpc, &shutdown) => result,
             () = watch::database(app.clone(), readiness) => Ok(()),
             () = watch::wakes(app.clone()) => Ok(()),
+            () = ready::keep(app.clone()) => Ok(()),
         };
         app.pool.close().await;
         result
@@ -152,6 +166,13 @@ fn pool(config: &Config) -> anyhow::Result<Pool> {
     let url = service_kit::secret::read_either(&config.database_url, file)?;
     let connections_max = config.database_connections_max;
     storage::connect("api", url.expose_secret(), connections_max).context("database_url")
+}
+
+fn gateway_client() -> Client<HttpConnector, Body> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(GATEWAY_CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {

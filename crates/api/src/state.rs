@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use model::UnixMillis;
 use model::clock::Clock;
 use secrecy::SecretString;
 use storage::Pool;
 use storage::control::accounts::Account;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::fleet::leases::Issuer;
@@ -29,6 +34,12 @@ pub(crate) struct App {
     pub(crate) stream_keys: KeyDeriver,
     pub(crate) registry: Arc<Registry>,
     pub(crate) pause: Pause,
+    /// To the metrics-gateway.
+    pub(crate) gateway: Client<HttpConnector, Body>,
+    /// A place for each live view.
+    pub(crate) live_streams: Arc<Semaphore>,
+    /// Ends what would go on for ever.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl App {

@@ -10,6 +10,10 @@ pub(crate) enum Kind {
     User,
     Node,
     Join,
+    /// Signs a dock in, once.
+    DockLink,
+    /// A signed-in dock.
+    Dock,
 }
 
 impl Kind {
@@ -18,6 +22,8 @@ impl Kind {
             Self::User => "sh_user_",
             Self::Node => "sh_node_",
             Self::Join => "sh_join_",
+            Self::DockLink => "sh_link_",
+            Self::Dock => "sh_dock_",
         }
     }
 }

@@ -176,6 +176,19 @@ impl House {
         Client::new(self.ports.at(API_HTTP), Some(&self.admin_token))
     }
 
+    /// What a program of the administrator needs to speak to the control plane, as
+    /// environment variables of the product's command.
+    #[must_use]
+    pub fn administrator(&self) -> [(&'static str, String); 2] {
+        [
+            (
+                "STREAMHAUL_API_URL",
+                format!("http://{}", self.local(API_HTTP)),
+            ),
+            ("STREAMHAUL_TOKEN", self.admin_token.clone()),
+        ]
+    }
+
     /// The live view's HTTP, as the administrator.
     #[must_use]
     pub fn gateway(&self) -> Client {
@@ -408,6 +421,10 @@ impl House {
             Service::Api => vec![
                 ("LISTEN_HTTP", self.local(API_HTTP)),
                 ("LISTEN_GRPC", self.local(API_GRPC)),
+                (
+                    "GATEWAY_HTTP",
+                    format!("http://{}", self.local(GATEWAY_HTTP)),
+                ),
                 ("DATABASE_URL", self.postgres.url()),
                 ("ADMIN_TOKEN_FILE", secret("admin_token")),
                 ("SERVICE_TOKEN_FILE", secret("service_token")),

@@ -2,6 +2,7 @@
 
 use model::session::Session;
 use storage::control::accounts::Account;
+use storage::control::connections;
 use storage::control::sessions::{self, Record};
 
 use super::request::{Named, StopRequest};
@@ -17,8 +18,9 @@ pub(crate) async fn stop(
     let reason = request.reason()?;
     let unknown = || ApiError::not_found("no such session");
     let mut transaction = storage::begin(&app.pool).await?;
-    let found: Option<Record> = match request.named()? {
-        Named::Session(id) => sessions::find(&mut *transaction, &id).await?,
+    let named = request.named()?;
+    let found: Option<Record> = match &named {
+        Named::Session(id) => sessions::find(&mut *transaction, id).await?,
         Named::Connection(connection) => {
             sessions::last_of_connection(&mut *transaction, &account.user_id, Some(connection))
                 .await?
@@ -27,8 +29,15 @@ pub(crate) async fn stop(
     };
     // Somebody else's session is as unknown as none.
     let found = found.filter(|record| record.session.user_id == account.user_id);
-    let id = found.ok_or_else(unknown)?.session.id;
+    let found = found.ok_or_else(unknown)?.session;
+    let id = found.id;
     let was_live = sessions::stop(&mut transaction, &id, reason, app.now()).await?;
+    let is_meant = was_live || matches!(named, Named::Connection(_));
+    if let Some(name) = found.connection_id.filter(|_| is_meant) {
+        // Or it would be given a session again. An old session's name does not count:
+        // its connection may have another by now.
+        connections::forget(&mut transaction, &account.user_id, &name).await?;
+    }
     let stopped = sessions::find(&mut *transaction, &id)
         .await?
         .ok_or_else(unknown)?;
@@ -38,4 +47,25 @@ pub(crate) async fn stop(
         tracing::info!(session.id = %id, "A session was stopped");
     }
     Ok(stopped.session)
+}
+
+/// Removes a connection: it is wanted no longer, and its session ends.
+pub(crate) async fn remove(app: &App, account: &Account, name: &str) -> Result<(), ApiError> {
+    let mut transaction = storage::begin(&app.pool).await?;
+    let user = &account.user_id;
+    // A start that is under way comes before or after, never in between.
+    sessions::lock_user(&mut transaction, user).await?;
+    let was_wanted = connections::forget(&mut transaction, user, name).await?;
+    let live = sessions::live_of_connection(&mut *transaction, user, Some(name)).await?;
+    if let Some(record) = &live {
+        sessions::stop(&mut transaction, &record.session.id, "requested", app.now()).await?;
+    }
+    transaction.commit().await.map_err(storage::Error::from)?;
+    if let Some(record) = live {
+        metrics::stopped(metrics::Stopped::Requested, 1);
+        tracing::info!(session.id = %record.session.id, "A connection was removed");
+    } else if !was_wanted {
+        return Err(ApiError::not_found("no such connection"));
+    }
+    Ok(())
 }

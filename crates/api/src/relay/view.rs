@@ -58,6 +58,24 @@ struct Timers {
     max_session_seconds: u32,
 }
 
+/// Where to send to and where to play from. Each holds a stream key.
+#[derive(Debug, Serialize)]
+pub(crate) struct Urls {
+    sender_srtla_url: String,
+    sender_srt_url: String,
+    media_source_url: String,
+}
+
+impl SessionView {
+    pub(crate) fn into_urls(self) -> Urls {
+        Urls {
+            sender_srtla_url: self.sender_url,
+            sender_srt_url: self.srt_publish_url,
+            media_source_url: self.media_source_url,
+        }
+    }
+}
+
 /// Shows sessions.
 pub(crate) struct View<'a>(&'a App);
 

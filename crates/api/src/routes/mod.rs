@@ -21,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::{Access, guard};
 use crate::config;
+use crate::dock::page;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 
@@ -90,6 +91,20 @@ fn routes() -> Vec<Route> {
         "/healthz",
         Access::Public,
         get(healthz),
+    ));
+    for path in ["/dock", "/dock/"] {
+        routes.push(Route::new(
+            Method::GET,
+            path,
+            Access::Public,
+            get(page::index),
+        ));
+    }
+    routes.push(Route::new(
+        Method::GET,
+        "/dock/{*file}",
+        Access::Public,
+        get(page::file),
     ));
     routes
 }

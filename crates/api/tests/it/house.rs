@@ -32,7 +32,7 @@ impl Clock for HandClock {
 }
 
 pub(crate) struct House {
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) readiness: Readiness,
@@ -48,6 +48,9 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
+
+/// An answer as it stands.
+pub(crate) type Raw = http::Response<String>;
 
 impl House {
     pub(crate) async fn new() -> Self {
@@ -164,6 +167,29 @@ impl House {
             request = request.header(*name, *value);
         }
         let request = request.body(body.unwrap_or_default()).unwrap();
+        let raw = tokio::task::spawn_blocking(move || answer(request));
+        let (parts, text) = raw.await.unwrap().into_parts();
+        Answer {
+            status: parts.status.as_u16(),
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        }
+    }
+
+    /// The same with headers, as a browser on our own page asks.
+    pub(crate) async fn browse(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        body: Option<Value>,
+    ) -> Raw {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.http))
+            .header("origin", format!("http://{}", self.http))
+            .header("cookie", cookie)
+            .body(body.map(|body| body.to_string()).unwrap_or_default())
+            .unwrap();
         tokio::task::spawn_blocking(move || answer(request))
             .await
             .unwrap()
@@ -244,20 +270,15 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-fn answer(request: http::Request<String>) -> Answer {
+fn answer(request: http::Request<String>) -> Raw {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into();
-    let mut response = agent.run(request).unwrap();
-    let text = response.body_mut().read_to_string().unwrap();
-    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer {
-        status: response.status().as_u16(),
-        body,
-    }
+    let (parts, mut body) = agent.run(request).unwrap().into_parts();
+    Raw::from_parts(parts, body.read_to_string().unwrap())
 }
 
 fn config(secrets: &Path, database_url: &str) -> Config {

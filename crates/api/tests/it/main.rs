@@ -4,6 +4,7 @@
 
 mod auth;
 mod contract;
+mod dock;
 mod enrolment;
 mod expiry;
 mod fleet;

@@ -45,6 +45,11 @@ impl Settings {
     fn api_grpc(&self) -> String {
         format!("http://{}", self.ports.api_grpc)
     }
+
+    /// Where api finds the live view.
+    fn gateway_http(&self) -> String {
+        format!("http://{}", self.ports.gateway_http)
+    }
 }
 
 fn kit(admin: SocketAddr) -> KitConfig {

@@ -1,5 +1,7 @@
 //! Version 1, one file a family.
 
+mod dock;
+mod live;
 mod nodes;
 mod relay;
 mod streams;
@@ -10,6 +12,8 @@ use crate::error::ApiError;
 
 pub(super) fn routes() -> Vec<Route> {
     [
+        dock::routes(),
+        live::routes(),
         nodes::routes(),
         relay::routes(),
         streams::routes(),

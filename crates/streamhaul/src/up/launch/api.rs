@@ -15,6 +15,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         service_token_file: settings.secrets.service_token(),
         lease_key_file: settings.secrets.lease_key(),
         stream_key_secret_file: settings.secrets.stream_key_secret(),
+        gateway_http: settings.gateway_http(),
         default_region: settings.region.clone(),
         ..Config::default()
     };

@@ -1,0 +1,11 @@
+//! The streamer's dock: its page, its sign-in, its connections.
+//!
+//! A dock holds a cookie that scripts cannot read, got once for the code of a link.
+//! It may do what the page does and nothing else: no endpoint for bearer tokens takes
+//! the cookie. Another way to sign in is another function beside [`sign_in::with_link`]
+//! that ends with the same cookie.
+
+pub(crate) mod cookie;
+pub(crate) mod page;
+pub(crate) mod ready;
+pub(crate) mod sign_in;

@@ -1,0 +1,262 @@
+//! `/api/v1/dock`: what the dock's page does.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use model::node::NodeState;
+use model::session::SessionState;
+use model::{Region, SessionId, UnixMillis};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use storage::control::connections::{self, Connection, ConnectionSession, Wanted};
+use storage::control::sessions;
+
+use crate::auth::{Access, Caller};
+use crate::config::seconds;
+use crate::dock::{cookie, ready, sign_in};
+use crate::error::{ApiError, Code};
+use crate::relay::request::StartRequest;
+use crate::relay::stop;
+use crate::relay::view::{Urls, View};
+use crate::routes::{Body, Route};
+use crate::state::App;
+use crate::time::rfc3339;
+
+/// The most connections one user may want.
+const CONNECTIONS_MAX: u32 = 64;
+/// The most connections one answer lists: those of other clients come on top.
+const LISTED_MAX: u32 = 500;
+
+pub(super) fn routes() -> Vec<Route> {
+    let (session, connections) = ("/api/v1/dock/session", "/api/v1/dock/connections");
+    let (one, urls) = (
+        "/api/v1/dock/connections/{name}",
+        "/api/v1/dock/connections/{name}/urls",
+    );
+    vec![
+        Route::new(
+            Method::POST,
+            "/api/v1/dock/links",
+            Access::User,
+            post(make_link),
+        ),
+        Route::new(Method::POST, session, Access::Public, post(enter)),
+        Route::new(Method::DELETE, session, Access::Dock, delete(leave)),
+        Route::new(Method::GET, connections, Access::Dock, get(list)),
+        Route::new(Method::POST, connections, Access::Dock, post(add)),
+        Route::new(Method::DELETE, one, Access::Dock, delete(remove)),
+        Route::new(Method::GET, urls, Access::Dock, get(show_urls)),
+    ]
+}
+
+#[derive(Serialize)]
+struct LinkResponse {
+    /// Good once.
+    code: String,
+    /// Where the page is, with the code in its fragment, which browsers do not send.
+    path: String,
+    expires_at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnterRequest {
+    code: String,
+}
+
+/// What the page holds all the time: no secret is in here.
+#[derive(Serialize)]
+struct ListResponse {
+    observed_at: UnixMillis,
+    regions: Vec<Region>,
+    connections: Vec<ConnectionView>,
+}
+
+#[derive(Serialize)]
+struct ConnectionView {
+    name: String,
+    /// None while no node can take it.
+    session: Option<SessionView>,
+}
+
+#[derive(Serialize)]
+struct SessionView {
+    session_id: SessionId,
+    status: SessionState,
+    publishing: bool,
+    region_fallback: bool,
+    node: NodeView,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    name: String,
+    region: Region,
+    host: String,
+    port: u16,
+    online: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddRequest {
+    name: String,
+    region: Option<String>,
+}
+
+async fn make_link(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
+    let code = sign_in::link(&app, &caller.account).await?;
+    let lifetime = seconds(app.config.dock.link_seconds);
+    let response = LinkResponse {
+        code: code.expose_secret().to_owned(),
+        path: format!("/dock#code={}", code.expose_secret()),
+        expires_at: rfc3339(app.now().plus(lifetime)),
+    };
+    Ok((StatusCode::CREATED, Json(response)))
+}
+
+async fn enter(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Body(request): Body<EnterRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    if !cookie::is_same_origin(&headers) {
+        return Err(ApiError::new(Code::Forbidden, "this is for our own page"));
+    }
+    let secret = sign_in::with_link(&app, &request.code).await?;
+    let lifetime = seconds(app.config.dock.session_seconds);
+    let cookie = cookie::set(&secret, lifetime, cookie::is_secure(&headers));
+    let cookie = cookie.ok_or_else(ApiError::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
+}
+
+async fn leave(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    if let Some(secret) = cookie::read(&headers) {
+        sign_in::sign_out(&app, secret).await?;
+    }
+    let cookie = cookie::clear(cookie::is_secure(&headers)).ok_or_else(ApiError::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ListResponse>, ApiError> {
+    let connections = connections::list(&app.pool, &caller.account.user_id, LISTED_MAX).await?;
+    Ok(Json(ListResponse {
+        observed_at: app.now(),
+        regions: app.config.regions.clone(),
+        connections: connections.into_iter().map(Into::into).collect(),
+    }))
+}
+
+/// Wants a connection and provisions it. When no node can take it now it is wanted
+/// all the same, and gets its session as soon as one can.
+async fn add(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<AddRequest>,
+) -> Result<(StatusCode, Json<ConnectionView>), ApiError> {
+    let wanted = wanted(&app, &caller, &request)?;
+    if !connections::want(&app.pool, &wanted, CONNECTIONS_MAX, app.now()).await? {
+        return Err(ApiError::new(
+            Code::Conflict,
+            "these are enough connections",
+        ));
+    }
+    if let Err(error) = ready::provision(&app, &wanted).await
+        && !error.is(Code::NoCapacity)
+    {
+        return Err(error);
+    }
+    let user = &wanted.account.user_id;
+    let listed = connections::list(&app.pool, user, LISTED_MAX).await?;
+    let added = listed.into_iter().find(|one| one.name == wanted.name);
+    let added = added.ok_or_else(ApiError::internal)?;
+    Ok((StatusCode::CREATED, Json(added.into())))
+}
+
+/// The same checks as for a session of that name.
+fn wanted(app: &App, caller: &Caller, request: &AddRequest) -> Result<Wanted, ApiError> {
+    let checked = StartRequest::from_json(serde_json::json!({
+        "connection_id": request.name,
+        "region_preference": request.region,
+    }))?;
+    let name = checked.connection;
+    let name = name.ok_or_else(|| ApiError::invalid("name: it is empty"))?;
+    if let Some(region) = &checked.region
+        && !app.config.knows(region)
+    {
+        return Err(ApiError::invalid("region: not one of this installation's"));
+    }
+    Ok(Wanted {
+        account: caller.account.clone(),
+        name,
+        region: checked.region,
+    })
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    stop::remove(&app, &caller.account, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The URLs with their stream keys: asked for when they are to be shown or copied.
+async fn show_urls(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<([(http::HeaderName, HeaderValue); 1], Json<Urls>), ApiError> {
+    let user = &caller.account.user_id;
+    let record = sessions::live_of_connection(&app.pool, user, Some(&name)).await?;
+    let record = record.ok_or_else(|| ApiError::not_found("no such connection"))?;
+    let urls = View::new(&app).session(&record).into_urls();
+    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(([no_store], Json(urls)))
+}
+
+impl From<Connection> for ConnectionView {
+    fn from(connection: Connection) -> Self {
+        Self {
+            name: connection.name,
+            session: connection.session.map(Into::into),
+        }
+    }
+}
+
+impl From<ConnectionSession> for SessionView {
+    fn from(session: ConnectionSession) -> Self {
+        let address = session.address;
+        let (host, port) = address
+            .map(|address| (address.public_host, address.udp_port))
+            .unwrap_or_default();
+        Self {
+            session_id: session.id,
+            status: session.state,
+            publishing: session.publishing,
+            region_fallback: session.region_fallback,
+            node: NodeView {
+                name: session.node_name,
+                region: session.region,
+                host,
+                port,
+                online: session.node_state != NodeState::Offline,
+            },
+        }
+    }
+}

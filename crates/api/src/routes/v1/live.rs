@@ -1,0 +1,103 @@
+//! `GET /v1/sessions/{id}/live`: a session's telemetry, passed on from the
+//! metrics-gateway so that a page needs no other origin than ours.
+//!
+//! The caller's own secret goes along: the gateway asks us who that is, now and
+//! every minute, so that signing out ends the stream. Nothing is kept or changed
+//! on the way; see the gateway's documentation for the events.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use futures_util::StreamExt as _;
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use model::SessionId;
+use secrecy::ExposeSecret;
+
+use crate::auth::{Access, Credential};
+use crate::error::{ApiError, Code};
+use crate::routes::Route;
+use crate::state::App;
+
+const LAST_EVENT_ID: &str = "last-event-id";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::new(
+        Method::GET,
+        "/v1/sessions/{id}/live",
+        Access::Viewer,
+        get(live),
+    )]
+}
+
+async fn live(
+    State(app): State<Arc<App>>,
+    Extension(credential): Extension<Credential>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = SessionId::parse(&id).map_err(|_| ApiError::not_found("no such session"))?;
+    let permit = app.live_streams.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::new(Code::Overloaded, "too many watch at once"))?;
+    let request = request(&app, &id, &credential, headers.get(LAST_EVENT_ID))?;
+    let answer = app.gateway.request(request).await.map_err(|error| {
+        tracing::warn!(%error, "The metrics-gateway does not answer");
+        away()
+    })?;
+    refuse(answer.status())?;
+    let stopping = app.stopping.clone();
+    let events = Body::new(answer.into_body())
+        .into_data_stream()
+        .take_until(stopping.cancelled_owned())
+        .inspect(move |_| {
+            let _held_while_the_stream_lives = &permit;
+        });
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would collect events before it passes them on.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn request(
+    app: &App,
+    id: &SessionId,
+    credential: &Credential,
+    seen: Option<&HeaderValue>,
+) -> Result<Request<Body>, ApiError> {
+    let base = app.config.gateway_http.trim_end_matches('/');
+    let bearer = format!("Bearer {}", credential.0.expose_secret());
+    let mut request = Request::get(format!("{base}/v1/sessions/{id}/live"))
+        .header(ACCEPT, "text/event-stream")
+        .header(AUTHORIZATION, bearer);
+    if let Some(seen) = seen {
+        request = request.header(LAST_EVENT_ID, seen);
+    }
+    request.body(Body::empty()).map_err(|error| {
+        tracing::error!(%error, "gateway_http makes no URL");
+        ApiError::internal()
+    })
+}
+
+fn refuse(status: StatusCode) -> Result<(), ApiError> {
+    match status {
+        StatusCode::OK => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            Err(ApiError::not_found("no such session"))
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            Err(ApiError::new(Code::Overloaded, "too many watch at once"))
+        }
+        _ => Err(away()),
+    }
+}
+
+fn away() -> ApiError {
+    ApiError::new(Code::Unavailable, "the live view is away; try again soon")
+}
