@@ -37,6 +37,15 @@ pub enum Command {
     /// Relay nodes.
     #[command(subcommand)]
     Nodes(Nodes),
+    /// Prints a link that signs a dock in, once: for OBS, a browser or a phone.
+    DockUrl {
+        /// How the browser reaches the instance, such as https://streamhaul.example
+        #[arg(long, value_name = "URL")]
+        origin: Option<String>,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Prints the shell's completion script.
     ///
     /// For bash: `streamhaul completion bash > ~/.local/share/bash-completion/completions/streamhaul`

@@ -92,6 +92,12 @@ impl Client {
         }
     }
 
+    /// Where the instance is.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Asks for `path`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! One file per command that speaks to a running instance.
 
+mod dock_url;
 mod nodes;
 mod relay;
 mod status;
@@ -23,6 +24,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Relay(command) => relay::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
+        Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streamhaul", &mut script);
