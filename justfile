@@ -16,6 +16,10 @@ demo *args:
 test *args:
     cargo xtask test {{args}}
 
+# Builds the dock's page, or tests it in a browser: `just web build`, `just web test`.
+web what:
+    cargo xtask web {{what}}
+
 # Formatting, Clippy, dependency rules.
 lint:
     cargo xtask lint

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, drill, fuzz, lint, sqlx, suite, up, workspace};
+use crate::{bench, codegen, drill, fuzz, lint, sqlx, suite, up, web, workspace};
 
 /// Builds, runs, tests and measures Streamhaul.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
+    /// Build the dock's page, or test it in a browser; needs Node.
+    #[command(subcommand)]
+    Web(Web),
     /// Check formatting, Clippy and the dependency rules.
     Lint,
     /// Regenerate the gRPC code from proto/.
@@ -61,6 +64,15 @@ pub(crate) struct Rest {
     /// What to run, and its options.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+/// What to do with the dock's page.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Web {
+    /// Build the page; the next build of api puts it into the binary.
+    Build,
+    /// Build it, check it, and use it in a headless browser on the real services.
+    Test,
 }
 
 /// Options of `test`.
@@ -99,6 +111,7 @@ impl Command {
             Self::Bench(rest) => bench::run(&rest.arguments).map(up::exit_code),
             Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
             Self::Fuzz(options) => fuzz::run(&options),
+            Self::Web(what) => web::run(what).map(succeeded),
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),
             Self::Sqlx => sqlx::run().map(succeeded),

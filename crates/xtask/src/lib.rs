@@ -28,6 +28,7 @@ mod sqlx;
 mod stop;
 mod suite;
 mod up;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;

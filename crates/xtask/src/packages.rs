@@ -23,6 +23,8 @@ pub(crate) enum Program {
     Ffmpeg,
     /// The other SRT program.
     SrtLiveTransmit,
+    /// Shows the dock to its tests.
+    Chromium,
 }
 
 impl Program {
@@ -31,6 +33,7 @@ impl Program {
             Self::Postgres => "postgresql",
             Self::Ffmpeg => "ffmpeg",
             Self::SrtLiveTransmit => "srt-tools",
+            Self::Chromium => "chromium",
         }
     }
 
@@ -39,6 +42,7 @@ impl Program {
             Self::Postgres => has_postgres(),
             Self::Ffmpeg => has_program("ffmpeg"),
             Self::SrtLiveTransmit => has_program("srt-live-transmit"),
+            Self::Chromium => has_program("chromium"),
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod clip;
 pub mod delay;
+pub mod dock;
 pub mod drill;
 pub mod flood;
 pub mod forwarder;

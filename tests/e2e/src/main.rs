@@ -12,7 +12,7 @@ use streamhaul_e2e::bench::{self, Bench, Peer, Profile};
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
-use streamhaul_e2e::{clip, forwarder};
+use streamhaul_e2e::{clip, dock, forwarder};
 
 /// `relay` proves with it that the engine allocates nothing for a packet.
 #[global_allocator]
@@ -64,6 +64,11 @@ enum What {
     RelayFloor {
         /// Which port goes to which.
         routes: String,
+    },
+    /// The dock in a headless browser, on the real services.
+    Dock {
+        /// Where the page's sources are.
+        web: PathBuf,
     },
     /// The bare forwarder itself.
     #[command(hide = true)]
@@ -155,6 +160,10 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Relay(options) => measure_relay(*options),
         What::RelayFloor { routes } => {
             bench::run_floor(&routes)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Dock { web } => {
+            dock::check(&web)?;
             Ok(ExitCode::SUCCESS)
         }
         What::Forward { listen, to } => {
