@@ -1,9 +1,9 @@
 //! The table of connections: who is behind a socket id.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use model::session::Role;
 use model::{SessionId, UnixMillis};
@@ -11,16 +11,13 @@ use siphasher::sip::SipHasher24;
 use srt::listener::Reply;
 use srt::{Seq, SocketId};
 
+use crate::ended::Ended;
 use crate::shard::Shard;
 use crate::slab::Slab;
 use crate::sources::SourceCounts;
 
 /// Socket ids have 30 bits: the next one would mean a socket group to libsrt.
 const SOCKET_ID_MASK: u64 = 0x3fff_ffff;
-/// Ended connections whose handshakes are not believed again, and how long: a
-/// cookie is good for two minutes.
-const ENDED_MAX: usize = 4096;
-const ENDED_KEPT: Duration = Duration::from_secs(130);
 
 /// What a connection request is known by when it is sent again.
 pub(crate) type Caller = (SocketAddr, SocketId);
@@ -63,7 +60,7 @@ pub(crate) struct Connections {
     by_id: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
     by_caller: BTreeMap<Caller, u32>,
     sources: SourceCounts,
-    ended: VecDeque<(Instant, Caller, Seq)>,
+    ended: Ended,
     id_key: [u8; 16],
     ids_made: u64,
     shard: Shard,
@@ -97,7 +94,7 @@ impl Connections {
             by_id: HashMap::default(),
             by_caller: BTreeMap::new(),
             sources: SourceCounts::new(),
-            ended: VecDeque::new(),
+            ended: Ended::default(),
             id_key,
             ids_made: 0,
             shard,
@@ -144,9 +141,7 @@ impl Connections {
 
     /// Whether this request made a connection that has ended.
     pub(crate) fn has_ended(&self, caller: Caller, isn: Seq) -> bool {
-        self.ended
-            .iter()
-            .any(|(_, other, other_isn)| *other == caller && *other_isn == isn)
+        self.ended.contains(caller, isn)
     }
 
     /// An id that nobody has and nobody can guess.
@@ -181,18 +176,7 @@ impl Connections {
         if self.by_caller.get(&connection.caller) == Some(&key) {
             self.by_caller.remove(&connection.caller);
         }
-        self.remember_end(now, &connection);
+        self.ended.insert(now, connection.caller, connection.isn);
         Some(connection)
-    }
-
-    fn remember_end(&mut self, now: Instant, connection: &Connection) {
-        let is_old = |at: Instant| now.saturating_duration_since(at) > ENDED_KEPT;
-        while self.ended.len() >= ENDED_MAX
-            || self.ended.front().is_some_and(|(at, ..)| is_old(*at))
-        {
-            self.ended.pop_front();
-        }
-        self.ended
-            .push_back((now, connection.caller, connection.isn));
     }
 }

@@ -48,6 +48,7 @@ mod connections;
 mod counters;
 mod directives;
 mod encryption;
+mod ended;
 mod ending;
 mod event;
 mod grant;
