@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use srt::SeqRange;
 use srt::packet::build;
+use streamhaul_relay_core::{Config, DropReason, Limits};
 use testkit::linksim::Impairment;
 
 use crate::caller::Spec;
 use crate::forwarding::{assert_complete, delayed, stream};
-use crate::leases::{live, play};
+use crate::leases::{assignment, live, play};
 use crate::world::World;
 
 fn blackout(from_ms: u64, ms: u64) -> Impairment {
@@ -192,4 +193,41 @@ fn a_player_that_reports_without_end_waits_for_its_answers() {
     );
     world.run_ms(50);
     assert_eq!(report(&mut world, player, &recent), 1, "and is forgiven");
+}
+
+#[test]
+fn players_that_want_everything_again_leave_room_for_what_is_new() {
+    let mut world = World::with(Config {
+        limits: Limits {
+            transmit_bytes_max: 128 << 10,
+            ..Limits::default()
+        },
+        ..Config::default()
+    });
+    world.assign(assignment(1));
+    let publisher = world.publisher(Spec::new(1, live(1)), 0, &delayed(1));
+    world.run_ms(500);
+    let good = world.player(Spec::new(2, play(1)), &delayed(1));
+    let hungry: Vec<usize> = (3..9)
+        .map(|host| world.player(Spec::new(host, play(1)), &delayed(1)))
+        .collect();
+    world.run_ms(3000);
+
+    let before = world.relay.counters().egress_bytes;
+    world.is_turn_open = true;
+    for player in &hungry {
+        world.played(*player).is_dead = true;
+        let newest = world.played(*player).arrivals as u32 - 1;
+        report(&mut world, *player, &[(newest - 500, newest - 30)]);
+    }
+    let again = world.relay.counters().egress_bytes - before;
+    assert!(again > 60 << 10, "{again} bytes only: nobody was hungry");
+    world.run_ms(10);
+    world.is_turn_open = false;
+    world.published(publisher).is_running = false;
+    world.run_ms(500);
+
+    assert_eq!(world.relay.counters().drops(DropReason::TransmitFull), 0);
+    assert_complete(&mut world, publisher, good);
+    assert_eq!(world.played(good).retransmitted, 0);
 }

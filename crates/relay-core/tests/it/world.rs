@@ -49,6 +49,8 @@ pub(crate) struct World {
     /// Whether key work waits in `key_work` instead of being done at once.
     pub(crate) is_key_work_held: bool,
     pub(crate) key_work: Vec<KeyWork>,
+    /// Whether what the relay sends waits, as within one turn of its owner.
+    pub(crate) is_turn_open: bool,
     /// What was sent to nobody we know.
     pub(crate) strays: Vec<Vec<u8>>,
     /// Decides the fates on all links added from now on.
@@ -88,6 +90,7 @@ impl World {
             bytes_allocated: 0,
             is_key_work_held: false,
             key_work: Vec::new(),
+            is_turn_open: false,
             strays: Vec::new(),
             seed: SEED,
             callers: 0,
@@ -241,6 +244,9 @@ impl World {
     }
 
     fn drain(&mut self) {
+        if self.is_turn_open {
+            return;
+        }
         self.hand_over();
         for place in 0..self.others.len() {
             std::mem::swap(&mut self.relay, &mut self.others[place]);
