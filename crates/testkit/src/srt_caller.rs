@@ -36,6 +36,19 @@ pub enum Role {
     Player,
 }
 
+/// Which implementation a caller imitates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Habits {
+    /// libsrt, from Haivision.
+    #[default]
+    Libsrt,
+    /// The Moblin app's own: every message is number 1 and to be delivered in
+    /// order, keepalives are answered with keepalives, both latencies are the
+    /// same, and what is older than one and a half latencies is forgotten without
+    /// a word.
+    Moblin,
+}
+
 /// A payload, as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
@@ -104,7 +117,7 @@ impl Connection {
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
-        let wish = wish(role, latency);
+        let wish = wish(role, latency, Habits::Libsrt);
         let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, None)?;
         Ok(Self {
             socket: socket.into_inner(),
@@ -125,6 +138,7 @@ pub struct Caller {
     peer: SocketId,
     agreed: Latency,
     wished: Duration,
+    habits: Habits,
     next: Seq,
     message: u32,
     kept: VecDeque<Kept>,
@@ -139,6 +153,7 @@ pub struct Caller {
 
 #[derive(Debug)]
 struct Kept {
+    numbered_at: Instant,
     header: DataHeader,
     bytes: Vec<u8>,
 }
@@ -154,7 +169,21 @@ impl Caller {
         role: Role,
         latency: Duration,
     ) -> Result<Self, Error> {
-        Self::connect_with(to, stream_id, role, latency, None)
+        Self::connect_with(to, stream_id, role, latency, Habits::Libsrt, None)
+    }
+
+    /// The same with the habits of some implementation.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_as(
+        to: SocketAddr,
+        stream_id: &str,
+        role: Role,
+        latency: Duration,
+        habits: Habits,
+    ) -> Result<Self, Error> {
+        Self::connect_with(to, stream_id, role, latency, habits, None)
     }
 
     /// The same, encrypted.
@@ -168,7 +197,8 @@ impl Caller {
         latency: Duration,
         secret: &Secret,
     ) -> Result<Self, Error> {
-        Self::connect_with(to, stream_id, role, latency, Some(Keys::new(secret)))
+        let keys = Some(Keys::new(secret));
+        Self::connect_with(to, stream_id, role, latency, Habits::Libsrt, keys)
     }
 
     fn connect_with(
@@ -176,11 +206,12 @@ impl Caller {
         stream_id: &str,
         role: Role,
         latency: Duration,
+        habits: Habits,
         keys: Option<Keys>,
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
-        let wish = wish(role, latency);
+        let wish = wish(role, latency, habits);
         let message = keys.as_ref().map(|keys| keys.message().clone());
         let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, message)?;
         let now = Instant::now();
@@ -195,6 +226,7 @@ impl Caller {
             peer: answer.peer_id,
             agreed: answer.latency,
             wished: latency,
+            habits,
             next: isn,
             message: 1,
             kept: VecDeque::new(),
@@ -373,6 +405,7 @@ impl Caller {
             Control::DropReq { range, .. } => self.receiver.handle_drop_request(range),
             Control::Shutdown => self.is_closed = true,
             Control::User { subtype, body } => self.handle_keys(subtype, body)?,
+            Control::KeepAlive if self.habits == Habits::Moblin => self.say(build::keepalive)?,
             _ => {}
         }
         Ok(())
@@ -438,6 +471,7 @@ impl Caller {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.receiver.handle_timeout(now);
+        self.forget(now);
         let mut out = [0; packet::DATAGRAM_MAX];
         let header = self.control_header();
         while let Some(report) = self.receiver.poll_report(now) {
@@ -455,6 +489,17 @@ impl Caller {
         Ok(())
     }
 
+    fn forget(&mut self, now: Instant) {
+        if self.habits != Habits::Moblin {
+            return;
+        }
+        let life = self.wished.mul_f64(1.5);
+        let is_old = |kept: &Kept| now.saturating_duration_since(kept.numbered_at) > life;
+        while self.kept.front().is_some_and(is_old) {
+            self.kept.pop_front();
+        }
+    }
+
     fn number(&mut self, payload: &[u8]) -> Kept {
         let mut header = DataHeader::live(self.next, self.message, self.timestamp(), self.peer);
         let mut bytes = payload.to_vec();
@@ -462,9 +507,16 @@ impl Caller {
             header.key = keys.encrypt(header.seq, &mut bytes);
         }
         self.next = self.next.next();
-        self.message = self.message % MESSAGE_MAX + 1;
+        match self.habits {
+            Habits::Libsrt => self.message = self.message % MESSAGE_MAX + 1,
+            Habits::Moblin => header.in_order = true,
+        }
         self.sent.payloads += 1;
-        Kept { header, bytes }
+        Kept {
+            numbered_at: Instant::now(),
+            header,
+            bytes,
+        }
     }
 
     fn keep(&mut self, kept: Kept) -> Seq {
@@ -504,10 +556,16 @@ fn transmit(socket: &Socket, kept: &Kept) -> Result<(), Error> {
     Ok(socket.send(&out[..end])?)
 }
 
-/// What libsrt proposes when only the role's own latency is set.
-fn wish(role: Role, latency: Duration) -> Latency {
+/// What is proposed when only the role's own latency is set.
+fn wish(role: Role, latency: Duration, habits: Habits) -> Latency {
     const UNSET_MS: u16 = 120;
     let latency_ms = u16::try_from(latency.as_millis()).unwrap_or(u16::MAX);
+    if habits == Habits::Moblin {
+        return Latency {
+            receive_ms: latency_ms,
+            send_ms: latency_ms,
+        };
+    }
     match role {
         Role::Publisher => Latency {
             receive_ms: UNSET_MS,

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use streamhaul_testkit::srt_caller::{Caller, Error, Role};
+use streamhaul_testkit::srt_caller::{Caller, Error, Habits, Role};
 
 /// Long enough for a busy machine: what comes later libsrt drops.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -43,10 +43,11 @@ impl Listener {
     }
 
     /// Calls until the program listens.
-    fn call(&self, role: Role) -> Caller {
+    fn call(&self, role: Role, habits: Habits) -> Caller {
         let give_up_at = Instant::now() + PATIENCE;
+        let stream_id = "live_0123456789abcdef";
         loop {
-            match Caller::connect(self.address, "live_0123456789abcdef", role, LATENCY) {
+            match Caller::connect_as(self.address, stream_id, role, LATENCY, habits) {
                 Err(Error::TimedOut) if Instant::now() < give_up_at => {}
                 result => return result.unwrap(),
             }
@@ -68,9 +69,9 @@ fn block(number: u32) -> Vec<u8> {
 }
 
 /// Publishes `count` blocks, every `lose`-th of them lost at first, and checks what libsrt wrote.
-fn publish(count: u32, lose: u32) -> Caller {
+fn publish(habits: Habits, count: u32, lose: u32) -> Caller {
     let mut listener = Listener::start(false);
-    let mut caller = listener.call(Role::Publisher);
+    let mut caller = listener.call(Role::Publisher, habits);
     let mut output = listener.child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut received = vec![0; BLOCK * count as usize];
@@ -102,7 +103,7 @@ fn publish(count: u32, lose: u32) -> Caller {
 
 #[test]
 fn libsrt_receives_what_a_publisher_sends() {
-    let mut caller = publish(500, u32::MAX);
+    let mut caller = publish(Habits::Libsrt, 500, u32::MAX);
     assert!(caller.sent().payloads >= 500);
     caller.shutdown().unwrap();
     assert!(caller.is_closed());
@@ -110,9 +111,19 @@ fn libsrt_receives_what_a_publisher_sends() {
 
 #[test]
 fn a_publisher_sends_again_what_libsrt_misses() {
-    let caller = publish(500, 10);
+    let caller = publish(Habits::Libsrt, 500, 10);
     assert!(caller.sent().retransmitted >= 50, "{:?}", caller.sent());
     assert!(caller.sent().naks > 0);
+    assert_eq!(caller.agreed_latency().receive_ms, 1000);
+    assert_eq!(caller.agreed_latency().send_ms, 200, "the listener's own");
+}
+
+#[test]
+fn libsrt_receives_what_a_publisher_with_the_habits_of_moblin_sends() {
+    let caller = publish(Habits::Moblin, 500, 10);
+    assert!(caller.sent().retransmitted >= 50, "{:?}", caller.sent());
+    assert_eq!(caller.agreed_latency().receive_ms, 1000);
+    assert_eq!(caller.agreed_latency().send_ms, 1000, "it asks for both");
 }
 
 /// Writes numbered blocks for as long as the listener lives.
@@ -130,7 +141,7 @@ fn feed(mut input: ChildStdin) {
 #[test]
 fn a_player_receives_what_libsrt_sends() {
     let mut listener = Listener::start(true);
-    let mut caller = listener.call(Role::Player);
+    let mut caller = listener.call(Role::Player, Habits::Libsrt);
     assert_eq!(caller.agreed_latency().send_ms, 1000);
     feed(listener.child.stdin.take().unwrap());
     let first = caller.receive(PATIENCE).unwrap().expect("a first payload");
