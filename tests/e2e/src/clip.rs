@@ -1,4 +1,4 @@
-//! The picture that is sent: 1080p30 H.264 with AAC in MPEG-TS, 6 Mbit/s.
+//! Pictures that are sent: H.264 with AAC in MPEG-TS, at a constant rate.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,40 +13,73 @@ use crate::program::Program;
 /// and the end that a closing sender may lose.
 pub const LENGTH: Duration = Duration::from_secs(24);
 
-const VIDEO: &str = "testsrc2=size=1920x1080:rate=30";
-const TONE: &str = "sine=frequency=440:sample_rate=48000";
-/// Constant rate with a key frame each half second; with the sound and the
-/// container it comes to 6 Mbit/s.
-const ENCODER: &str = "-vf noise=alls=12:allf=t -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 15 \
-    -b:v 5500k -minrate 5500k -maxrate 5500k -bufsize 2750k -x264-params nal-hrd=cbr:scenecut=0 \
-    -c:a aac -b:a 128k -f mpegts";
+/// What a clip shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    /// The file's name without `.ts`.
+    pub name: &'static str,
+    /// How long it is.
+    pub length: Duration,
+    /// Such as `1920x1080`, 30 pictures a second.
+    pub size: &'static str,
+    /// The picture's rate.
+    pub video_kbps: u32,
+}
 
-/// The clip under `dir`; made at the first call, by whichever process is first.
+/// 1080p30; 6 Mbit/s in all.
+const LARGE: Recipe = Recipe {
+    name: "clip",
+    length: LENGTH,
+    size: "1920x1080",
+    video_kbps: 5500,
+};
+
+const TONE: &str = "sine=frequency=440:sample_rate=48000";
+/// Key frames each half second.
+const ENCODER: &str = "-vf noise=alls=12:allf=t -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 15 \
+    -x264-params nal-hrd=cbr:scenecut=0 -c:a aac -b:a 128k -f mpegts";
+
+/// The large clip under `dir`; made at the first call, by whichever process is
+/// first.
 ///
 /// # Errors
 /// When ffmpeg is missing or fails.
 pub fn make(dir: &Path) -> anyhow::Result<PathBuf> {
+    make_as(dir, &LARGE)
+}
+
+/// The clip of a recipe, in the same way.
+///
+/// # Errors
+/// When ffmpeg is missing or fails.
+pub fn make_as(dir: &Path, recipe: &Recipe) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    let path = dir.join("clip.ts");
-    let lock = std::fs::File::create(dir.join("clip.lock"))?;
+    let file = |extension| dir.join(recipe.name).with_extension(extension);
+    let (path, part) = (file("ts"), file("part"));
+    let lock = std::fs::File::create(file("lock"))?;
     let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
     if !path.exists() {
-        encode(&dir.join("clip.part"), dir)?;
-        std::fs::rename(dir.join("clip.part"), &path)?;
+        encode(recipe, &part, &file("log"))?;
+        std::fs::rename(part, &path)?;
     }
     Ok(path)
 }
 
-fn encode(part: &Path, dir: &Path) -> anyhow::Result<()> {
+fn encode(recipe: &Recipe, part: &Path, log: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("ffmpeg");
-    command.args([
-        "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", VIDEO, "-f", "lavfi", "-i", TONE,
-    ]);
+    let video = format!("testsrc2=size={}:rate=30", recipe.size);
+    command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &video]);
+    command.args(["-f", "lavfi", "-i", TONE]);
+    let rate = format!("{}k", recipe.video_kbps);
+    for option in ["-b:v", "-minrate", "-maxrate"] {
+        command.args([option, &rate]);
+    }
     command
-        .args(["-t", &LENGTH.as_secs().to_string()])
+        .args(["-bufsize", &format!("{}k", recipe.video_kbps / 2)])
+        .args(["-t", &recipe.length.as_secs().to_string()])
         .args(ENCODER.split_whitespace())
         .arg(part);
-    let mut encoder = Program::start("ffmpeg", &mut command, &dir.join("clip.log"))?;
+    let mut encoder = Program::start("ffmpeg", &mut command, log)?;
     let status = encoder.wait(Duration::from_secs(180))?;
     ensure!(
         status.success(),

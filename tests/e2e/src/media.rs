@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,10 @@ fn ffmpeg() -> Command {
     command
 }
 
+/// Gives a program what it sends; then the program's input, which ends the
+/// program when it is dropped.
+pub type Feeder = JoinHandle<std::io::Result<ChildStdin>>;
+
 /// srt-live-transmit, given `clip` at its own rate.
 ///
 /// # Errors
@@ -122,7 +126,7 @@ pub fn transmit(
     length: Duration,
     url: &str,
     log: &Path,
-) -> anyhow::Result<(Program, JoinHandle<std::io::Result<()>>)> {
+) -> anyhow::Result<(Program, Feeder)> {
     let mut command = Command::new("srt-live-transmit");
     command.args(["-q", "-a:no", "-chunk:1316", "file://con", url]);
     let mut program = Program::start_with(
@@ -139,9 +143,9 @@ pub fn transmit(
 }
 
 /// Seven transport packets, what one SRT packet carries.
-const CHUNK_BYTES: usize = 7 * 188;
+pub const CHUNK_BYTES: usize = 7 * 188;
 
-fn feed(mut input: impl Write, bytes: &[u8], length: Duration) -> std::io::Result<()> {
+fn feed(mut input: ChildStdin, bytes: &[u8], length: Duration) -> std::io::Result<ChildStdin> {
     let started = Instant::now();
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
     for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
@@ -150,7 +154,7 @@ fn feed(mut input: impl Write, bytes: &[u8], length: Duration) -> std::io::Resul
         input.write_all(chunk)?;
         input.flush()?;
     }
-    Ok(())
+    Ok(input)
 }
 
 /// srt-live-transmit as a player that writes to `received`.
