@@ -36,6 +36,10 @@ drill *args:
 fuzz *args:
     cargo xtask fuzz {{args}}
 
+# Common programs through a relay node, over bad paths.
+interop *args:
+    cargo xtask interop {{args}}
+
 # Regenerates the gRPC code from proto/.
 gen:
     cargo xtask gen

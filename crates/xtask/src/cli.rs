@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, drill, fuzz, lint, sqlx, suite, up, web, workspace};
+use crate::{bench, codegen, drill, fuzz, interop, lint, sqlx, suite, up, web, workspace};
 
 /// Builds, runs, tests and measures Streamhaul.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
+    /// Common programs through a relay node, over bad paths, beside libsrt alone:
+    /// `interop [--json] [--seed N] [--at-once N] [FILTER]`.
+    Interop(Any),
     /// Build the dock's page, or test it in a browser; needs Node.
     #[command(subcommand)]
     Web(Web),
@@ -75,6 +78,14 @@ pub(crate) enum Web {
     Test,
 }
 
+/// The same, or nothing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Any {
+    /// Its options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
@@ -111,6 +122,7 @@ impl Command {
             Self::Bench(rest) => bench::run(&rest.arguments).map(up::exit_code),
             Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
             Self::Fuzz(options) => fuzz::run(&options),
+            Self::Interop(any) => interop::run(&any.arguments).map(up::exit_code),
             Self::Web(what) => web::run(what).map(succeeded),
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),

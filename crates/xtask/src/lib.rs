@@ -19,6 +19,7 @@ mod demo;
 pub mod drill;
 mod fuzz;
 mod instance;
+mod interop;
 mod lint;
 mod live;
 mod packages;

@@ -1,0 +1,28 @@
+//! `cargo xtask interop`: every common program through a relay node.
+
+use std::process::ExitStatus;
+
+use anyhow::Context;
+
+use crate::packages::{self, Program};
+use crate::workspace::{cargo, run as succeed};
+
+const PACKAGES: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
+
+/// Builds the node and runs the matrix with `arguments`, such as `aes256 --json`.
+/// What forwards is optimised in every build; one for tests serves.
+///
+/// # Errors
+/// When a program is missing or the build fails.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    packages::ensure(&[Program::Ffmpeg, Program::SrtLiveTransmit])?;
+    let mut build = cargo(&["build", "--quiet", "--bins"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    succeed(&mut build)?;
+    cargo(&["run", "--quiet", "--package", "streamhaul-interop", "--"])
+        .args(arguments)
+        .status()
+        .context("run streamhaul-interop")
+}
