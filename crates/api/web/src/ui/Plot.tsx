@@ -19,6 +19,7 @@ interface Props {
 const HEIGHT = 60;
 const TIME_AXIS_HEIGHT = 18;
 const VALUE_AXIS_WIDTH = 30;
+const TIME_LABEL_WIDTH = 30;
 const CURSOR_GROUP = "dock";
 /** Between two labels of the time axis, in seconds. */
 const TIME_STEPS = [60, 120, 300, 600, 900, 1800, 3600];
@@ -87,8 +88,14 @@ export function roundTop(top: number | null): number {
   return ([1, 2, 4, 5, 8, 10].find((step) => step * power >= top) ?? 10) * power;
 }
 
-function clocks(_: UPlot, seconds: number[]): string[] {
-  return seconds.map((second) => new Date(second * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
+/** Labels that would stick out at an end are left out. */
+function clocks(plot: UPlot, seconds: number[]): (string | null)[] {
+  const width = plot.bbox.width / devicePixelRatio;
+  return seconds.map((second) => {
+    const x = plot.valToPos(second, "x");
+    if (x < TIME_LABEL_WIDTH / 2 || x > width - TIME_LABEL_WIDTH / 2) return null;
+    return new Date(second * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  });
 }
 
 function scaleTexts(_: UPlot, values: number[]): string[] {
