@@ -9,6 +9,7 @@
 //! politely, call [`Caller::shutdown`].
 
 mod connect;
+mod habits;
 mod keys;
 mod socket;
 
@@ -23,6 +24,7 @@ use srt::receiver::{Arrival, Receiver, Report, Settings, Statistics};
 use srt::{Packet, Seq, SeqRange, SocketId, Timestamp};
 
 pub use connect::Error;
+pub use habits::Habits;
 use keys::Keys;
 pub use keys::Secret;
 use socket::Socket;
@@ -34,19 +36,6 @@ pub enum Role {
     Publisher,
     /// Receives payloads.
     Player,
-}
-
-/// Which implementation a caller imitates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Habits {
-    /// libsrt, from Haivision.
-    #[default]
-    Libsrt,
-    /// The Moblin app's own: every message is number 1 and to be delivered in
-    /// order, keepalives are answered with keepalives, both latencies are the
-    /// same, and what is older than one and a half latencies is forgotten without
-    /// a word.
-    Moblin,
 }
 
 /// A payload, as it arrived.
@@ -117,7 +106,7 @@ impl Connection {
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
-        let wish = wish(role, latency, Habits::Libsrt);
+        let wish = Habits::Libsrt.wish(role, latency);
         let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, None)?;
         Ok(Self {
             socket: socket.into_inner(),
@@ -211,7 +200,7 @@ impl Caller {
     ) -> Result<Self, Error> {
         let start = Instant::now();
         let socket = Socket::connect(to)?;
-        let wish = wish(role, latency, habits);
+        let wish = habits.wish(role, latency);
         let message = keys.as_ref().map(|keys| keys.message().clone());
         let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, message)?;
         let now = Instant::now();
@@ -554,26 +543,4 @@ fn transmit(socket: &Socket, kept: &Kept) -> Result<(), Error> {
     let end = HEADER_LEN + kept.bytes.len();
     out[HEADER_LEN..end].copy_from_slice(&kept.bytes);
     Ok(socket.send(&out[..end])?)
-}
-
-/// What is proposed when only the role's own latency is set.
-fn wish(role: Role, latency: Duration, habits: Habits) -> Latency {
-    const UNSET_MS: u16 = 120;
-    let latency_ms = u16::try_from(latency.as_millis()).unwrap_or(u16::MAX);
-    if habits == Habits::Moblin {
-        return Latency {
-            receive_ms: latency_ms,
-            send_ms: latency_ms,
-        };
-    }
-    match role {
-        Role::Publisher => Latency {
-            receive_ms: UNSET_MS,
-            send_ms: latency_ms,
-        },
-        Role::Player => Latency {
-            receive_ms: latency_ms,
-            send_ms: 0,
-        },
-    }
 }
