@@ -36,6 +36,7 @@ pub fn command(plane: &Plane, ports: Ports, dir: &Path) -> anyhow::Result<Comman
         ("API_GRPC", plane.url()),
         // All callers are one host here.
         ("LIMITS__HANDSHAKES_PER_SECOND_MAX", "1000000".into()),
+        ("LIMITS__CONNECTIONS_PER_SOURCE_MAX", "16384".into()),
     ];
     let mut command = Command::new(program::built(Service::RelayNode.binary())?);
     for (name, value) in settings {
