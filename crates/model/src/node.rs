@@ -123,6 +123,10 @@ words! {
         PlayerGone = "player_gone",
         /// A caller with this session's key was refused.
         Refused = "refused",
+        /// The remote that the session pulls from could not be reached, or refused.
+        PullFailed = "pull_failed",
+        /// A remote that the session pushes to could not be reached, or refused.
+        PushFailed = "push_failed",
     }
 }
 

@@ -2,12 +2,23 @@
 
 use std::fmt;
 
-use crate::fleet::KeyedLease;
+use crate::fleet::{KeyedLease, Remote};
 
 /// The lease admits whoever has it, so it is not shown either.
 impl fmt::Debug for KeyedLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLease").finish_non_exhaustive()
+    }
+}
+
+/// A stream id usually is a key.
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("latency_ms", &self.latency_ms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -23,10 +34,18 @@ mod tests {
             lease: "secret".into(),
             passphrase: "secret".into(),
         };
+        let remote = Remote {
+            host: "relay.example".into(),
+            port: 9000,
+            stream_id: "secret".into(),
+            latency_ms: 120,
+        };
         let assign = AssignLease {
             session_id: "ses_1".into(),
             publish: Some(keyed),
             play: None,
+            pull: Some(remote.clone()),
+            push: vec![remote],
         };
         let shown = format!("{assign:?}");
         assert!(

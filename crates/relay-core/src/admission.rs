@@ -150,9 +150,10 @@ impl Relay {
         let Some(timestamp) = self.leg_timestamp(now, key) else {
             return;
         };
-        if let Some(connection) = self.connections.connection_mut(key) {
-            connection.reply.restamp(timestamp);
-            self.output.send(ingress, &connection.reply);
+        let connection = self.connections.connection_mut(key);
+        if let Some(reply) = connection.and_then(|connection| connection.reply.as_mut()) {
+            reply.restamp(timestamp);
+            self.output.send(ingress, reply);
         }
     }
 
@@ -181,10 +182,7 @@ impl Relay {
         done: Option<&KeyWorkDone>,
     ) -> Result<(), NotHere> {
         let permit = self.permit(now, ingress, request)?;
-        let owner = self
-            .config
-            .shard
-            .of_stream(self.stream_key, &permit.claims.stream);
+        let owner = self.owner_of(&permit.claims.stream);
         if owner != self.config.shard.index() {
             return Err(NotHere::Belongs(owner));
         }
@@ -197,6 +195,15 @@ impl Relay {
             NoKeys::Refused(reason) => Refused { reason, session }.into(),
             NoKeys::Wrapped(passphrase, message) => NotHere::Wrapped(passphrase, message),
         })
+    }
+
+    /// Which of the node's relays a stream belongs to.
+    fn owner_of(&self, stream: &StreamId) -> u16 {
+        self.config.shard.of_stream(self.stream_key, stream)
+    }
+
+    pub(crate) fn owns(&self, stream: &StreamId) -> bool {
+        self.owner_of(stream) == self.config.shard.index()
     }
 
     fn permit(
@@ -232,16 +239,7 @@ impl Relay {
         let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
         let meter = self.meter(&permit.claims)?;
         let keys = keys_for(permit, request, done)?;
-        if let Some(replaced) = replaced {
-            // No word to the players or the log of events: the stream goes on.
-            self.end(now, replaced, GoneReason::TakenOver);
-        }
-        let settings = StreamSettings::of(&permit.claims, &self.config);
-        if settings.resume == Resume::Cut
-            && let Some(stream) = self.streams_by_id.get(&permit.claims.stream).copied()
-        {
-            self.cut_players(now, stream);
-        }
+        let settings = self.make_way(now, permit, replaced);
         let own = Latency {
             receive_ms: latency_ms(latency),
             send_ms: 0,
@@ -262,10 +260,32 @@ impl Relay {
                 keys: keys.map(|keys| Box::new(ReceiveKeys::new(keys.kek, &keys.seks))),
                 rate_bps_max: permit.claims.rate_bps_max,
                 settings,
+                clock_start: now,
+                is_pulled: false,
             },
         );
         self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
         Ok(())
+    }
+
+    /// Ends what a new publisher puts an end to; says how its stream behaves.
+    pub(crate) fn make_way(
+        &mut self,
+        now: Instant,
+        permit: &Permit,
+        replaced: Option<u32>,
+    ) -> StreamSettings {
+        if let Some(replaced) = replaced {
+            // No word to the players or the log of events: the stream goes on.
+            self.end(now, replaced, GoneReason::TakenOver);
+        }
+        let settings = StreamSettings::of(&permit.claims, &self.config);
+        if settings.resume == Resume::Cut
+            && let Some(stream) = self.streams_by_id.get(&permit.claims.stream).copied()
+        {
+            self.cut_players(now, stream);
+        }
+        settings
     }
 
     /// Answers a caller that is let in, and gives it a place in the table.
@@ -288,12 +308,16 @@ impl Relay {
             leg: Leg::Publisher,
             session: permit.claims.session.clone(),
             lease_end: permit.own_lease.then(|| end_of(&permit.claims)),
-            reply,
+            reply: Some(reply),
+            dial: None,
         })
     }
 
     /// Whose place a new publisher takes.
-    fn publisher_to_replace(&self, permit: &Permit) -> Result<Option<u32>, RefusalReason> {
+    pub(crate) fn publisher_to_replace(
+        &self,
+        permit: &Permit,
+    ) -> Result<Option<u32>, RefusalReason> {
         let Some((_, stream)) = self.find_stream(&permit.claims.stream) else {
             return self.check_new_stream().map(|()| None);
         };
@@ -320,20 +344,25 @@ impl Relay {
     /// let in on a full node too.
     fn check_room(&self, ingress: Ingress) -> Result<(), RefusalReason> {
         let limits = &self.config.limits;
-        let shard = self.config.shard;
-        let connections_max = shard.share(limits.connections_max);
-        let per_source_max = shard.share(limits.connections_per_source_max);
+        let per_source_max = self.config.shard.share(limits.connections_per_source_max);
+        self.check_connections()?;
+        if self.connections.count_from(ingress.peer) >= per_source_max {
+            return Err(RefusalReason::SourceFull);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_connections(&self) -> Result<(), RefusalReason> {
+        let connections_max = self.config.shard.share(self.config.limits.connections_max);
         if self.connections.len() >= connections_max as usize {
             Err(RefusalReason::OverCapacity)
-        } else if self.connections.count_from(ingress.peer) >= per_source_max {
-            Err(RefusalReason::SourceFull)
         } else {
             Ok(())
         }
     }
 
     /// What counts the caller's bytes, when its lease has a bound.
-    fn meter(&mut self, claims: &Claims) -> Result<Option<Meter>, RefusalReason> {
+    pub(crate) fn meter(&mut self, claims: &Claims) -> Result<Option<Meter>, RefusalReason> {
         let meter = self.sessions.meter(claims);
         if meter.as_ref().is_some_and(Meter::is_used_up) {
             return Err(RefusalReason::BytesUsed);
@@ -342,7 +371,7 @@ impl Relay {
     }
 
     /// What the caller asks for, and no less than `least` or the lease says.
-    fn latency(
+    pub(crate) fn latency(
         &self,
         wish_ms: u16,
         least: Duration,
@@ -361,7 +390,12 @@ impl Relay {
         Ok(wish.max(least).max(leased).max(self.config.latency_min))
     }
 
-    fn attach_publisher(&mut self, now: Instant, id: &StreamId, new: NewPublisher) -> u32 {
+    pub(crate) fn attach_publisher(
+        &mut self,
+        now: Instant,
+        id: &StreamId,
+        new: NewPublisher,
+    ) -> u32 {
         if let Some(key) = self.streams_by_id.get(id).copied()
             && let Some(stream) = self.streams.item_mut(key)
         {
@@ -376,7 +410,7 @@ impl Relay {
         key
     }
 
-    fn find_stream(&self, id: &StreamId) -> Option<(u32, &Stream)> {
+    pub(crate) fn find_stream(&self, id: &StreamId) -> Option<(u32, &Stream)> {
         let key = *self.streams_by_id.get(id)?;
         Some((key, self.streams.item(key)?))
     }
@@ -458,7 +492,7 @@ impl Relay {
     }
 
     /// What every new connection needs.
-    fn joined(&mut self, now: Instant, key: u32, stream: u32, leg: Leg, takeover: bool) {
+    pub(crate) fn joined(&mut self, now: Instant, key: u32, stream: u32, leg: Leg, takeover: bool) {
         let Some(connection) = self.connections.connection_mut(key) else {
             return;
         };
@@ -475,12 +509,15 @@ impl Relay {
             Leg::Player(_) => Event::PlayerConnected { session, peer },
         });
         self.timers.set(key, Some(now));
+        if leg == Leg::Publisher {
+            self.wake_remotes(now, stream);
+        }
         if let Some(end) = lease_end {
             self.upkeep_by(self.clock.instant_of(end));
         }
     }
 }
 
-fn latency_ms(latency: Duration) -> u16 {
+pub(crate) fn latency_ms(latency: Duration) -> u16 {
     u16::try_from(latency.as_millis()).unwrap_or(u16::MAX)
 }

@@ -1,8 +1,10 @@
 //! What the control plane tells a relay.
 
+use std::net::SocketAddr;
+
 use model::{Passphrase, SessionId, StreamKey, UnixMillis};
 
-use crate::Grant;
+use crate::{Grant, LookupError, Remote};
 
 /// A directive. The relay applies it at once, to live connections too.
 #[derive(Debug, Clone)]
@@ -35,6 +37,16 @@ pub enum Command {
     },
     /// The wall clock's reading now.
     Clock(UnixMillis),
+    /// The answer to an [`Event::Lookup`](crate::Event::Lookup). An address that
+    /// may be called, or why there is none; late answers change nothing.
+    Found {
+        /// The lookup's session.
+        session: SessionId,
+        /// The lookup's attempt.
+        attempt: u64,
+        /// Where to call.
+        address: Result<SocketAddr, LookupError>,
+    },
 }
 
 /// A session's permissions on this node.
@@ -46,6 +58,12 @@ pub struct Assignment {
     pub publish: Option<KeyedLease>,
     /// The key and lease of its players.
     pub play: Option<KeyedLease>,
+    /// Where the stream comes from while nobody calls with its publish key.
+    /// Needs `publish`: the connection lives on that lease.
+    pub pull: Option<Remote>,
+    /// Where the stream is sent besides those who call with its play key, at
+    /// most [`PUSHES_MAX`](crate::PUSHES_MAX). Needs `play`.
+    pub push: Vec<Remote>,
 }
 
 /// A stream key, the signed lease that backs it, and the secret beside it.
@@ -65,9 +83,12 @@ pub enum CommandError {
     /// The lease does not verify.
     #[error("lease refused: {}", .0.as_str())]
     Lease(lease::Refusal),
-    /// The lease is for another session or role.
+    /// The lease is for another session or role, or a remote has none.
     #[error("the lease does not match the assignment")]
     Mismatch,
+    /// More pushes than a session may have.
+    #[error("too many remotes")]
+    TooManyRemotes,
     /// As many sessions are held as the node may hold.
     #[error("no room for another session")]
     OverCapacity,
@@ -83,6 +104,7 @@ impl CommandError {
         match self {
             Self::Lease(refusal) => refusal.as_str(),
             Self::Mismatch => "lease_mismatch",
+            Self::TooManyRemotes => "too_many_remotes",
             Self::OverCapacity => "over_capacity",
             Self::Draining => "draining",
         }

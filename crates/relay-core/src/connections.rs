@@ -33,8 +33,18 @@ pub(crate) struct Connection {
     pub(crate) session: SessionId,
     /// When the lease that the caller brought itself is over.
     pub(crate) lease_end: Option<UnixMillis>,
-    /// The answer to its conclusion, which it may not have got.
-    pub(crate) reply: Reply,
+    /// The answer to its conclusion, which it may not have got; `None` when it is
+    /// we who called.
+    pub(crate) reply: Option<Reply>,
+    /// The remote that we called, while it is the session's.
+    pub(crate) dial: Option<u32>,
+}
+
+impl Connection {
+    /// Whether we made it for a remote that is the session's no more.
+    pub(crate) const fn is_withdrawn(&self) -> bool {
+        self.reply.is_none() && self.dial.is_none()
+    }
 }
 
 /// Which end of a stream a connection is.
@@ -162,17 +172,23 @@ impl Connections {
 
     pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
         let (id, caller) = (connection.socket_id, connection.caller);
+        // Whom we call ourselves takes no place of a source that calls us.
+        let is_ours = connection.reply.is_none();
         let key = self.table.insert(connection);
         self.by_id.insert(id.0, key);
         self.by_caller.insert(caller, key);
-        self.sources.add(caller.0);
+        if !is_ours {
+            self.sources.add(caller.0);
+        }
         key
     }
 
     pub(crate) fn remove(&mut self, key: u32, now: Instant) -> Option<Connection> {
         let connection = self.table.remove(key)?;
         self.by_id.remove(&connection.socket_id.0);
-        self.sources.remove(connection.caller.0);
+        if connection.reply.is_some() {
+            self.sources.remove(connection.caller.0);
+        }
         if self.by_caller.get(&connection.caller) == Some(&key) {
             self.by_caller.remove(&connection.caller);
         }

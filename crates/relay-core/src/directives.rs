@@ -25,6 +25,11 @@ impl Relay {
                 self.clock = WallClock::new(now, wall);
                 self.upkeep_by(now);
             }
+            Command::Found {
+                session,
+                attempt,
+                address,
+            } => self.handle_found(now, &session, attempt, address),
         }
         Ok(())
     }
@@ -37,12 +42,13 @@ impl Relay {
     }
 
     /// A draining node still renews what it holds.
-    fn assign(&mut self, now: Instant, grant: Grant) -> Result<(), CommandError> {
+    fn assign(&mut self, now: Instant, mut grant: Grant) -> Result<(), CommandError> {
         let session = grant.session().clone();
         let is_held = self.sessions.contains(&session);
         if self.draining && !is_held {
             return Err(CommandError::Draining);
         }
+        let remotes = std::mem::take(&mut grant.remotes);
         self.sessions.assign(grant)?;
         if is_held {
             // What the new leases no longer cover ends.
@@ -54,6 +60,7 @@ impl Relay {
                 self.upkeep_by(self.clock.instant_of(end_of(claims)));
             }
         }
+        self.sync_remotes(now, &session, &remotes);
         Ok(())
     }
 

@@ -27,7 +27,10 @@ impl Relay {
             Leg::Publisher => Event::PublisherGone { session, reason },
             Leg::Player(_) => Event::PlayerGone { session, reason },
         });
-        self.drop_stream_if_unused(connection.stream);
+        if connection.leg == Leg::Publisher {
+            self.wake_remotes(now, connection.stream);
+        }
+        self.drop_stream_if_unused(now, connection.stream);
     }
 
     /// Takes a connection out of everything; tells the peer unless it knows.
@@ -39,6 +42,9 @@ impl Relay {
         match connection.leg {
             Leg::Publisher => self.detach_publisher(now, connection.stream, tell),
             Leg::Player(place) => self.remove_player(now, connection.stream, place, tell),
+        }
+        if let Some(dial) = connection.dial {
+            self.remote_gone(now, dial);
         }
         Some(connection)
     }
@@ -77,12 +83,13 @@ impl Relay {
         }
     }
 
-    fn drop_stream_if_unused(&mut self, key: u32) {
+    fn drop_stream_if_unused(&mut self, now: Instant, key: u32) {
         if self.streams.item(key).is_some_and(Stream::is_unused)
             && let Some(stream) = self.streams.remove(key)
         {
             self.streams_by_id.remove(&stream.id);
             self.releases.set(key, None);
+            self.stop_calls_for(now, key);
         }
     }
 
@@ -93,6 +100,9 @@ impl Relay {
         sessions: &BTreeSet<&SessionId>,
         reason: GoneReason,
     ) {
+        for session in sessions {
+            self.forget_remotes(session);
+        }
         let published = self.streams.iter();
         let streams: Vec<u32> = published
             .filter(|(_, stream)| sessions.contains(&stream.last_session))
@@ -116,7 +126,7 @@ impl Relay {
         if let Some(stream) = self.streams.item_mut(key).filter(|s| s.publisher.is_none()) {
             stream.hold_until = None;
             self.close_players(now, key, reason, |_| true);
-            self.drop_stream_if_unused(key);
+            self.drop_stream_if_unused(now, key);
         }
     }
 

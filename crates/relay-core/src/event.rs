@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use model::SessionId;
 
 use crate::reason::{GoneReason, RefusalReason};
+use crate::remote::{Direction, Lookup, RemoteFailure};
 
 /// Something that happened to a session. Addresses are for debug logs only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,5 +46,17 @@ pub enum Event {
         session: Option<SessionId>,
         /// Why.
         reason: RefusalReason,
+    },
+    /// The owner is to find a host's address and to answer with
+    /// [`Command::Found`](crate::Command::Found).
+    Lookup(Lookup),
+    /// A remote of the session is not connected; it is called again.
+    RemoteFailed {
+        /// The session.
+        session: SessionId,
+        /// What it is for.
+        direction: Direction,
+        /// Why.
+        reason: RemoteFailure,
     },
 }

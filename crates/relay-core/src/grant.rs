@@ -8,6 +8,7 @@ use model::session::Role;
 use model::{NodeId, Passphrase, SessionId, StreamKey, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
+use crate::remote::{PUSHES_MAX, Remotes};
 use crate::{Assignment, CommandError, KeyedLease};
 
 /// The hash of a stream key: keys are looked up by it, and not kept.
@@ -19,6 +20,7 @@ pub struct Grant {
     pub(crate) session: SessionId,
     pub(crate) publish: Option<Permission>,
     pub(crate) play: Option<Permission>,
+    pub(crate) remotes: Remotes,
 }
 
 /// What the holder of a key may do.
@@ -41,13 +43,15 @@ impl Assignment {
     /// Verifies both leases for `node`, at `wall`. Some 100 µs for each.
     ///
     /// # Errors
-    /// When a lease does not verify, or is for another session or role.
+    /// When a lease does not verify, or is for another session or role; when there
+    /// are too many remotes, or one lacks its lease.
     pub fn verify(
         &self,
         keys: &KeySet,
         node: &NodeId,
         wall: UnixMillis,
     ) -> Result<Grant, CommandError> {
+        self.check_remotes()?;
         let permission = |keyed: &Option<KeyedLease>, role| {
             let keyed = keyed.as_ref();
             let verified = keyed.map(|keyed| self.permission(keyed, role, keys, node, wall));
@@ -57,7 +61,24 @@ impl Assignment {
             session: self.session.clone(),
             publish: permission(&self.publish, Role::Publish)?,
             play: permission(&self.play, Role::Play)?,
+            remotes: Remotes {
+                pull: self.pull.clone(),
+                push: self.push.clone(),
+            },
         })
+    }
+
+    /// Each remote needs the lease that its connection lives on.
+    fn check_remotes(&self) -> Result<(), CommandError> {
+        if self.push.len() > PUSHES_MAX {
+            return Err(CommandError::TooManyRemotes);
+        }
+        let unbacked_pull = self.pull.is_some() && self.publish.is_none();
+        let unbacked_push = !self.push.is_empty() && self.play.is_none();
+        if unbacked_pull || unbacked_push {
+            return Err(CommandError::Mismatch);
+        }
+        Ok(())
     }
 
     fn permission(

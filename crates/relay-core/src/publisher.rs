@@ -36,6 +36,9 @@ pub(crate) struct Publisher {
     meter: Option<Meter>,
     path: Ingress,
     caller_id: SocketId,
+    is_pulled: bool,
+    /// Our clock's zero.
+    clock_start: Instant,
     started_at: Instant,
     heard_at: Instant,
     sent_at: Instant,
@@ -67,6 +70,10 @@ pub(crate) struct NewPublisher {
     pub(crate) keys: Option<Box<ReceiveKeys>>,
     pub(crate) rate_bps_max: Option<u64>,
     pub(crate) settings: StreamSettings,
+    /// When our side of the connection began to send.
+    pub(crate) clock_start: Instant,
+    /// Whether it is we who called.
+    pub(crate) is_pulled: bool,
 }
 
 impl Publisher {
@@ -90,6 +97,8 @@ impl Publisher {
             meter: new.meter,
             path: new.path,
             caller_id: new.caller_id,
+            is_pulled: new.is_pulled,
+            clock_start: new.clock_start,
             started_at: now,
             heard_at: now,
             sent_at: now,
@@ -144,6 +153,10 @@ impl Publisher {
         let length = build::user(&mut buffer, header, KMRSP, message.as_bytes());
         self.sent_at = now;
         output.send(self.path, &buffer[..length]);
+    }
+
+    pub(crate) const fn is_pulled(&self) -> bool {
+        self.is_pulled
     }
 
     /// Whether the packet at the stream's `index` may still come.
@@ -244,7 +257,7 @@ impl Publisher {
 
     /// The time on this connection's own clock.
     pub(crate) fn timestamp(&self, now: Instant) -> Timestamp {
-        Timestamp::after_start(now.saturating_duration_since(self.started_at))
+        Timestamp::after_start(now.saturating_duration_since(self.clock_start))
     }
 
     fn control_header(&self, now: Instant) -> ControlHeader {

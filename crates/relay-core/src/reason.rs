@@ -185,5 +185,10 @@ reasons! {
         HoldExpired = "hold_expired",
         /// The session has used the bytes that its lease allows.
         BytesUsed = "bytes_used",
+        /// The control plane took the remote out of the session.
+        Withdrawn = "withdrawn",
+        /// A pull's packets were too old for any player: it went in a circle, or
+        /// its clock was set.
+        Stale = "stale",
     }
 }

@@ -15,6 +15,7 @@ use srt::{Packet, SocketId};
 use crate::admission::Handled;
 use crate::buckets::Buckets;
 use crate::connections::{Connections, Leg};
+use crate::dials::Dials;
 use crate::encryption::KeySource;
 use crate::key_work::KeyDesk;
 use crate::output::Output;
@@ -48,6 +49,7 @@ pub struct Relay {
     pub(crate) listener: Unshown<Listener>,
     pub(crate) sessions: Sessions,
     pub(crate) connections: Connections,
+    pub(crate) dials: Dials,
     pub(crate) streams: Slab<Stream>,
     pub(crate) streams_by_id: BTreeMap<StreamId, u32>,
     pub(crate) timers: Timers,
@@ -120,13 +122,21 @@ impl Relay {
         now: Instant,
         wall: UnixMillis,
     ) -> Self {
-        let [id_key, cookie_key, stream_key, inductions_key, requests_key] = split(&seed);
+        let [
+            id_key,
+            cookie_key,
+            stream_key,
+            inductions_key,
+            requests_key,
+            dial_key,
+        ] = split(&seed);
         let limits = &config.limits;
         let shard = config.shard;
         Self {
             listener: Unshown(Listener::new(cookie_key)),
             sessions: Sessions::new(node_id, keys, limits.sessions_max, shard),
             connections: Connections::new(id_key, shard),
+            dials: Dials::new(dial_key, shard),
             streams: Slab::new(),
             streams_by_id: BTreeMap::new(),
             timers: Timers::default(),
@@ -171,7 +181,7 @@ impl Relay {
             return self.route_to_listener(now, ingress, datagram);
         }
         let Some((key, connection)) = self.connections.find(destination) else {
-            return self.route_elsewhere(destination, ingress, datagram);
+            return self.route_elsewhere(now, destination, ingress, datagram);
         };
         if connection.caller.0 != ingress.peer {
             return Err(DropReason::WrongPeer);
@@ -192,16 +202,20 @@ impl Relay {
         }
     }
 
-    /// The kernel could not steer it: its socket is another relay's, or nobody's.
+    /// It is an answer to a call of ours, or the kernel could not steer it: its
+    /// socket is another relay's, or nobody's.
     fn route_elsewhere(
         &mut self,
+        now: Instant,
         destination: SocketId,
         ingress: Ingress,
         datagram: &[u8],
     ) -> Result<(), DropReason> {
         let owner = self.config.shard.of_socket(destination);
         if owner == self.config.shard.index() {
-            return Err(DropReason::UnknownSocket);
+            let dial = self.dials.by_socket(destination);
+            let dial = dial.ok_or(DropReason::UnknownSocket)?;
+            return self.handle_answer(now, ingress, dial, datagram);
         }
         self.output.hand_over(owner, ingress, datagram)
     }
@@ -242,6 +256,10 @@ impl Relay {
             .streams
             .item_mut(stream_key)
             .ok_or(DropReason::UnknownSocket)?;
+        if stream.is_stale(now, header.timestamp) {
+            self.close(now, key, GoneReason::Stale);
+            return Err(DropReason::OutOfWindow);
+        }
         let publisher = stream.publisher.as_ref();
         let publisher = publisher.ok_or(DropReason::UnknownSocket)?;
         let payload = publisher.open(header, payload, &mut self.clear)?;
@@ -290,6 +308,8 @@ impl Relay {
                 self.close(now, key, GoneReason::Closed);
                 return Ok(());
             }
+            // An answer that we have already.
+            Control::Handshake(_) => return Err(DropReason::StaleHandshake),
             _ => return Err(DropReason::UnexpectedControl),
         }
         self.publisher_heard(now, key);
@@ -336,6 +356,8 @@ impl Relay {
                 self.close(now, key, GoneReason::Closed);
                 return Ok(());
             }
+            // An answer that we have already.
+            Control::Handshake(_) => return Err(DropReason::StaleHandshake),
             _ => return Err(DropReason::UnexpectedControl),
         }
         player.heard(now);
@@ -357,6 +379,7 @@ impl Relay {
             };
             self.handle_release(now, key);
         }
+        self.handle_dial_timeouts(now);
         if self.upkeep_at.is_some_and(|at| at <= now) {
             self.upkeep(now);
         }
@@ -427,10 +450,15 @@ impl Relay {
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None`: never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.releases.next(), self.upkeep_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.timers.next(),
+            self.releases.next(),
+            self.dials.poll_timeout(),
+            self.upkeep_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Every session that is held.

@@ -120,6 +120,7 @@ impl Sessions {
             session: id,
             publish,
             play,
+            remotes: _,
         } = grant;
         if !self.contains(&id) && self.is_full() {
             return Err(CommandError::OverCapacity);

@@ -39,6 +39,10 @@ const START_AGE_MAX: Duration = Duration::from_secs(5);
 /// The longest data packet.
 const DATAGRAM_MAX: usize = HEADER_LEN + PAYLOAD_MAX;
 
+/// A pull's packet that should have been played so long ago goes in a circle of
+/// relays, or its sender's clock was set back.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
@@ -195,7 +199,8 @@ impl Stream {
 
     /// Adds a player; returns its place.
     pub(crate) fn add_player(&mut self, new: NewPlayer, now: Instant) -> u32 {
-        let player = Player::new(new, self.live_index(), now);
+        let mut player = Player::new(new, self.live_index(), now);
+        player.sender.raise_latency_to(self.player_latency());
         self.keep_for(player.sender.latency());
         self.players.push(player);
         (self.players.len() - 1) as u32
@@ -210,6 +215,14 @@ impl Stream {
         let start = start.map_or(Duration::ZERO, |_| START_AGE_MAX);
         let retention = latency.max(RETENTION_MIN).max(start) + delay;
         self.ring.keep_for(retention + RETENTION_SLACK);
+    }
+
+    /// Whether a pull brings packets that are of no use to anybody.
+    pub(crate) fn is_stale(&self, now: Instant, timestamp: Timestamp) -> bool {
+        let is_pulled = self.publisher.as_ref().is_some_and(Publisher::is_pulled);
+        let placed = self.timeline.place(timestamp);
+        let age_max = (self.latency + self.margin + STALE_AFTER).as_micros();
+        is_pulled && i128::from(self.timeline.age_us(now, placed)) > age_max.cast_signed()
     }
 
     /// Takes a packet from the publisher and sends it on to every player.

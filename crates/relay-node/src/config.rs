@@ -76,6 +76,29 @@ pub struct Config {
     pub key_refresh_packets: u64,
     /// So many packets before, the next key is announced.
     pub key_announce_packets: u64,
+    /// Whom the control plane may make the node call.
+    pub remotes: Remotes,
+}
+
+/// Whom the control plane may make the node call: whether private, shared,
+/// loopback and link-local addresses are among them. Multicast and unspecified
+/// addresses never are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Remotes {
+    /// For streams that it pulls: the nodes of a fleet may share a private network.
+    pub pull_private_allowed: bool,
+    /// For streams that it pushes.
+    pub push_private_allowed: bool,
+}
+
+impl Default for Remotes {
+    fn default() -> Self {
+        Self {
+            pull_private_allowed: true,
+            push_private_allowed: false,
+        }
+    }
 }
 
 /// How much the node takes on.
@@ -132,6 +155,7 @@ impl Default for Config {
             publisher_timeout_seconds: 10,
             key_refresh_packets: refresh.packets,
             key_announce_packets: refresh.announced_before,
+            remotes: Remotes::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use model::clock::Clock;
 use model::node::{NodeAddress, SessionEvent, SessionEventKind};
 use model::{NodeId, Region};
-use relay_core::Event;
+use relay_core::{Direction, Event};
 use service_kit::Readiness;
 use service_kit::grpc::BearerInterceptor;
 use tokio::sync::{mpsc, watch};
@@ -188,6 +188,7 @@ impl Control {
     }
 
     fn to_session_event(&self, event: &Event) -> Option<SessionEvent> {
+        let word;
         let (session, kind, reason) = match event {
             Event::PublisherConnected {
                 session, takeover, ..
@@ -209,6 +210,16 @@ impl Control {
                 SessionEventKind::Refused,
                 reason.as_str(),
             ),
+            Event::RemoteFailed {
+                session,
+                direction,
+                reason,
+            } => {
+                word = reason.word();
+                (session, failed(*direction), word.as_str())
+            }
+            // Answered before it comes here.
+            Event::Lookup(_) => return None,
         };
         Some(SessionEvent {
             session_id: session.clone(),
@@ -216,6 +227,13 @@ impl Control {
             reason: reason.into(),
             observed_at: self.clock.now(),
         })
+    }
+}
+
+const fn failed(direction: Direction) -> SessionEventKind {
+    match direction {
+        Direction::Pull => SessionEventKind::PullFailed,
+        Direction::Push => SessionEventKind::PushFailed,
     }
 }
 

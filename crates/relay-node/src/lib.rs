@@ -27,6 +27,7 @@ mod http;
 mod identity;
 mod ingress;
 mod key_worker;
+mod lookup;
 mod metrics;
 mod pace;
 mod report;
@@ -40,5 +41,5 @@ mod sockets;
 mod steering;
 mod trains;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Remotes};
 pub use service::run;

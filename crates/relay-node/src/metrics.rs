@@ -3,7 +3,7 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use model::session::Role;
-use relay_core::{DropReason, RefusalReason};
+use relay_core::{Direction, DropReason, RefusalReason, RemoteFailure};
 
 use crate::snapshot::{SendStats, Snapshot};
 
@@ -21,9 +21,18 @@ const RECEIVE_ERRORS: &str = "streamhaul_relay_receive_errors_total";
 const KERNEL_DROPS: &str = "streamhaul_relay_kernel_drops_total";
 const CONTROL_CONNECTED: &str = "streamhaul_relay_control_connected";
 const CONTROL_LOST: &str = "streamhaul_relay_control_connections_lost_total";
+const REMOTE_FAILURES: &str = "streamhaul_relay_remote_failures_total";
 const EVENTS_DROPPED: &str = "streamhaul_relay_events_dropped_total";
 const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
 
+const REMOTE_FAILURE_CAUSES: [&str; 6] = [
+    "no_address",
+    "forbidden_address",
+    "no_answer",
+    "rejected",
+    "unusable",
+    "refused_here",
+];
 /// A drop that the shell makes before the relay sees the datagram.
 const UNANSWERABLE: &str = "unanswerable";
 /// Likewise, when the thread that it belongs to has too much to do.
@@ -39,6 +48,11 @@ pub(crate) fn register() {
     counter!(CONTROL_LOST).absolute(0);
     counter!(EVENTS_DROPPED, "stage" => "control").absolute(0);
     counter!(REPORTS_DROPPED).absolute(0);
+    for direction in [Direction::Pull, Direction::Push] {
+        for cause in REMOTE_FAILURE_CAUSES {
+            remote_failures(direction, cause).absolute(0);
+        }
+    }
 }
 
 fn describe() {
@@ -83,6 +97,10 @@ fn describe() {
     describe_counter!(
         EVENTS_DROPPED,
         "Session events that nobody took in time, by stage."
+    );
+    describe_counter!(
+        REMOTE_FAILURES,
+        "Attempts to reach a remote that failed, by direction and cause."
     );
     describe_counter!(
         REPORTS_DROPPED,
@@ -170,6 +188,24 @@ pub(crate) fn control_connection_lost() {
 /// Counts an event given up while the control plane was away.
 pub(crate) fn event_dropped() {
     counter!(EVENTS_DROPPED, "stage" => "control").increment(1);
+}
+
+/// Counts an attempt to reach a remote that failed. A rejection's number is the
+/// remote's to choose, so it is no label.
+pub(crate) fn remote_failed(direction: Direction, reason: RemoteFailure) {
+    let cause = match reason {
+        RemoteFailure::NoAddress => "no_address",
+        RemoteFailure::ForbiddenAddress => "forbidden_address",
+        RemoteFailure::NoAnswer => "no_answer",
+        RemoteFailure::Rejected(_) => "rejected",
+        RemoteFailure::Unusable(_) => "unusable",
+        RemoteFailure::Refused(_) => "refused_here",
+    };
+    remote_failures(direction, cause).increment(1);
+}
+
+fn remote_failures(direction: Direction, cause: &'static str) -> metrics::Counter {
+    counter!(REMOTE_FAILURES, "direction" => direction.as_str(), "cause" => cause)
 }
 
 /// Counts a report given up while the gateway was away.

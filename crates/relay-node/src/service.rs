@@ -19,6 +19,7 @@ use tonic::transport::Endpoint;
 use crate::config::Config;
 use crate::control::{self, About, Control, Parts, READINESS};
 use crate::identity::{Identity, Store};
+use crate::lookup::{Lookups, Policy};
 use crate::report::Reporter;
 use crate::sampler::{self, Sampled};
 use crate::shards::{self, Running, Shards};
@@ -135,6 +136,12 @@ impl Node {
                 Ok(())
             });
         }
+        let policy = Policy {
+            remotes: self.config.remotes,
+            local: self.addresses[0],
+        };
+        let (lookups, events) = Lookups::new(self.shards.clone(), policy, events);
+        tasks.spawn(async move { Err(lookups.run().await.into()) });
         let control = Control::new(Parts {
             about: about(&self.config, &self.addresses, &self.identity, boot_id),
             endpoint: self.endpoint,

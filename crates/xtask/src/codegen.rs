@@ -29,7 +29,10 @@ pub fn generate(proto_dir: &Path, out_dir: &Path) -> anyhow::Result<()> {
         // with `new(channel)`.
         .build_transport(false)
         // It holds secrets: `proto` writes its `Debug` by hand.
-        .skip_debug([".streamhaul.fleet.v1.KeyedLease"])
+        .skip_debug([
+            ".streamhaul.fleet.v1.KeyedLease",
+            ".streamhaul.fleet.v1.Remote",
+        ])
         .compile_fds(set)
         .context("generate Rust from the contracts")?;
     // Comments are for the generated code; reflection does without.

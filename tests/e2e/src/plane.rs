@@ -160,6 +160,8 @@ fn assignment(session: u32, terms: &Terms) -> Result<pb::AssignLease, Status> {
         session_id: SessionId::from_u128(u128::from(session) + 1).to_string(),
         publish: Some(keyed_lease(session, terms, Role::Publish)?),
         play: Some(keyed_lease(session, terms, Role::Play)?),
+        pull: None,
+        push: Vec::new(),
     })
 }
 

@@ -104,6 +104,8 @@ fn assignment(session: u8) -> Assignment {
         session: session_id(session),
         publish: Some(keyed(Role::Publish)),
         play: Some(keyed(Role::Play)),
+        pull: None,
+        push: Vec::new(),
     }
 }
 

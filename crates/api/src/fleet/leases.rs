@@ -66,6 +66,8 @@ impl Issuer {
             session_id: record.session.id.to_string(),
             publish: keyed(Role::Publish)?,
             play: keyed(Role::Play)?,
+            pull: None,
+            push: Vec::new(),
         })
     }
 

@@ -148,6 +148,8 @@ impl TryFrom<pb::SessionEventKind> for SessionEventKind {
             pb::SessionEventKind::PlayerConnected => Ok(Self::PlayerConnected),
             pb::SessionEventKind::PlayerGone => Ok(Self::PlayerGone),
             pb::SessionEventKind::Refused => Ok(Self::Refused),
+            pb::SessionEventKind::PullFailed => Ok(Self::PullFailed),
+            pb::SessionEventKind::PushFailed => Ok(Self::PushFailed),
         }
     }
 }
@@ -160,6 +162,8 @@ impl From<SessionEventKind> for pb::SessionEventKind {
             SessionEventKind::PlayerConnected => Self::PlayerConnected,
             SessionEventKind::PlayerGone => Self::PlayerGone,
             SessionEventKind::Refused => Self::Refused,
+            SessionEventKind::PullFailed => Self::PullFailed,
+            SessionEventKind::PushFailed => Self::PushFailed,
         }
     }
 }

@@ -742,7 +742,7 @@ pub struct Welcome {
     pub now_unix_ms: i64,
 }
 /// One session's permissions: a lease per role, each reachable by its stream key.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AssignLease {
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
@@ -750,6 +750,30 @@ pub struct AssignLease {
     pub publish: ::core::option::Option<KeyedLease>,
     #[prost(message, optional, tag = "3")]
     pub play: ::core::option::Option<KeyedLease>,
+    /// Where the stream comes from while nobody calls with the publish key. Needs
+    /// `publish`.
+    #[prost(message, optional, tag = "4")]
+    pub pull: ::core::option::Option<Remote>,
+    /// Where the stream is sent besides those who call with the play key, at most
+    /// four. Needs `play`.
+    #[prost(message, repeated, tag = "5")]
+    pub push: ::prost::alloc::vec::Vec<Remote>,
+}
+/// An SRT listener that the node calls: another node, or anybody's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Remote {
+    /// Name or address; the node looks it up for each attempt.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    /// What is asked of it; may be empty. Secret: it usually is a key.
+    #[prost(string, tag = "3")]
+    pub stream_id: ::prost::alloc::string::String,
+    /// The least latency of the connection.
+    #[prost(uint32, tag = "4")]
+    pub latency_ms: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -799,6 +823,9 @@ pub enum SessionEventKind {
     PlayerConnected = 3,
     PlayerGone = 4,
     Refused = 5,
+    /// A remote could not be reached or refused; the node tries again.
+    PullFailed = 6,
+    PushFailed = 7,
 }
 impl SessionEventKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -813,6 +840,8 @@ impl SessionEventKind {
             Self::PlayerConnected => "SESSION_EVENT_KIND_PLAYER_CONNECTED",
             Self::PlayerGone => "SESSION_EVENT_KIND_PLAYER_GONE",
             Self::Refused => "SESSION_EVENT_KIND_REFUSED",
+            Self::PullFailed => "SESSION_EVENT_KIND_PULL_FAILED",
+            Self::PushFailed => "SESSION_EVENT_KIND_PUSH_FAILED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -824,6 +853,8 @@ impl SessionEventKind {
             "SESSION_EVENT_KIND_PLAYER_CONNECTED" => Some(Self::PlayerConnected),
             "SESSION_EVENT_KIND_PLAYER_GONE" => Some(Self::PlayerGone),
             "SESSION_EVENT_KIND_REFUSED" => Some(Self::Refused),
+            "SESSION_EVENT_KIND_PULL_FAILED" => Some(Self::PullFailed),
+            "SESSION_EVENT_KIND_PUSH_FAILED" => Some(Self::PushFailed),
             _ => None,
         }
     }

@@ -66,6 +66,8 @@ pub(crate) fn assignment_for(session: u8, stream: u8, seconds: i64) -> Assignmen
         session: session_id(session),
         publish: Some(keyed(Role::Publish)),
         play: Some(keyed(Role::Play)),
+        pull: None,
+        push: Vec::new(),
     }
 }
 

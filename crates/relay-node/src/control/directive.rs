@@ -1,12 +1,16 @@
 //! Directives from the wire to what the relay understands.
 
+use std::time::Duration;
+
 use lease::{InvalidKey, KeySet, Kid};
 use model::{Passphrase, SessionId, StreamKey};
 use proto::fleet as pb;
-use relay_core::{Assignment, Command, KeyedLease};
+use relay_core::{Assignment, Command, KeyedLease, Remote};
 
 /// Directives may be longer than this many sessions only by mistake.
 const SESSIONS_MAX: usize = proto::convert::SESSIONS_MAX;
+/// What a handshake can say, nearly.
+const LATENCY_MAX: Duration = Duration::from_secs(60);
 
 /// Why a directive was not understood. Secrets in it are not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +23,8 @@ pub(crate) enum Error {
     Passphrase,
     #[error("malformed_lease")]
     Lease,
+    #[error("malformed_remote")]
+    Remote,
     #[error("malformed_key_set: {0}")]
     Keys(#[from] InvalidKey),
     #[error("too_many_sessions")]
@@ -65,7 +71,17 @@ pub(crate) fn assignment(assign: pb::AssignLease) -> Result<Assignment, Error> {
         session: session(&assign.session_id)?,
         publish: assign.publish.map(keyed_lease).transpose()?,
         play: assign.play.map(keyed_lease).transpose()?,
+        pull: assign.pull.as_ref().map(remote).transpose()?,
+        push: assign.push.iter().map(remote).collect::<Result<_, _>>()?,
     })
+}
+
+fn remote(remote: &pb::Remote) -> Result<Remote, Error> {
+    let latency = Duration::from_millis(remote.latency_ms.into());
+    let taken = Remote::new(&remote.host, remote.port, &remote.stream_id, latency);
+    taken
+        .filter(|remote| remote.latency <= LATENCY_MAX)
+        .ok_or(Error::Remote)
 }
 
 fn keyed_lease(keyed: pb::KeyedLease) -> Result<KeyedLease, Error> {
@@ -107,10 +123,18 @@ mod tests {
                 String::new()
             },
         };
+        let remote = pb::Remote {
+            host: "relay.example".into(),
+            port: 5000,
+            stream_id: "play_1".into(),
+            latency_ms: 200,
+        };
         pb::AssignLease {
             session_id: "ses_1".into(),
             publish: Some(keyed("1")),
             play: Some(keyed("2")),
+            pull: Some(remote.clone()),
+            push: vec![remote],
         }
     }
 
@@ -123,6 +147,10 @@ mod tests {
         assert_eq!(publish.passphrase.unwrap().expose(), "correct horse");
         assert_eq!(play.lease, "v4.public.x");
         assert_eq!(play.passphrase, None);
+        let pull = assignment.pull.unwrap();
+        assert_eq!((pull.host.as_str(), pull.port), ("relay.example", 5000));
+        assert_eq!(pull.latency, Duration::from_millis(200));
+        assert_eq!(assignment.push, [pull]);
     }
 
     #[test]
@@ -145,6 +173,15 @@ mod tests {
             changed(|a| a.play.as_mut().unwrap().lease = "v".repeat(513)),
             Error::Lease
         );
+        let remote = |change: fn(&mut pb::Remote)| {
+            let mut wire = wire();
+            change(&mut wire.push[0]);
+            assignment(wire).unwrap_err()
+        };
+        assert_eq!(remote(|r| r.host = "a b".into()), Error::Remote);
+        assert_eq!(remote(|r| r.port = 0), Error::Remote);
+        assert_eq!(remote(|r| r.stream_id = "\n".into()), Error::Remote);
+        assert_eq!(remote(|r| r.latency_ms = 60_001), Error::Remote);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod forward;
 mod gateway;
 mod node;
 mod plane;
+mod remotes;
 mod report;
 mod start;
 mod stats;

@@ -84,6 +84,8 @@ fn assignment_with(
         session_id: SessionId::from_u128(session).to_string(),
         publish: Some(keyed(Role::Publish)),
         play: Some(keyed(Role::Play)),
+        pull: None,
+        push: Vec::new(),
     }
 }
 

@@ -119,6 +119,8 @@ impl House {
             session: SessionId::from_u128(1),
             publish: Some(keyed(Role::Publish)?),
             play: Some(keyed(Role::Play)?),
+            pull: None,
+            push: Vec::new(),
         };
         let grant = assignment.verify(&keys, &node, wall)?;
         let assign = Command::Assign(Box::new(grant));
