@@ -128,7 +128,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<36} {:>10} {:>10} {:>5}  what must be",
+            "{:<38} {:>10} {:>10} {:>5}  what must be",
             "missing, %", "relay", "straight", "runs"
         )?;
         for line in &self.lines {
@@ -156,7 +156,7 @@ impl fmt::Display for Line {
         let verdict = if self.passes() { "" } else { ": FAILED" };
         write!(
             f,
-            "{:<36} {:>10} {:>10} {:>5}  {wanted}{verdict}",
+            "{:<38} {:>10} {:>10} {:>5}  {wanted}{verdict}",
             self.cell.to_string(),
             percent(&self.through),
             percent(&self.straight),
