@@ -11,6 +11,7 @@
 //! To add a target, write its function, name it in [`TARGETS`], give it a binary
 //! in `fuzz/` and at least one input in `fuzz/corpus/<name>/`.
 
+mod bonding;
 mod calling;
 mod input;
 mod memory;
@@ -19,6 +20,7 @@ mod parsers;
 mod relay;
 mod world;
 
+pub use bonding::{srtla, srtla_packet};
 pub use calling::caller;
 pub use parsers::{handshake, key_material, lease_token, packet, stream_id};
 pub use relay::relay;
@@ -27,12 +29,14 @@ pub use relay::relay;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("packet", packet),
     ("handshake", handshake),
     ("key_material", key_material),
     ("stream_id", stream_id),
     ("lease_token", lease_token),
+    ("srtla_packet", srtla_packet),
+    ("srtla", srtla),
     ("caller", caller),
     ("relay", relay),
 ];
