@@ -116,7 +116,7 @@ impl Default for Limits {
             players_per_stream_max: 64,
             handshakes_per_second_max: 20,
             connections_per_source_max: 512,
-            inductions_per_second_max: 20_000,
+            inductions_per_second_max: 50_000,
             inductions_per_source_max: 200,
             lease_checks_per_second_max: 500,
             ring_bytes_max: 80 << 20,
