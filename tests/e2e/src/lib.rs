@@ -22,6 +22,7 @@ pub mod machine;
 pub mod media;
 pub mod metrics;
 pub mod node;
+pub mod pictures;
 pub mod plane;
 pub mod ports;
 pub mod postgres;

@@ -107,7 +107,7 @@ pub fn try_publish(clip: &Path, url: &str, log: &Path) -> anyhow::Result<Result<
     })
 }
 
-fn ffmpeg() -> Command {
+pub(crate) fn ffmpeg() -> Command {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "warning", "-nostdin", "-nostats", "-y"]);
     command
@@ -127,6 +127,20 @@ pub fn transmit(
     url: &str,
     log: &Path,
 ) -> anyhow::Result<(Program, Feeder)> {
+    let (program, mut input) = transmit_input(url, log)?;
+    let bytes = std::fs::read(clip)?;
+    let feeder = std::thread::spawn(move || {
+        feed(&mut input, &bytes, length)?;
+        Ok(input)
+    });
+    Ok((program, feeder))
+}
+
+/// srt-live-transmit, and where to write what it sends; see [`feed`].
+///
+/// # Errors
+/// When it cannot be started.
+pub fn transmit_input(url: &str, log: &Path) -> anyhow::Result<(Program, ChildStdin)> {
     let mut command = Command::new("srt-live-transmit");
     command.args(["-q", "-a:no", "-chunk:1316", "file://con", url]);
     let mut program = Program::start_with(
@@ -137,15 +151,18 @@ pub fn transmit(
         None,
     )?;
     let input = program.take_stdin().context("no standard input")?;
-    let bytes = std::fs::read(clip)?;
-    let feeder = std::thread::spawn(move || feed(input, &bytes, length));
-    Ok((program, feeder))
+    Ok((program, input))
 }
 
 /// Seven transport packets, what one SRT packet carries.
 pub const CHUNK_BYTES: usize = 7 * 188;
 
-fn feed(mut input: ChildStdin, bytes: &[u8], length: Duration) -> std::io::Result<ChildStdin> {
+/// Writes transport packets in chunks of what one SRT packet carries, evenly over
+/// this time.
+///
+/// # Errors
+/// When the reader is gone.
+pub fn feed(mut input: impl Write, bytes: &[u8], length: Duration) -> std::io::Result<()> {
     let started = Instant::now();
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
     for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
@@ -154,16 +171,35 @@ fn feed(mut input: ChildStdin, bytes: &[u8], length: Duration) -> std::io::Resul
         input.write_all(chunk)?;
         input.flush()?;
     }
-    Ok(input)
+    Ok(())
 }
+
+/// What srt-live-transmit may not have written yet: it fills a buffer first.
+pub const RECEIVE_BUFFER_BYTES: usize = 8192;
 
 /// srt-live-transmit as a player that writes to `received`.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn receive(url: &str, received: &Path) -> anyhow::Result<Program> {
+    receive_with(&["-a:no"], url, received)
+}
+
+/// The same, calling again when it is cut: as it does by itself.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn receive_again(url: &str, received: &Path) -> anyhow::Result<Program> {
+    receive_with(&["-a:yes"], url, received)
+}
+
+/// The same with options of one's own.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn receive_with(options: &[&str], url: &str, received: &Path) -> anyhow::Result<Program> {
     let mut command = Command::new("srt-live-transmit");
-    command.args(["-q", "-a:no", url, "file://con"]);
+    command.arg("-q").args(options).args([url, "file://con"]);
     let output = File::create(received)?;
     let log = received.with_extension("log");
     Program::start_with(
@@ -238,11 +274,15 @@ pub fn picture_hashes(file: &Path) -> anyhow::Result<Vec<String>> {
         file.display()
     );
     let text = String::from_utf8(output.stdout)?;
-    let hashes = text.lines().filter(|line| !line.starts_with('#'));
-    Ok(hashes
+    Ok(hashes(&text).collect())
+}
+
+/// The hashes in what `-f framemd5` wrote.
+pub(crate) fn hashes(framemd5: &str) -> impl Iterator<Item = String> {
+    let lines = framemd5.lines().filter(|line| !line.starts_with('#'));
+    lines
         .filter_map(|line| line.rsplit(", ").next())
         .map(|hash| hash.trim().to_owned())
-        .collect())
 }
 
 /// The same, kept beside the file for the next caller.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lease::{Claims, SigningKey};
 use model::session::Role;
-use model::settings::Encryption;
+use model::settings::{Delivery, Encryption, Resume, Start};
 use model::{NodeId, SessionId, StreamId, StreamKey, TenantId, UnixMillis};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
@@ -30,12 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LEASE_LIFE: Duration = Duration::from_secs(3600);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What the callers of one session encrypt with.
+/// What the leases of one session say besides who may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Terms {
-    /// Nothing.
+    /// Nothing: callers are clear, and the node does what it does by itself.
     #[default]
     Clear,
+    /// How the stream behaves; callers are clear.
+    Behaving(Behaviour),
     /// Passphrases, one for each role; a clear caller is refused.
     Encrypted {
         /// The publisher's.
@@ -45,17 +47,42 @@ pub enum Terms {
     },
 }
 
+/// How a stream behaves; what is absent is left to the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Behaviour {
+    /// How long players stay connected without a publisher.
+    pub hold_seconds: Option<u32>,
+    /// What players see when the publisher returns.
+    pub resume: Option<Resume>,
+    /// When packets go on to players.
+    pub delivery: Option<Delivery>,
+    /// Where joining players start.
+    pub start: Option<Start>,
+}
+
 impl Terms {
+    const fn behaviour(&self) -> Behaviour {
+        match self {
+            Self::Behaving(behaviour) => *behaviour,
+            Self::Clear | Self::Encrypted { .. } => Behaviour {
+                hold_seconds: None,
+                resume: None,
+                delivery: None,
+                start: None,
+            },
+        }
+    }
+
     const fn encryption(&self) -> Option<Encryption> {
         match self {
-            Self::Clear => None,
+            Self::Clear | Self::Behaving(_) => None,
             Self::Encrypted { .. } => Some(Encryption::Required),
         }
     }
 
     fn passphrase(&self, role: Role) -> String {
         match (self, role) {
-            (Self::Clear, _) => String::new(),
+            (Self::Clear | Self::Behaving(_), _) => String::new(),
             (Self::Encrypted { publish, .. }, Role::Publish) => publish.clone(),
             (Self::Encrypted { play, .. }, Role::Play) => play.clone(),
         }
@@ -68,6 +95,9 @@ pub struct Plane {
     address: SocketAddr,
     /// Every directive's answer; empty when it was carried out.
     acknowledged: std_mpsc::Receiver<String>,
+    /// What the node said of its sessions.
+    events: std_mpsc::Receiver<pb::SessionEvent>,
+    unread: Vec<pb::SessionEvent>,
     sessions: usize,
     _stop: DropGuard,
 }
@@ -83,9 +113,11 @@ impl Plane {
         let stop = CancellationToken::new();
         let (bound, address) = std_mpsc::channel();
         let (acknowledge, acknowledged) = std_mpsc::channel();
+        let (report, events) = std_mpsc::channel();
         let service = Service {
             terms: terms.into(),
             acknowledge,
+            report,
         };
         let until = stop.clone();
         thread::spawn(move || {
@@ -103,6 +135,8 @@ impl Plane {
         Ok(Self {
             address: address.recv().context("no control plane")??,
             acknowledged,
+            events,
+            unread: Vec::new(),
             sessions,
             _stop: stop.drop_guard(),
         })
@@ -129,6 +163,29 @@ impl Plane {
         }
         Ok(())
     }
+
+    /// Waits until the node has said this of a session once more than it was
+    /// waited for; gives the reason, if there is one.
+    ///
+    /// # Errors
+    /// When it does not within half a minute.
+    pub fn wait_event(
+        &mut self,
+        session: u32,
+        kind: pb::SessionEventKind,
+    ) -> anyhow::Result<String> {
+        let session = session_id(session).to_string();
+        let is_it =
+            |event: &pb::SessionEvent| event.session_id == session && event.kind == kind as i32;
+        loop {
+            if let Some(place) = self.unread.iter().position(is_it) {
+                return Ok(self.unread.remove(place).reason);
+            }
+            let event = self.events.recv_timeout(PATIENCE);
+            let said = || format!("no {kind:?} of {session}; unread: {:?}", self.unread);
+            self.unread.push(event.with_context(said)?);
+        }
+    }
 }
 
 /// What a caller of a session says as its stream id.
@@ -139,6 +196,10 @@ pub fn stream_id(session: u32, role: Role) -> String {
         Role::Play => "play_",
     };
     format!("{prefix}{}", stream_key(session, role).expose())
+}
+
+fn session_id(session: u32) -> SessionId {
+    SessionId::from_u128(u128::from(session) + 1)
 }
 
 pub(crate) fn stream_key(session: u32, role: Role) -> StreamKey {
@@ -157,7 +218,7 @@ pub(crate) fn signing_key() -> SigningKey {
 
 fn assignment(session: u32, terms: &Terms) -> Result<pb::AssignLease, Status> {
     Ok(pb::AssignLease {
-        session_id: SessionId::from_u128(u128::from(session) + 1).to_string(),
+        session_id: session_id(session).to_string(),
         publish: Some(keyed_lease(session, terms, Role::Publish)?),
         play: Some(keyed_lease(session, terms, Role::Play)?),
         pull: None,
@@ -177,8 +238,9 @@ fn keyed_lease(session: u32, terms: &Terms, role: Role) -> Result<pb::KeyedLease
 /// The signed permission of one role in a session.
 pub(crate) fn lease(session: u32, terms: &Terms, role: Role) -> Result<String, lease::Error> {
     let number = u128::from(session) + 1;
+    let behaviour = terms.behaviour();
     let claims = Claims {
-        session: SessionId::from_u128(number),
+        session: session_id(session),
         tenant: TenantId::from_u128(1),
         stream: StreamId::from_u128(number),
         role,
@@ -189,10 +251,10 @@ pub(crate) fn lease(session: u32, terms: &Terms, role: Role) -> Result<String, l
         rate_bps_max: None,
         bytes_max: None,
         players_max: None,
-        hold_seconds: None,
-        resume: None,
-        delivery: None,
-        start: None,
+        hold_seconds: behaviour.hold_seconds,
+        resume: behaviour.resume,
+        delivery: behaviour.delivery,
+        start: behaviour.start,
         encryption: terms.encryption(),
     };
     lease::issue(&signing_key(), &claims, &node_id())
@@ -230,6 +292,7 @@ async fn serve(
 struct Service {
     terms: Arc<[Terms]>,
     acknowledge: std_mpsc::Sender<String>,
+    report: std_mpsc::Sender<pb::SessionEvent>,
 }
 
 #[tonic::async_trait]
@@ -257,7 +320,8 @@ impl Fleet for Service {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let mut from_node = request.into_inner();
         let (to_node, directives) = mpsc::channel(64);
-        let (terms, acknowledge) = (Arc::clone(&self.terms), self.acknowledge.clone());
+        let terms = Arc::clone(&self.terms);
+        let (acknowledge, report) = (self.acknowledge.clone(), self.report.clone());
         tokio::spawn(async move {
             // Ends with the node, or when it listens no more.
             let _gone = direct(&terms, &to_node).await;
@@ -265,8 +329,10 @@ impl Fleet for Service {
         });
         tokio::spawn(async move {
             while let Ok(Some(message)) = from_node.message().await {
-                if let Some(Message::Ack(ack)) = message.message {
-                    let _over = acknowledge.send(ack.error);
+                match message.message {
+                    Some(Message::Ack(ack)) => drop(acknowledge.send(ack.error)),
+                    Some(Message::Event(event)) => drop(report.send(event)),
+                    _ => {}
                 }
             }
         });

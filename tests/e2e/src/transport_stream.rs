@@ -1,6 +1,7 @@
 //! What a received MPEG transport stream says about the way it came.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
@@ -39,6 +40,16 @@ pub fn continuity_errors(bytes: &[u8]) -> anyhow::Result<usize> {
         );
     }
     Ok(errors)
+}
+
+/// The whole transport packets of a file that is still being written.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn whole_packets(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = std::fs::read(file)?;
+    bytes.truncate(bytes.len() - bytes.len() % PACKET_BYTES);
+    Ok(bytes)
 }
 
 /// Where `received` begins in `sent`, when it is one unbroken run of it.
