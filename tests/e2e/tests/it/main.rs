@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod behaviours;
 mod bench_relay;
 mod crashes;
 mod encryption;
