@@ -27,6 +27,8 @@ pub use connect::Error;
 pub use habits::Habits;
 use keys::Keys;
 pub use keys::Secret;
+pub use socket::Traffic;
+
 use socket::Socket;
 
 /// Which end of a stream the caller is.
@@ -265,6 +267,12 @@ impl Caller {
     #[must_use]
     pub const fn received(&self) -> &Statistics {
         self.receiver.statistics()
+    }
+
+    /// What went through the socket, handshakes included.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.socket.traffic()
     }
 
     /// Now, on our timeline.

@@ -6,6 +6,10 @@ use anyhow::bail;
 
 use crate::bench;
 
+const USAGE: &str =
+    "usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]
+       cargo xtask drill flood [--seconds N] [--rate PPS] [--json]";
+
 /// Runs the drill that `arguments` name, such as `garbage --json`.
 ///
 /// # Errors
@@ -13,8 +17,7 @@ use crate::bench;
 pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
         Some("garbage") => bench::measure(arguments),
-        _ => bail!(
-            "usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]"
-        ),
+        Some("flood") => bench::measure_relay(arguments),
+        _ => bail!("{USAGE}"),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use serde_json::{Value, json};
 
 use crate::flood::{Flood, Outcome};
@@ -132,8 +132,9 @@ impl Look {
     }
 }
 
-/// Datagrams that found the socket's buffer full: the last column.
-fn kernel_drops(socket: SocketAddr) -> anyhow::Result<u64> {
+/// Datagrams that found a buffer full, of all sockets on this port: the last
+/// column.
+pub(crate) fn kernel_drops(socket: SocketAddr) -> anyhow::Result<u64> {
     let table =
         std::fs::read_to_string("/proc/net/udp6")? + &std::fs::read_to_string("/proc/net/udp")?;
     let port = format!(":{:04X}", socket.port());
@@ -142,11 +143,11 @@ fn kernel_drops(socket: SocketAddr) -> anyhow::Result<u64> {
             .nth(1)
             .is_some_and(|local| local.ends_with(&port))
     };
-    let line = table
-        .lines()
-        .find(is_it)
-        .context("the node's socket is not open")?;
-    Ok(line.split_whitespace().last().unwrap_or_default().parse()?)
+    let dropped = |line: &str| Ok(line.split_whitespace().last().unwrap_or_default().parse()?);
+    let sockets: anyhow::Result<Vec<u64>> = table.lines().filter(is_it).map(dropped).collect();
+    let sockets = sockets?;
+    ensure!(!sockets.is_empty(), "the node's socket is not open");
+    Ok(sockets.iter().sum())
 }
 
 impl Finding {

@@ -180,12 +180,12 @@ const REQUEST_INDUCTION: u32 = 1;
 const REQUEST_CONCLUSION: u32 = 0xffff_ffff;
 
 /// A caller's first handshake, as libsrt sends it.
-fn induction() -> Vec<u8> {
+pub(crate) fn induction() -> Vec<u8> {
     handshake(4, 2, REQUEST_INDUCTION, 0)
 }
 
 /// A caller's second handshake with a cookie that nobody gave it.
-fn conclusion() -> Vec<u8> {
+pub(crate) fn conclusion() -> Vec<u8> {
     let mut packet = handshake(5, 0x0005, REQUEST_CONCLUSION, 0xdead_beef);
     // HSREQ: version 1.5.1, the usual flags, latency 120 ms each way.
     packet.extend(words(&[0x0001_0003, 0x0001_0501, 0x0000_00bf, 0x0078_0078]));
@@ -193,6 +193,14 @@ fn conclusion() -> Vec<u8> {
     packet.extend(words(&[0x0005_0002]));
     packet.extend(*b"evilcba_");
     packet
+}
+
+/// Where a handshake's cookie is: the last word before the peer's address.
+const COOKIE: std::ops::Range<usize> = 44..48;
+
+/// Changes the cookie of a [`conclusion`].
+pub(crate) fn set_cookie(conclusion: &mut [u8], cookie: u32) {
+    conclusion[COOKIE].copy_from_slice(&cookie.to_be_bytes());
 }
 
 fn handshake(version: u32, extension: u32, request: u32, cookie: u32) -> Vec<u8> {

@@ -14,6 +14,7 @@ pub mod delay;
 pub mod dock;
 pub mod drill;
 pub mod flood;
+pub mod flood_drill;
 pub mod forwarder;
 pub mod house;
 pub mod http;

@@ -12,6 +12,7 @@ use streamhaul_e2e::bench::{self, Bench, Peer, Profile};
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
+use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan};
 use streamhaul_e2e::{clip, dock, forwarder};
 
 /// `relay` proves with it that the engine allocates nothing for a packet.
@@ -53,6 +54,18 @@ enum What {
         /// Decides every byte.
         #[arg(long, default_value_t = 6)]
         seed: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Handshakes from spoofed sources at a node with a stream.
+    Flood {
+        /// How long, at least.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Handshakes a second.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+        rate: u64,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -156,6 +169,23 @@ fn main() -> anyhow::Result<ExitCode> {
             )?;
             print_garbage(&finding, json);
             Ok(exit_code(finding.judge().is_ok()))
+        }
+        What::Flood {
+            seconds,
+            rate,
+            json,
+        } => {
+            let plan = FloodPlan {
+                length: Duration::from_secs(seconds),
+                rate_pps: rate,
+            };
+            let finding = flood_drill::run(plan, &scratch()?)?;
+            if json {
+                println!("{}", finding.to_json());
+            } else {
+                print!("{finding}");
+            }
+            Ok(exit_code(finding.meets_bars()))
         }
         What::Relay(options) => measure_relay(*options),
         What::RelayFloor { routes } => {

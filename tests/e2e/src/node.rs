@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::house::Service;
+use crate::http::Client;
 use crate::plane::{self, Plane};
 use crate::ports::Ports;
 use crate::program;
@@ -54,4 +55,10 @@ pub fn set(command: &mut Command, name: &str, value: &str) {
 #[must_use]
 pub fn address(ports: Ports) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], ports.at(UDP)))
+}
+
+/// The node's admin port.
+#[must_use]
+pub fn admin(ports: Ports) -> Client {
+    Client::new(ports.at(ADMIN), None)
 }

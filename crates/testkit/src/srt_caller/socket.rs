@@ -1,7 +1,9 @@
 //! A connected UDP socket that never blocks, and a wait for it.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::Add;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -11,8 +13,31 @@ use nix::sys::socket::{setsockopt, sockopt};
 /// Room for a burst while the owner is busy; the system may give less.
 const BUFFER_BYTES: usize = 4 << 20;
 
+/// UDP payload bytes that went through a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that the system took to send.
+    pub sent_bytes: u64,
+    /// Bytes that arrived.
+    pub received_bytes: u64,
+}
+
+impl Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            received_bytes: self.received_bytes + other.received_bytes,
+        }
+    }
+}
+
 #[derive(Debug)]
-pub(super) struct Socket(UdpSocket);
+pub(super) struct Socket {
+    io: UdpSocket,
+    traffic: Cell<Traffic>,
+}
 
 impl Socket {
     pub(super) fn connect(to: SocketAddr) -> io::Result<Self> {
@@ -21,29 +46,50 @@ impl Socket {
         setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES)?;
         socket.set_nonblocking(true)?;
         socket.connect(to)?;
-        Ok(Self(socket))
+        Ok(Self {
+            io: socket,
+            traffic: Cell::default(),
+        })
     }
 
     pub(super) fn into_inner(self) -> UdpSocket {
-        self.0
+        self.io
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.io.local_addr()
+    }
+
+    pub(super) const fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    fn count(&self, sent: usize, received: usize) {
+        let more = Traffic {
+            sent_bytes: sent as u64,
+            received_bytes: received as u64,
+        };
+        self.traffic.set(self.traffic.get() + more);
     }
 
     /// What has arrived, if anything.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.0.recv(buffer) {
-            Ok(length) => Ok(Some(length)),
+        match self.io.recv(buffer) {
+            Ok(length) => {
+                self.count(0, length);
+                Ok(Some(length))
+            }
             Err(error) if is_passing(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.0.send(bytes) {
-            Ok(_) => Ok(()),
+        match self.io.send(bytes) {
+            Ok(length) => {
+                self.count(length, 0);
+                Ok(())
+            }
             // A full send buffer is a loss like any other.
             Err(error) if is_passing(&error) => Ok(()),
             Err(error) => Err(error),
@@ -54,7 +100,7 @@ impl Socket {
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<()> {
         let milliseconds = timeout.as_micros().div_ceil(1000);
         let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let mut descriptors = [PollFd::new(self.io.as_fd(), PollFlags::POLLIN)];
         match poll(&mut descriptors, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -10,6 +10,7 @@ mod behaviours;
 mod bench_relay;
 mod crashes;
 mod encryption;
+mod flood;
 mod metrics;
 mod picture;
 mod settings;
