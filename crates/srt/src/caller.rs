@@ -20,7 +20,8 @@ use crate::handshake::{
 };
 use crate::id::{SocketId, Timestamp};
 use crate::listener::{
-    FLOW_WINDOW, MTU, SRT_FLAGS, SRT_VERSION, payload_max, peer_ip, refusal, unspoken,
+    FLOW_WINDOW, MTU, RECEIVE_WINDOW, SRT_FLAGS, SRT_VERSION, payload_max, peer_ip, refusal,
+    unspoken,
 };
 use crate::packet::ControlHeader;
 use crate::reject::RejectReason;
@@ -300,6 +301,7 @@ fn conclusion<'a>(settings: &Settings, cookie: u32, blocks: Blocks<'a>) -> Hands
             .as_ref()
             .map_or(0, KeyMaterial::encryption_field),
         extension: EXTENSION_HSREQ | stream_id | key,
+        flow_window: RECEIVE_WINDOW,
         kind: Kind::Conclusion,
         cookie,
         blocks,

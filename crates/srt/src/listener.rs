@@ -37,7 +37,7 @@ pub const SRT_VERSION_MIN: u32 = 0x01_03_00;
 /// The window that libsrt names where nothing is received yet: its default
 /// receive buffer.
 pub const FLOW_WINDOW: u32 = 8192;
-/// The unacknowledged packets we take from a caller. libsrt takes no more than
+/// The unacknowledged packets we take from a peer. libsrt takes no more than
 /// its receive buffer has room for; we keep none. A loss stays open until its
 /// deadline, so 8192 would stall a sender of 20 Mbit/s at four seconds of
 /// latency; this is enough for 50 Mbit/s and ten.

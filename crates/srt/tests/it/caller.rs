@@ -13,7 +13,7 @@ use streamhaul_srt::handshake::{
     Blocks, FEATURES_LEN, Features, HSREQ, HSRSP, Handshake, KMRSP, Kind, Latency, StreamId, flags,
     write_block, write_features,
 };
-use streamhaul_srt::listener::{Listener, SRT_FLAGS, SRT_VERSION, Step};
+use streamhaul_srt::listener::{Listener, RECEIVE_WINDOW, SRT_FLAGS, SRT_VERSION, Step};
 use streamhaul_srt::packet::{Control, ControlHeader, Packet};
 use streamhaul_srt::reject::RejectReason;
 use streamhaul_srt::{Seq, SocketId, Timestamp};
@@ -172,7 +172,11 @@ fn requests_have_the_shape_of_libsrts() {
         let blocks = Blocks::default();
         assert_eq!(
             Handshake { blocks, ..ours },
-            Handshake { blocks, ..libsrt },
+            Handshake {
+                blocks,
+                flow_window: RECEIVE_WINDOW,
+                ..libsrt
+            },
             "{name}"
         );
         let extensions = ours.extensions().unwrap();
