@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use streamhaul_relay_core::{Command, GoneReason};
+use streamhaul_relay_core::{Command, Config, GoneReason, Shard};
 use testkit::linksim::Impairment;
 
 use crate::caller::Spec;
@@ -231,4 +231,48 @@ fn a_push_lives_with_its_stream() {
     assert_eq!(fleet.nodes[1].relay.publishers(), 1);
     let samples = fleet.nodes[0].relay.samples(fleet.now);
     assert_eq!(samples[0].players.len(), 1);
+}
+
+/// Both nodes have several relays, and no kernel that steers: what is not for
+/// the first relay's streams and calls is handed over, answers to calls too.
+#[test]
+fn remotes_reach_the_relay_of_their_stream() {
+    const STREAMS: u8 = 8;
+    for is_pulled in [true, false] {
+        let mut fleet = Fleet::with(
+            2,
+            Config {
+                shard: Shard::new(0, 4).unwrap(),
+                ..Config::default()
+            },
+        );
+        for stream in 1..=STREAMS {
+            let (mut first, mut second) = (assignment(stream), assignment(100 + stream));
+            if is_pulled {
+                second.pull = Some(remote(0, &play(stream)));
+            } else {
+                first.push = vec![remote(1, &live(100 + stream))];
+            }
+            fleet.assign(0, first);
+            fleet.assign(1, second);
+            fleet.publisher(0, Spec::new(stream, live(stream)));
+        }
+        // A pull that came before its publisher is tried again.
+        fleet.run_s(5);
+        let players: Vec<_> = (1..=STREAMS)
+            .map(|stream| fleet.player(1, Spec::new(100 + stream, play(100 + stream))))
+            .collect();
+        fleet.run_s(3);
+        for player in players {
+            let numbers = fleet.played(player).numbers();
+            assert!(numbers.len() > 1000, "{} packets", numbers.len());
+            assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1));
+        }
+        let caller = &fleet.nodes[usize::from(is_pulled)];
+        let used = caller.relays().filter(|relay| relay.publishers() > 0);
+        assert!(used.count() >= 2, "the calls are spread");
+        for relay in caller.relays().skip(1) {
+            assert_eq!(relay.counters().ingress_datagrams, 0);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use srt::packet::Control;
 use srt::{Packet, SocketId};
 use streamhaul_relay_core::{
     Assignment, Command, Config, Event, GoneReason, Ingress, LookupError, Relay, Remote,
-    RemoteFailure,
+    RemoteFailure, Shard,
 };
 use testkit::linksim::{Impairment, Link};
 
@@ -23,9 +23,11 @@ use crate::publisher::Publisher;
 /// The same for all fleets, so that runs repeat.
 const SEED: u64 = 4_711;
 
-/// A node of one relay.
+/// A node. All datagrams come to its first relay.
 pub(crate) struct Node {
     pub(crate) relay: Relay,
+    /// Its other relays.
+    pub(crate) others: Vec<Relay>,
     pub(crate) addr: SocketAddr,
     pub(crate) events: Vec<Event>,
     /// Neither hears nor says anything while false.
@@ -50,33 +52,76 @@ pub(crate) struct Fleet {
     players: Vec<Attached<Player>>,
     paths: BTreeMap<(SocketAddr, SocketAddr), Link<Vec<u8>>>,
     /// What was sent to nobody we know.
-    strays: Vec<Vec<u8>>,
+    pub(crate) strays: Vec<Vec<u8>>,
     /// Datagrams sent from node to node.
     pub(crate) between_nodes: u64,
+    config: Config,
     callers: u32,
 }
 
-fn relay(now: Instant, seed: u8) -> Relay {
-    let config = Config::default();
-    Relay::new(config, [seed; 32], key_set(), node_id(), now, WALL_START)
+/// The relays of a node that starts.
+fn relays(config: &Config, now: Instant, seed: u8) -> (Relay, Vec<Relay>) {
+    let count = config.shard.count();
+    let mut relays = (0..count).map(|index| {
+        let shard = Shard::new(index, count).expect("there is such a place");
+        let config = Config {
+            shard,
+            ..config.clone()
+        };
+        Relay::new(config, [seed; 32], key_set(), node_id(), now, WALL_START)
+    });
+    (relays.next().expect("a first relay"), relays.collect())
+}
+
+impl Node {
+    pub(crate) fn relays(&self) -> impl Iterator<Item = &Relay> {
+        std::iter::once(&self.relay).chain(&self.others)
+    }
+
+    fn relays_mut(&mut self) -> impl Iterator<Item = &mut Relay> {
+        std::iter::once(&mut self.relay).chain(&mut self.others)
+    }
+
+    /// Lets the relays give each other what is not theirs.
+    fn hand_over(&mut self, now: Instant) {
+        let mut handovers = Vec::new();
+        for relay in self.relays_mut() {
+            handovers.extend(std::iter::from_fn(|| relay.poll_handover()));
+        }
+        for handover in &handovers {
+            let mut relays = self.relays_mut();
+            let owner = relays.nth(handover.shard.into());
+            owner.expect("a relay").handle_handover(now, handover);
+        }
+    }
 }
 
 impl Fleet {
     /// So many nodes, called `node0`, `node1` and so on.
     pub(crate) fn new(nodes: u8) -> Self {
+        Self::with(nodes, Config::default())
+    }
+
+    /// The same, each configured so; its shard's count says how many relays a
+    /// node has.
+    pub(crate) fn with(nodes: u8, config: Config) -> Self {
         #[allow(
             clippy::disallowed_methods,
             reason = "tests need one instant to count from"
         )]
         let now = Instant::now();
         let addr = |number| SocketAddr::from(([198, 51, 100, number], 5000));
-        let node = |number| Node {
-            relay: relay(now, number),
-            addr: addr(number),
-            events: Vec::new(),
-            is_up: true,
-            lookups: Vec::new(),
-            starts: 0,
+        let node = |number| {
+            let (relay, others) = relays(&config, now, number);
+            Node {
+                relay,
+                others,
+                addr: addr(number),
+                events: Vec::new(),
+                is_up: true,
+                lookups: Vec::new(),
+                starts: 0,
+            }
         };
         Self {
             now,
@@ -89,6 +134,7 @@ impl Fleet {
             paths: BTreeMap::new(),
             strays: Vec::new(),
             between_nodes: 0,
+            config,
             callers: 0,
         }
     }
@@ -107,8 +153,13 @@ impl Fleet {
     }
 
     pub(crate) fn command(&mut self, node: usize, command: Command) {
+        let carried_out = "the command is carried out";
+        for relay in &mut self.nodes[node].others {
+            let result = relay.handle_command(self.now, command.clone());
+            result.expect(carried_out);
+        }
         let result = self.nodes[node].relay.handle_command(self.now, command);
-        result.expect("the command is carried out");
+        result.expect(carried_out);
         self.drain(node);
     }
 
@@ -116,7 +167,7 @@ impl Fleet {
     pub(crate) fn restart(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         node.starts += 1;
-        node.relay = relay(self.now, 100 + node.starts);
+        (node.relay, node.others) = relays(&self.config, self.now, 100 + node.starts);
     }
 
     fn caller(&mut self, spec: Spec) -> Caller {
@@ -197,7 +248,7 @@ impl Fleet {
 
     fn next_time(&self) -> Option<Instant> {
         let up = self.nodes.iter().filter(|node| node.is_up);
-        let nodes = up.filter_map(|node| node.relay.poll_timeout());
+        let nodes = up.flat_map(Node::relays).filter_map(Relay::poll_timeout);
         let publishers = self.publishers.iter();
         let publishers = publishers.filter_map(|attached| attached.peer.poll_timeout());
         let players = self.players.iter();
@@ -213,7 +264,9 @@ impl Fleet {
         }
         for node in 0..self.nodes.len() {
             if self.nodes[node].is_up {
-                self.nodes[node].relay.handle_timeout(now);
+                for relay in self.nodes[node].relays_mut() {
+                    relay.handle_timeout(now);
+                }
                 self.drain(node);
             }
         }
@@ -284,28 +337,42 @@ impl Fleet {
     fn drain(&mut self, node: usize) {
         let addrs: Vec<_> = self.nodes.iter().map(|node| node.addr).collect();
         let from = addrs[node];
-        for transmit in self.nodes[node].relay.drain_transmits().iter() {
-            self.between_nodes += u64::from(addrs.contains(&transmit.to));
-            let datagram = transmit.to_vec();
-            path(&mut self.paths, from, transmit.to).send(self.now, datagram.len(), datagram);
-        }
-        let mut found = Vec::new();
-        let node_state = &mut self.nodes[node];
-        while let Some(event) = node_state.relay.poll_event() {
-            if let Event::Lookup(lookup) = &event {
-                let address = self.names.get(&lookup.host).copied();
-                found.push(Command::Found {
-                    session: lookup.session.clone(),
-                    attempt: lookup.attempt,
-                    address: address.unwrap_or(Err(LookupError::NotFound)),
-                });
-                node_state.lookups.push(lookup.host.clone());
+        self.nodes[node].hand_over(self.now);
+        let mut events = Vec::new();
+        for relay in self.nodes[node].relays_mut() {
+            for transmit in relay.drain_transmits().iter() {
+                self.between_nodes += u64::from(addrs.contains(&transmit.to));
+                let datagram = transmit.to_vec();
+                path(&mut self.paths, from, transmit.to).send(self.now, datagram.len(), datagram);
             }
-            node_state.events.push(event);
+            events.extend(std::iter::from_fn(|| relay.poll_event()));
         }
+        let found: Vec<_> = events
+            .iter()
+            .filter_map(|event| self.found(event))
+            .collect();
+        let lookups = events.iter().filter_map(|event| match event {
+            Event::Lookup(lookup) => Some(lookup.host.clone()),
+            _ => None,
+        });
+        self.nodes[node].lookups.extend(lookups);
+        self.nodes[node].events.extend(events);
         for command in found {
             self.command(node, command);
         }
+    }
+
+    /// The answer to a lookup.
+    fn found(&self, event: &Event) -> Option<Command> {
+        let Event::Lookup(lookup) = event else {
+            return None;
+        };
+        let address = self.names.get(&lookup.host).copied();
+        Some(Command::Found {
+            session: lookup.session.clone(),
+            attempt: lookup.attempt,
+            address: address.unwrap_or(Err(LookupError::NotFound)),
+        })
     }
 }
 

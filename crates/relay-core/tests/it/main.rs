@@ -10,6 +10,7 @@ mod cascade;
 mod chaos;
 mod cut;
 mod drift;
+mod elsewhere;
 mod encryption;
 mod fan_out;
 mod fleet;

@@ -8,9 +8,7 @@ use lease::Claims;
 use model::session::Role;
 use model::settings::Encryption;
 use srt::RejectReason;
-use srt::handshake::{Blocks, Handshake, Kind, MAGIC};
-use srt::packet::ControlHeader;
-use srt::{Seq, SocketId, Timestamp};
+use srt::handshake::Kind;
 use streamhaul_relay_core::{
     Command, CommandError, DropReason, Event, GoneReason, KeyedLease, LookupError, PUSHES_MAX,
     RefusalReason, Remote, RemoteFailure,
@@ -18,16 +16,12 @@ use streamhaul_relay_core::{
 use testkit::linksim::Impairment;
 
 use crate::caller::Spec;
+use crate::elsewhere::{NOWHERE, answer};
 use crate::fleet::{Fleet, remote};
 use crate::leases::{
     WALL_START, assignment, assignment_for, claims, key, key_set, live, node_id, play, session_id,
     sign,
 };
-
-const NOWHERE: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9)),
-    9000,
-);
 
 fn host(name: &str) -> Remote {
     Remote {
@@ -274,30 +268,6 @@ fn a_circle_of_pulls_ends() {
     assert!(sent < 60 * 8, "{sent} datagrams in a minute");
 }
 
-/// What a listener that nobody called would answer.
-fn forged(kind: Kind, to: SocketId) -> Vec<u8> {
-    let handshake = Handshake {
-        version: 5,
-        encryption: 0,
-        extension: MAGIC,
-        isn: Seq::new(1),
-        mtu: 1500,
-        flow_window: 8192,
-        kind,
-        socket_id: SocketId(9),
-        cookie: 0,
-        peer_ip: [0; 16],
-        blocks: Blocks::default(),
-    };
-    let header = ControlHeader {
-        timestamp: Timestamp(0),
-        destination: to,
-    };
-    let mut packet = vec![0; handshake.packet_len()];
-    handshake.write(&mut packet, header);
-    packet
-}
-
 #[test]
 fn nobody_but_the_called_may_answer() {
     let mut fleet = Fleet::new(1);
@@ -308,13 +278,13 @@ fn nobody_but_the_called_may_answer() {
     fleet.run(Duration::from_millis(1));
     let socket = fleet.calling_socket();
     let drops = |fleet: &Fleet, reason| fleet.nodes[0].relay.counters().drops(reason);
-    let rejection = forged(Kind::Rejection(RejectReason::PEER), socket);
+    let rejection = answer(Kind::Rejection(RejectReason::PEER), socket);
     let other_port = SocketAddr::new(NOWHERE.ip(), 9001);
     fleet.inject(0, other_port, &rejection);
     assert_eq!(drops(&fleet, DropReason::WrongPeer), 1);
     fleet.inject(0, NOWHERE, &rejection[..40]);
     assert_eq!(drops(&fleet, DropReason::Malformed), 1);
-    let conclusion = forged(Kind::Conclusion, socket);
+    let conclusion = answer(Kind::Conclusion, socket);
     fleet.inject(0, NOWHERE, &conclusion);
     assert_eq!(drops(&fleet, DropReason::StaleHandshake), 1);
     assert_eq!(fleet.failures(0), []);
