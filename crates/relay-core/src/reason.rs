@@ -187,7 +187,7 @@ reasons! {
         BytesUsed = "bytes_used",
         /// The control plane took the remote out of the session.
         Withdrawn = "withdrawn",
-        /// A pull's packets were too old for any player: it went in a circle, or
+        /// A pull's packets were far from any player's time: it went in a circle, or
         /// its clock was set.
         Stale = "stale",
     }

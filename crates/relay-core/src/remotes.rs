@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Remotes in a circle cannot melt: a stream has one publisher, so nothing that
-//! goes round becomes more, and a pull whose packets are too old for any player
-//! is ended.
+//! goes round becomes more, and a pull whose packets are far from any player's
+//! time is ended.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -39,8 +39,9 @@ const START_AGE_MAX: Duration = Duration::from_secs(5);
 /// The longest data packet.
 const DATAGRAM_MAX: usize = HEADER_LEN + PAYLOAD_MAX;
 
-/// A pull's packet that should have been played so long ago goes in a circle of
-/// relays, or its sender's clock was set back.
+/// A pull's packet that is so much too old for any player, or too new, goes in a
+/// circle of relays, or its sender's clock was set. Where each round takes less
+/// time than the relays' margins add to it, it is from the future.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -222,7 +223,8 @@ impl Stream {
         let is_pulled = self.publisher.as_ref().is_some_and(Publisher::is_pulled);
         let placed = self.timeline.place(timestamp);
         let age_max = (self.latency + self.margin + STALE_AFTER).as_micros();
-        is_pulled && i128::from(self.timeline.age_us(now, placed)) > age_max.cast_signed()
+        let age = self.timeline.age_us(now, placed).unsigned_abs();
+        is_pulled && u128::from(age) > age_max
     }
 
     /// Takes a packet from the publisher and sends it on to every player.

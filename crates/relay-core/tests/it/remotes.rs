@@ -242,29 +242,45 @@ fn a_node_that_pulls_from_itself_only_wastes_a_call() {
     assert!(sent < 300 * 200, "{sent} bytes in five minutes");
 }
 
+/// How many datagrams the nodes send each other in so many seconds.
+fn sent_in_s(fleet: &mut Fleet, seconds: u64) -> u64 {
+    let before = fleet.between_nodes;
+    fleet.run_s(seconds);
+    fleet.between_nodes - before
+}
+
 #[test]
 fn a_circle_of_pulls_ends() {
-    let mut fleet = Fleet::new(2);
-    let far = Impairment::delayed(Duration::from_millis(50));
-    fleet.impair(0, 1, &far);
+    // What goes round falls behind, or runs ahead by the margins.
+    for delay_ms in [100, 50] {
+        end_circle(&Impairment::delayed(Duration::from_millis(delay_ms)));
+    }
+}
+
+fn end_circle(between: &Impairment) {
+    let mut fleet = Fleet::new(3);
+    fleet.impair(0, 1, between);
+    fleet.assign(2, assignment(3));
+    fleet.publisher(2, Spec::new(3, live(3)));
+    fleet.run_s(1);
+    // Node 1 pulls from node 0, and that from node 2.
     let mut first = assignment(1);
-    first.pull = Some(remote(1, &play(2)));
-    fleet.assign(0, first);
-    let publisher = fleet.publisher(0, Spec::new(1, live(1)));
+    first.pull = Some(remote(2, &play(3)));
+    fleet.assign(0, &first);
     fleet.run_s(1);
     pull(&mut fleet, 1, remote(0, &play(1)));
-    fleet.run_s(5);
-    let bye = {
-        let now = fleet.now;
-        fleet.published(publisher).shutdown(now)
-    };
-    let from = fleet.published(publisher).caller.spec.addr;
-    fleet.inject(0, from, &bye);
-    fleet.run_s(60);
-    let before = fleet.between_nodes;
-    fleet.run_s(60);
-    let sent = fleet.between_nodes - before;
+    fleet.run_s(2);
+    // Now node 0 pulls from node 1: what is under way between them goes round.
+    first.pull = Some(remote(1, &play(2)));
+    fleet.assign(0, &first);
+    fleet.run_s(1);
+    let circling = sent_in_s(&mut fleet, 2);
+    assert!(circling > 1000, "only {circling} datagrams go round");
+    fleet.run_s(120);
+    let gone = [0, 1].map(|node| fleet.publishers_gone(node));
+    assert!(gone.concat().contains(&GoneReason::Stale), "{gone:?}");
     // Two connections that say once a second that they are there, and calls.
+    let sent = sent_in_s(&mut fleet, 60);
     assert!(sent < 60 * 8, "{sent} datagrams in a minute");
 }
 
