@@ -110,3 +110,25 @@ pub struct Counters {
     /// Packets without effect, by [`DropReason::index`].
     pub dropped: [u64; DropReason::COUNT],
 }
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.ids_issued += other.ids_issued;
+        self.groups_opened += other.groups_opened;
+        add(&mut self.groups_ended, other.groups_ended);
+        self.links_joined += other.links_joined;
+        add(&mut self.links_ended, other.links_ended);
+        self.links_confirmed += other.links_confirmed;
+        self.keepalives += other.keepalives;
+        self.acks += other.acks;
+        self.sources_blocked += other.sources_blocked;
+        add(&mut self.refused, other.refused);
+        add(&mut self.dropped, other.dropped);
+    }
+}
+
+fn add<const N: usize>(counts: &mut [u64; N], more: [u64; N]) {
+    for (count, more) in counts.iter_mut().zip(more) {
+        *count += more;
+    }
+}
