@@ -1,6 +1,6 @@
 //! One second of one session, as viewers get it.
 
-use model::telemetry::{NodeReport, PlayerSample, PublisherSample, SessionSample};
+use model::telemetry::{LinkSample, NodeReport, PlayerSample, PublisherSample, SessionSample};
 use model::{NodeId, UnixMillis};
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub(crate) struct Point {
     pub(crate) publisher: Option<PublisherSample>,
     pub(crate) players_total: usize,
     pub(crate) players: Box<[PlayerSample]>,
+    /// Of a publisher that bonds.
+    pub(crate) links: Box<[LinkSample]>,
 }
 
 impl Point {
@@ -37,6 +39,7 @@ impl Point {
             publisher: sample.publisher,
             players_total: sample.players.len(),
             players: sample.players[..listed].into(),
+            links: sample.links.as_slice().into(),
         };
         if let Some(before) = before {
             point.ingress_bitrate_bps = ingress(before, &point);
@@ -47,7 +50,8 @@ impl Point {
 
     /// What it takes of the memory that histories share.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.node_id.as_str().len() + size_of_val(&*self.players)
+        let lists = size_of_val(&*self.players) + size_of_val(&*self.links);
+        size_of::<Self>() + self.node_id.as_str().len() + lists
     }
 }
 
@@ -135,6 +139,7 @@ pub(crate) mod tests {
                 uptime_ms,
                 ..PlayerSample::default()
             }],
+            links: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What nodes report each second. Counters are monotonic since the node's boot.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use crate::{NodeId, SessionId, UnixMillis};
@@ -49,6 +51,8 @@ pub struct SessionSample {
     pub publisher: Option<PublisherSample>,
     /// A leg per connected player.
     pub players: Vec<PlayerSample>,
+    /// A link each, of a publisher that bonds; none of one that comes plainly.
+    pub links: Vec<LinkSample>,
 }
 
 /// The leg from the publisher to the node.
@@ -136,4 +140,79 @@ pub struct PlayerSample {
     pub rtt_var_us: u32,
     /// What arrives, as the player reports it.
     pub receive_rate_bps: u64,
+}
+
+/// One link of a bonded publisher (SRTLA).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LinkSample {
+    /// The link's number, the same as long as it lives: what a display keys on.
+    pub number: u64,
+    /// Where it comes from. It never leaves the tenant's own view.
+    pub address: SocketAddr,
+    /// Since it registered.
+    pub uptime_ms: u64,
+    /// Since anything last came over it.
+    pub silent_ms: u64,
+    /// Everything since it registered.
+    pub total: LinkTally,
+    /// The last second.
+    pub last_second: LinkWindow,
+    /// The last ten seconds.
+    pub last_ten_seconds: LinkWindow,
+    /// Interarrival jitter (RFC 3550).
+    pub jitter_us: u32,
+    /// How much longer packets travel on it than on the fastest link; absent until
+    /// it has brought some.
+    pub relative_delay_us: Option<u32>,
+    /// What the sender says about it; absent when it says nothing.
+    pub sender: Option<LinkClaim>,
+}
+
+/// What was counted of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LinkTally {
+    /// SRT packets, data and control.
+    pub packets: u64,
+    /// Their bytes, UDP payload.
+    pub bytes: u64,
+    /// Data packets that came here first.
+    pub unique: u64,
+    /// Data packets that had come before.
+    pub duplicate: u64,
+    /// Data packets given up before they came.
+    pub late: u64,
+    /// Data packets that the sender marked as sent again.
+    pub retransmitted: u64,
+    /// Packets reported missing that were most likely sent here.
+    pub lost: u64,
+}
+
+/// What was counted of a link in the last time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LinkWindow {
+    /// The counts.
+    pub tally: LinkTally,
+    /// For how long: the window, or less for a young link.
+    pub time_ms: u32,
+    /// UDP payload a second.
+    pub bitrate_bps: u64,
+    /// Its share of the bytes of all links, thousandths.
+    pub share_permille: u32,
+}
+
+/// What a sender says about its link (extended keepalives). Nobody can check it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LinkClaim {
+    /// How old the claim is.
+    pub age_ms: u64,
+    /// Its smoothed round trip; absent until it has one.
+    pub rtt_ms: Option<u32>,
+    /// Its congestion window, in thousandths of a packet.
+    pub window: i32,
+    /// Packets sent and not acknowledged.
+    pub in_flight: i32,
+    /// Packets of the link that were reported lost, since it began.
+    pub naks_total: u32,
+    /// What it sends, bytes a second.
+    pub bytes_per_second: u32,
 }

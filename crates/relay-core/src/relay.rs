@@ -491,6 +491,7 @@ impl Relay {
                 .players_of(id)
                 .map(|player| player.sample(now))
                 .collect(),
+            links: Vec::new(),
         };
         self.sessions.ids().map(sample).collect()
     }

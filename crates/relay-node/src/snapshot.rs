@@ -161,6 +161,7 @@ fn merge_sample(samples: &mut BTreeMap<SessionId, SessionSample>, sample: Sessio
     known.publishing |= sample.publishing;
     known.publisher = known.publisher.or(sample.publisher);
     known.players.extend(sample.players);
+    known.links.extend(sample.links);
 }
 
 #[cfg(test)]
@@ -182,6 +183,7 @@ mod tests {
                 publishing,
                 publisher: publishing.then(PublisherSample::default),
                 players: vec![PlayerSample::default(); players as usize],
+                links: Vec::new(),
             }],
             players,
             busy: vec![Duration::from_secs(1)],

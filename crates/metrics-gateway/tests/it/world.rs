@@ -167,6 +167,7 @@ pub(crate) fn report(session: &str, observed_at_ms: i64, players: usize) -> pb::
                 ..Default::default()
             }),
             players: vec![player; players],
+            links: Vec::new(),
         }],
     }
 }

@@ -15,6 +15,8 @@ pub const REASON_LENGTH_MAX: usize = 256;
 pub const SESSIONS_MAX: usize = 20_000;
 /// The most players one session sample may list.
 pub const PLAYERS_MAX: usize = 1_024;
+/// The most links one session sample may list.
+pub const LINKS_MAX: usize = 64;
 /// The longest JSON arguments of a job.
 pub const ARGUMENTS_LENGTH_MAX: usize = 64 * 1024;
 

@@ -1,9 +1,12 @@
 //! A node's samples.
 
 use model::UnixMillis;
-use model::telemetry::{NodeReport, NodeSample, PlayerSample, PublisherSample, SessionSample};
+use model::telemetry::{
+    LinkClaim, LinkSample, LinkTally, LinkWindow, NodeReport, NodeSample, PlayerSample,
+    PublisherSample, SessionSample,
+};
 
-use super::{Error, PLAYERS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX, list, parse, word};
+use super::{Error, LINKS_MAX, PLAYERS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX, list, parse, word};
 use crate::telemetry as pb;
 
 impl TryFrom<pb::NodeReport> for NodeReport {
@@ -43,6 +46,7 @@ impl TryFrom<pb::SessionSample> for SessionSample {
             players: list("players", sample.players, PLAYERS_MAX, |player| {
                 Ok(player.into())
             })?,
+            links: list("links", sample.links, LINKS_MAX, TryInto::try_into)?,
         })
     }
 }
@@ -54,6 +58,65 @@ impl From<SessionSample> for pb::SessionSample {
             publishing: sample.publishing,
             publisher: sample.publisher.map(Into::into),
             players: sample.players.into_iter().map(Into::into).collect(),
+            links: sample.links.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::LinkSample> for LinkSample {
+    type Error = Error;
+
+    fn try_from(sample: pb::LinkSample) -> Result<Self, Error> {
+        Ok(Self {
+            number: sample.number,
+            address: parse("address", &sample.address)?,
+            uptime_ms: sample.uptime_ms,
+            silent_ms: sample.silent_ms,
+            total: sample.total.unwrap_or_default().into(),
+            last_second: sample.last_second.unwrap_or_default().into(),
+            last_ten_seconds: sample.last_ten_seconds.unwrap_or_default().into(),
+            jitter_us: sample.jitter_us,
+            relative_delay_us: sample.relative_delay_us,
+            sender: sample.sender.map(Into::into),
+        })
+    }
+}
+
+impl From<LinkSample> for pb::LinkSample {
+    fn from(sample: LinkSample) -> Self {
+        Self {
+            number: sample.number,
+            address: sample.address.to_string(),
+            uptime_ms: sample.uptime_ms,
+            silent_ms: sample.silent_ms,
+            total: Some(sample.total.into()),
+            last_second: Some(sample.last_second.into()),
+            last_ten_seconds: Some(sample.last_ten_seconds.into()),
+            jitter_us: sample.jitter_us,
+            relative_delay_us: sample.relative_delay_us,
+            sender: sample.sender.map(Into::into),
+        }
+    }
+}
+
+impl From<pb::LinkWindow> for LinkWindow {
+    fn from(window: pb::LinkWindow) -> Self {
+        Self {
+            tally: window.tally.unwrap_or_default().into(),
+            time_ms: window.time_ms,
+            bitrate_bps: window.bitrate_bps,
+            share_permille: window.share_permille,
+        }
+    }
+}
+
+impl From<LinkWindow> for pb::LinkWindow {
+    fn from(window: LinkWindow) -> Self {
+        Self {
+            tally: Some(window.tally.into()),
+            time_ms: window.time_ms,
+            bitrate_bps: window.bitrate_bps,
+            share_permille: window.share_permille,
         }
     }
 }
@@ -128,6 +191,25 @@ same_fields!(PlayerSample {
     receive_rate_bps,
 });
 
+same_fields!(LinkTally {
+    packets,
+    bytes,
+    unique,
+    duplicate,
+    late,
+    retransmitted,
+    lost,
+});
+
+same_fields!(LinkClaim {
+    age_ms,
+    rtt_ms,
+    window,
+    in_flight,
+    naks_total,
+    bytes_per_second,
+});
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +234,32 @@ mod tests {
                     bytes_total: 4,
                     ..Default::default()
                 }],
+                links: vec![link()],
             }],
+        }
+    }
+
+    fn link() -> pb::LinkSample {
+        let window = pb::LinkWindow {
+            tally: Some(pb::LinkTally {
+                bytes: 5,
+                ..Default::default()
+            }),
+            share_permille: 6,
+            ..Default::default()
+        };
+        pb::LinkSample {
+            number: 7,
+            address: "[2001:db8::1]:8".into(),
+            total: Some(pb::LinkTally::default()),
+            last_second: Some(window),
+            last_ten_seconds: Some(window),
+            relative_delay_us: Some(9),
+            sender: Some(pb::LinkClaim {
+                in_flight: -10,
+                ..Default::default()
+            }),
+            ..Default::default()
         }
     }
 
@@ -170,6 +277,14 @@ mod tests {
             NodeReport::try_from(many),
             Err(Error::TooLong { .. })
         ));
+        let mut linked = report();
+        linked.sessions[0].links = vec![link(); LINKS_MAX + 1];
+        assert!(matches!(
+            NodeReport::try_from(linked.clone()),
+            Err(Error::TooLong { .. })
+        ));
+        linked.sessions[0].links = vec![pb::LinkSample::default()];
+        assert!(NodeReport::try_from(linked).is_err(), "without an address");
         let nodeless = pb::NodeReport {
             node: None,
             ..report()

@@ -46,6 +46,9 @@ pub struct SessionSample {
     pub publisher: ::core::option::Option<PublisherSample>,
     #[prost(message, repeated, tag = "4")]
     pub players: ::prost::alloc::vec::Vec<PlayerSample>,
+    /// Of a publisher that bonds (SRTLA).
+    #[prost(message, repeated, tag = "5")]
+    pub links: ::prost::alloc::vec::Vec<LinkSample>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublisherSample {
@@ -132,6 +135,83 @@ pub struct PlayerSample {
     /// As the player reports it.
     #[prost(uint64, tag = "17")]
     pub receive_rate_bps: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkSample {
+    /// The same as long as the link lives.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// "ip:port". It never leaves the tenant's own view.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub uptime_ms: u64,
+    /// Since anything last came over it.
+    #[prost(uint64, tag = "4")]
+    pub silent_ms: u64,
+    #[prost(message, optional, tag = "5")]
+    pub total: ::core::option::Option<LinkTally>,
+    #[prost(message, optional, tag = "6")]
+    pub last_second: ::core::option::Option<LinkWindow>,
+    #[prost(message, optional, tag = "7")]
+    pub last_ten_seconds: ::core::option::Option<LinkWindow>,
+    #[prost(uint32, tag = "8")]
+    pub jitter_us: u32,
+    /// How much longer packets travel on it than on the fastest link.
+    #[prost(uint32, optional, tag = "9")]
+    pub relative_delay_us: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "10")]
+    pub sender: ::core::option::Option<LinkClaim>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkTally {
+    /// SRT packets and their bytes, data and control.
+    #[prost(uint64, tag = "1")]
+    pub packets: u64,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Data packets that came here first, that had come before, that came too late.
+    #[prost(uint64, tag = "3")]
+    pub unique: u64,
+    #[prost(uint64, tag = "4")]
+    pub duplicate: u64,
+    #[prost(uint64, tag = "5")]
+    pub late: u64,
+    #[prost(uint64, tag = "6")]
+    pub retransmitted: u64,
+    /// Packets reported missing that were most likely sent here.
+    #[prost(uint64, tag = "7")]
+    pub lost: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkWindow {
+    #[prost(message, optional, tag = "1")]
+    pub tally: ::core::option::Option<LinkTally>,
+    /// The window, or less for a young link.
+    #[prost(uint32, tag = "2")]
+    pub time_ms: u32,
+    #[prost(uint64, tag = "3")]
+    pub bitrate_bps: u64,
+    /// Of the bytes of all links.
+    #[prost(uint32, tag = "4")]
+    pub share_permille: u32,
+}
+/// What the sender says about its link. Nobody can check it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkClaim {
+    #[prost(uint64, tag = "1")]
+    pub age_ms: u64,
+    #[prost(uint32, optional, tag = "2")]
+    pub rtt_ms: ::core::option::Option<u32>,
+    /// Its congestion window, in thousandths of a packet.
+    #[prost(int32, tag = "3")]
+    pub window: i32,
+    #[prost(int32, tag = "4")]
+    pub in_flight: i32,
+    #[prost(uint32, tag = "5")]
+    pub naks_total: u32,
+    #[prost(uint32, tag = "6")]
+    pub bytes_per_second: u32,
 }
 /// Generated client implementations.
 pub mod telemetry_client {
