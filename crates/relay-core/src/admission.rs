@@ -13,6 +13,7 @@ use srt::listener::{ConnectRequest, DropReason as HandshakeDrop, Step};
 use srt::packet::ControlHeader;
 use srt::streamid::StreamIdText;
 
+use crate::bonding::Origin;
 use crate::connections::{Connection, Leg};
 use crate::encryption::{NoKeys, keys_for};
 use crate::key_work::{KeyWorkDone, Purpose};
@@ -53,28 +54,30 @@ impl Relay {
     pub(crate) fn handle_handshake(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         header: ControlHeader,
         handshake: &Handshake<'_>,
     ) -> Result<Handled, DropReason> {
-        if usize::from(ingress.socket) >= self.config.sockets.len() {
+        let path = origin.path;
+        if usize::from(path.socket) >= self.config.sockets.len() {
             return Err(DropReason::UnknownPort);
         }
-        if handshake.kind == Kind::Induction && !self.may_answer_induction(now, ingress) {
+        if handshake.kind == Kind::Induction && !self.may_answer_induction(now, path) {
             return Err(DropReason::HandshakeRate);
         }
         let minute = now.saturating_duration_since(self.started_at).as_secs() / 60;
         match self
             .listener
             .0
-            .handle(minute, ingress.peer, handshake, header.timestamp)
+            .handle(minute, origin.address, handshake, header.timestamp)
         {
-            Step::Reply(reply) => self.output.send(ingress, &reply),
-            Step::Request(request) => return self.handle_request(now, ingress, &request),
+            Step::Reply(reply) => self.output.send(path, &reply),
+            Step::Request(request) => return self.handle_request(now, origin, &request),
             Step::Reject(_, reply) => {
-                self.limit_source(now, ingress)?;
+                self.limit_source(now, path)?;
                 self.output.refuse(None, RefusalReason::Unsupported);
-                self.output.send(ingress, &reply);
+                self.output.send(path, &reply);
+                self.refuse_group(now, origin, RefusalReason::Unsupported);
             }
             Step::Drop(HandshakeDrop::BadCookie) => return Err(DropReason::BadCookie),
             Step::Drop(_) => return Err(DropReason::BadHandshake),
@@ -83,7 +86,7 @@ impl Relay {
     }
 
     /// Its source first: one that asks too often uses up nothing of the node's.
-    fn may_answer_induction(&mut self, now: Instant, ingress: Ingress) -> bool {
+    pub(crate) fn may_answer_induction(&mut self, now: Instant, ingress: Ingress) -> bool {
         self.buckets.inductions_by_source.allows(now, ingress.peer)
             && self.buckets.inductions.take(now, 1)
     }
@@ -99,15 +102,15 @@ impl Relay {
     fn handle_request(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
     ) -> Result<Handled, DropReason> {
-        self.limit_source(now, ingress)?;
-        let caller = (ingress.peer, request.caller_id);
+        self.limit_source(now, origin.path)?;
+        let caller = (origin.address, request.caller_id);
         if self.key_desk.is_joining(now, caller, request.isn) {
             return Err(DropReason::KeyWorkPending);
         }
-        self.decide(now, ingress, request, None)
+        self.decide(now, origin, request, None)
     }
 
     /// Answers a request again, lets it in, refuses it, or first has its keys
@@ -115,30 +118,31 @@ impl Relay {
     pub(crate) fn decide(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
         done: Option<&KeyWorkDone>,
     ) -> Result<Handled, DropReason> {
-        let caller = (ingress.peer, request.caller_id);
+        let caller = (origin.address, request.caller_id);
         let known = self.connections.find_caller(caller);
         if let Some(key) = known.filter(|key| self.connections.is_same(*key, request.isn)) {
-            self.answer_again(now, ingress, key);
+            self.answer_again(now, origin.path, key);
             return Ok(Handled::Here);
         }
         if self.connections.has_ended(caller, request.isn) {
             return Err(DropReason::StaleHandshake);
         }
-        match self.admit(now, ingress, request, done) {
+        match self.admit(now, origin, request, done) {
             Ok(()) => {}
             Err(NotHere::Belongs(shard)) => return Ok(Handled::Belongs(shard)),
             Err(NotHere::Wrapped(passphrase, message)) => {
-                let purpose = Purpose::Join(ingress, Box::new(request.clone()));
+                let purpose = Purpose::Join(*origin, Box::new(request.clone()));
                 self.key_desk.ask(now, purpose, passphrase, message)?;
             }
             Err(NotHere::Refused(Refused { reason, session })) => {
                 self.output.refuse(session, reason);
                 let reply = request.reject(reason.code(), Timestamp(0));
-                self.output.send(ingress, &reply);
+                self.output.send(origin.path, &reply);
+                self.refuse_group(now, origin, reason);
             }
         }
         Ok(Handled::Here)
@@ -177,18 +181,18 @@ impl Relay {
     fn admit(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
         done: Option<&KeyWorkDone>,
     ) -> Result<(), NotHere> {
-        let permit = self.permit(now, ingress, request)?;
+        let permit = self.permit(now, origin.path, request)?;
         let owner = self.owner_of(&permit.claims.stream);
         if owner != self.config.shard.index() {
             return Err(NotHere::Belongs(owner));
         }
         let admitted = match permit.claims.role {
-            Role::Publish => self.admit_publisher(now, ingress, request, &permit, done),
-            Role::Play => self.admit_player(now, ingress, request, &permit, done),
+            Role::Publish => self.admit_publisher(now, origin, request, &permit, done),
+            Role::Play => self.admit_player(now, origin, request, &permit, done),
         };
         let session = Some(permit.claims.session);
         admitted.map_err(|no_keys| match no_keys {
@@ -227,31 +231,35 @@ impl Relay {
     fn admit_publisher(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
         permit: &Permit,
         done: Option<&KeyWorkDone>,
     ) -> Result<(), NoKeys> {
         let replaced = self.publisher_to_replace(permit)?;
         if self.find_stream(&permit.claims.stream).is_none() {
-            self.check_room(ingress)?;
+            self.check_room(origin.path)?;
         }
         let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
         let meter = self.meter(&permit.claims)?;
         let keys = keys_for(permit, request, done)?;
         let settings = self.make_way(now, permit, replaced);
+        if origin.link.is_some() {
+            // A group carries one session; its sender's last word counts.
+            self.close_group(now, origin.address, GoneReason::TakenOver);
+        }
         let own = Latency {
             receive_ms: latency_ms(latency),
             send_ms: 0,
         };
-        let key = self.connect(ingress, request, permit, own, Timestamp(0));
+        let key = self.connect(origin, request, permit, own, Timestamp(0));
         let stream = self.attach_publisher(
             now,
             &permit.claims.stream,
             NewPublisher {
                 connection: key,
                 session: permit.claims.session.clone(),
-                path: ingress,
+                route: origin.route(),
                 caller_id: request.caller_id,
                 isn: request.isn,
                 latency,
@@ -264,6 +272,9 @@ impl Relay {
                 is_pulled: false,
             },
         );
+        if let Some(link) = origin.link {
+            self.output.srtla.session_started(now, link.group);
+        }
         self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
         Ok(())
     }
@@ -291,7 +302,7 @@ impl Relay {
     /// Answers a caller that is let in, and gives it a place in the table.
     fn connect(
         &mut self,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
         permit: &Permit,
         own: Latency,
@@ -299,10 +310,11 @@ impl Relay {
     ) -> u32 {
         let socket_id = self.connections.make_id();
         let reply = request.accept(socket_id, request.latency.answer(own), timestamp);
-        self.output.send(ingress, &reply);
+        self.output.send(origin.path, &reply);
         self.connections.insert(Connection {
             socket_id,
-            caller: (ingress.peer, request.caller_id),
+            caller: (origin.address, request.caller_id),
+            source: origin.path.peer,
             isn: request.isn,
             stream: u32::MAX,
             leg: Leg::Publisher,
@@ -418,13 +430,17 @@ impl Relay {
     fn admit_player(
         &mut self,
         now: Instant,
-        ingress: Ingress,
+        origin: &Origin,
         request: &ConnectRequest,
         permit: &Permit,
         done: Option<&KeyWorkDone>,
     ) -> Result<(), NoKeys> {
+        if origin.link.is_some() {
+            // Bonding is for what goes up.
+            return Err(RefusalReason::Unsupported.into());
+        }
         let (stream_key, stream) = self.stream_to_play(permit)?;
-        self.check_room(ingress)?;
+        self.check_room(origin.path)?;
         let least = stream.player_latency();
         let latency = self.latency(request.latency.receive_ms, least, permit)?;
         let from_start = permit.claims.start != Some(Start::Newest);
@@ -446,13 +462,13 @@ impl Relay {
         let meter = self.meter(&permit.claims)?;
         let keys = keys_for(permit, request, done)?;
         let sealer = keys.map(|keys| self.sealer(keys));
-        let key = self.connect(ingress, request, permit, own, timestamp);
+        let key = self.connect(origin, request, permit, own, timestamp);
         self.players_made += 1;
         let new = NewPlayer {
             id: self.players_made,
             connection: key,
             session: permit.claims.session.clone(),
-            path: ingress,
+            path: origin.path,
             payload_max: request.payload_max(),
             settings,
             meter,
@@ -497,7 +513,7 @@ impl Relay {
             return;
         };
         (connection.stream, connection.leg) = (stream, leg);
-        let (session, peer) = (connection.session.clone(), connection.caller.0);
+        let (session, peer) = (connection.session.clone(), connection.source);
         let lease_end = connection.lease_end;
         self.sessions.join(&session);
         self.output.report(match leg {

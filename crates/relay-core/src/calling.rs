@@ -11,6 +11,7 @@ use srt::{Packet, Seq, SocketId, Timestamp};
 
 use crate::Ingress;
 use crate::admission::latency_ms;
+use crate::bonding::Route;
 use crate::connections::{Connection, Leg};
 use crate::dials::{Call, CallClock, Dial, State};
 use crate::player::NewPlayer;
@@ -187,6 +188,7 @@ impl Relay {
         let connection = Connection {
             socket_id: call.caller.socket_id(),
             caller: (ingress.peer, agreement.peer_id),
+            source: ingress.peer,
             isn: call.caller.isn(),
             stream: u32::MAX,
             leg: Leg::Publisher,
@@ -229,7 +231,7 @@ impl Relay {
         let new = NewPublisher {
             connection: key,
             session: permit.claims.session.clone(),
-            path: joining.ingress,
+            route: Route::Direct(joining.ingress),
             caller_id: agreement.peer_id,
             isn: agreement.isn,
             latency,

@@ -50,6 +50,8 @@ pub struct Config {
     pub publisher_timeout: Duration,
     /// A player silent for so long is gone.
     pub player_timeout: Duration,
+    /// Bounds and times of SRTLA groups; the groups are the node's.
+    pub srtla: srtla::Config,
     /// How often the keys change that a player's packets are encrypted with.
     pub key_refresh: RefreshAfter,
 }
@@ -103,6 +105,7 @@ impl Default for Config {
             start: Start::Newest,
             publisher_timeout: Duration::from_secs(10),
             player_timeout: Duration::from_secs(10),
+            srtla: srtla::Config::default(),
             key_refresh: RefreshAfter::default(),
         }
     }

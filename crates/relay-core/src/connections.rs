@@ -25,7 +25,10 @@ pub(crate) type Caller = (SocketAddr, SocketId);
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket_id: SocketId,
+    /// What it is known by; its address is its group's stand-in when it has one.
     pub(crate) caller: Caller,
+    /// Where it called from.
+    pub(crate) source: SocketAddr,
     pub(crate) isn: Seq,
     /// The stream's number.
     pub(crate) stream: u32,
@@ -143,6 +146,12 @@ impl Connections {
         self.by_caller.get(&caller).copied()
     }
 
+    /// A connection of this address; of a group's stand-in, what it carries.
+    pub(crate) fn any_from(&self, address: SocketAddr) -> Option<u32> {
+        let all = (address, SocketId(0))..=(address, SocketId(u32::MAX));
+        self.by_caller.range(all).next().map(|(_, key)| *key)
+    }
+
     /// Whether a connection was made with this first sequence number.
     pub(crate) fn is_same(&self, key: u32, isn: Seq) -> bool {
         self.connection(key)
@@ -172,13 +181,14 @@ impl Connections {
 
     pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
         let (id, caller) = (connection.socket_id, connection.caller);
+        let source = connection.source;
         // Whom we call ourselves takes no place of a source that calls us.
         let is_ours = connection.reply.is_none();
         let key = self.table.insert(connection);
         self.by_id.insert(id.0, key);
         self.by_caller.insert(caller, key);
         if !is_ours {
-            self.sources.add(caller.0);
+            self.sources.add(source);
         }
         key
     }
@@ -187,7 +197,7 @@ impl Connections {
         let connection = self.table.remove(key)?;
         self.by_id.remove(&connection.socket_id.0);
         if connection.reply.is_some() {
-            self.sources.remove(connection.caller.0);
+            self.sources.remove(connection.source);
         }
         if self.by_caller.get(&connection.caller) == Some(&key) {
             self.by_caller.remove(&connection.caller);

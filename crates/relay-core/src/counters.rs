@@ -51,6 +51,16 @@ impl Counters {
         self.refusals[reason.index()]
     }
 
+    /// Counts a datagram that was queued to be sent, or had no room.
+    pub(crate) fn sent(&mut self, is_queued: bool, length: usize) {
+        if is_queued {
+            self.egress_datagrams += 1;
+            self.egress_bytes += length as u64;
+        } else {
+            self.dropped(DropReason::TransmitFull);
+        }
+    }
+
     pub(crate) fn dropped(&mut self, reason: DropReason) {
         self.drops[reason.index()] += 1;
     }

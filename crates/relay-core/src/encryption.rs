@@ -111,8 +111,11 @@ impl Relay {
     /// Takes keys that were unwrapped: lets a caller in, or goes on reading one.
     pub fn handle_key_work(&mut self, now: Instant, done: KeyWorkDone) {
         let handled = match self.key_desk.take(&done) {
-            Some(Purpose::Join(ingress, request)) => {
-                self.decide(now, ingress, &request, Some(&done)).map(|_| ())
+            Some(Purpose::Join(origin, _)) if self.is_gone(&origin) => {
+                Err(DropReason::StaleHandshake)
+            }
+            Some(Purpose::Join(origin, request)) => {
+                self.decide(now, &origin, &request, Some(&done)).map(|_| ())
             }
             Some(Purpose::Refresh(id)) => match self.connections.find(id) {
                 Some((key, _)) => self.refresh(now, key, done),

@@ -7,6 +7,7 @@ use lease::Refusal;
 use model::SessionId;
 
 use crate::Event;
+use crate::bonding::Route;
 use crate::connections::{Connection, Leg};
 use crate::player::Player;
 use crate::reason::GoneReason;
@@ -60,6 +61,9 @@ impl Relay {
         stream.hold_until = Some(hold_until);
         if tell {
             publisher.send_shutdown(now, &mut self.output);
+        }
+        if let Route::Group(group) = publisher.route {
+            self.output.srtla.session_ended(group);
         }
         self.upkeep_by(hold_until);
     }

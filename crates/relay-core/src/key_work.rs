@@ -13,7 +13,7 @@ use srt::crypto::{Error, Kek, KeyMaterial, SekPair};
 use srt::listener::ConnectRequest;
 use srt::{Seq, SocketId};
 
-use crate::Ingress;
+use crate::bonding::Origin;
 use crate::connections::Caller;
 use crate::reason::DropReason;
 
@@ -71,7 +71,7 @@ impl KeyWork {
 #[derive(Debug)]
 pub(crate) enum Purpose {
     /// To let a caller in.
-    Join(Ingress, Box<ConnectRequest>),
+    Join(Origin, Box<ConnectRequest>),
     /// To go on reading what this connection sends.
     Refresh(SocketId),
 }
@@ -124,8 +124,8 @@ impl KeyDesk {
     /// Whether a connection request waits for its keys.
     pub(crate) fn is_joining(&self, now: Instant, caller: Caller, isn: Seq) -> bool {
         self.waits_for(now, |purpose| match purpose {
-            Purpose::Join(ingress, request) => {
-                (ingress.peer, request.caller_id) == caller && request.isn == isn
+            Purpose::Join(origin, request) => {
+                (origin.address, request.caller_id) == caller && request.isn == isn
             }
             Purpose::Refresh(_) => false,
         })

@@ -2,6 +2,8 @@
 //! events out. One publisher a stream, many players, each packet forwarded the
 //! moment it arrives.
 //!
+//! A publisher may come over several links (SRTLA): `bonding` is what differs then.
+//!
 //! The crate knows no socket, no clock, no thread and no log. Its owner drives
 //! it, in this order:
 //!
@@ -39,6 +41,7 @@
 //! in `samples`.
 
 mod admission;
+mod bonding;
 mod bucket;
 mod buckets;
 mod calling;
@@ -55,6 +58,7 @@ mod ending;
 mod event;
 mod grant;
 mod key_work;
+mod link_sample;
 mod output;
 mod player;
 mod publisher;

@@ -9,8 +9,9 @@ use srt::handshake::KMRSP;
 use srt::packet::{ControlHeader, DataHeader, HEADER_LEN, KeyParity, PAYLOAD_MAX, build};
 use srt::receiver::{Receiver, Report, Settings};
 use srt::{Seq, SeqRange, SocketId, Timestamp};
+use srtla::{GroupKey, Registry, reorder};
 
-use crate::Ingress;
+use crate::bonding::Route;
 use crate::output::Output;
 use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason};
@@ -18,6 +19,8 @@ use crate::settings::StreamSettings;
 
 /// A connection that sent nothing for so long sends a keepalive.
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// A group that is silent for so long after its answer may not have got it.
+const ANSWER_AGAIN_AFTER: Duration = Duration::from_millis(150);
 /// Gaps remembered per publisher: even 2 % loss at 50 Mbit/s has fewer open.
 const GAPS_MAX: usize = 1024;
 
@@ -34,7 +37,10 @@ pub(crate) struct Publisher {
     pub(crate) keys: Option<Box<ReceiveKeys>>,
     pub(crate) counts: Counts,
     meter: Option<Meter>,
-    path: Ingress,
+    pub(crate) route: Route,
+    reorder: reorder::Settings,
+    /// When its answer is sent again, unless it was heard by then.
+    answer_again_at: Option<Instant>,
     caller_id: SocketId,
     is_pulled: bool,
     /// Our clock's zero.
@@ -61,7 +67,7 @@ pub(crate) struct Counts {
 pub(crate) struct NewPublisher {
     pub(crate) connection: u32,
     pub(crate) session: SessionId,
-    pub(crate) path: Ingress,
+    pub(crate) route: Route,
     pub(crate) caller_id: SocketId,
     pub(crate) isn: Seq,
     pub(crate) latency: Duration,
@@ -84,7 +90,11 @@ impl Publisher {
             window_packets: srt::listener::RECEIVE_WINDOW,
             gaps_max: GAPS_MAX,
         };
-        let receiver = Receiver::new(settings, now);
+        let mut receiver = Receiver::new(settings, now);
+        let is_group = matches!(new.route, Route::Group(_));
+        if is_group {
+            receiver.hold_gaps();
+        }
         let index_shift = next_index.wrapping_sub(receiver.highest() + 1);
         Self {
             connection: new.connection,
@@ -95,7 +105,9 @@ impl Publisher {
             keys: new.keys,
             counts: Counts::default(),
             meter: new.meter,
-            path: new.path,
+            route: new.route,
+            reorder: reorder::Settings::for_latency(new.latency),
+            answer_again_at: is_group.then(|| now + ANSWER_AGAIN_AFTER),
             caller_id: new.caller_id,
             is_pulled: new.is_pulled,
             clock_start: new.clock_start,
@@ -107,6 +119,16 @@ impl Publisher {
 
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard_at = now;
+        self.answer_again_at = None;
+    }
+
+    /// Whether its answer is to be sent again, now and never again.
+    pub(crate) fn owes_answer_again(&mut self, now: Instant) -> bool {
+        let is_due = self.answer_again_at.is_some_and(|at| at <= now);
+        if is_due {
+            self.answer_again_at = None;
+        }
+        is_due
     }
 
     /// Counts bytes received; false when they are more than the lease allows.
@@ -152,7 +174,7 @@ impl Publisher {
         let header = self.control_header(now);
         let length = build::user(&mut buffer, header, KMRSP, message.as_bytes());
         self.sent_at = now;
-        output.send(self.path, &buffer[..length]);
+        output.send_along(now, self.route, &buffer[..length]);
     }
 
     pub(crate) const fn is_pulled(&self) -> bool {
@@ -179,6 +201,9 @@ impl Publisher {
     /// Sends the reports that are due.
     pub(crate) fn flush(&mut self, now: Instant, output: &mut Output) {
         let header = self.control_header(now);
+        if let Route::Group(group) = self.route {
+            self.release_gaps(now, group, &output.srtla);
+        }
         while let Some(report) = self.receiver.poll_report(now) {
             self.sent_at = now;
             match report {
@@ -186,15 +211,28 @@ impl Publisher {
                     self.counts.acks += 1;
                     let mut buffer = [0; build::CONTROL_MAX];
                     let length = build::ack(&mut buffer, header, &ack);
-                    output.send(self.path, &buffer[..length]);
+                    output.send_to_all(self.route, &buffer[..length]);
                 }
                 Report::Nak(ranges) => {
                     let mut buffer = [0; HEADER_LEN + build::NAK_WORDS_MAX * 4];
                     let length = build::nak(&mut buffer, header, ranges.iter().copied());
-                    output.send(self.path, &buffer[..length]);
+                    output.note_lost(now, self.route, ranges);
+                    output.send_to_all(self.route, &buffer[..length]);
                 }
             }
         }
+    }
+
+    /// What is missing may only be on a slower link.
+    fn release_gaps(&mut self, now: Instant, group: GroupKey, registry: &Registry) {
+        let settings = &self.reorder;
+        self.receiver.release_gaps(now, |held| {
+            let gap = reorder::Gap {
+                last: held.last,
+                opened_at: held.opened_at,
+            };
+            registry.hold_until(now, group, settings, &gap)
+        });
     }
 
     /// Does what is due; when to do so next, or why the connection ends.
@@ -213,20 +251,23 @@ impl Publisher {
             let mut buffer = [0; build::CONTROL_MAX];
             let length = build::keepalive(&mut buffer, self.control_header(now));
             self.sent_at = now;
-            output.send(self.path, &buffer[..length]);
+            output.send_along(now, self.route, &buffer[..length]);
         }
         Ok(self.poll_timeout(idle_max))
     }
 
     pub(crate) fn poll_timeout(&self, idle_max: Duration) -> Instant {
         let own = (self.sent_at + KEEPALIVE_INTERVAL).min(self.heard_at + idle_max);
-        self.receiver.poll_timeout().map_or(own, |at| at.min(own))
+        [self.receiver.poll_timeout(), self.answer_again_at]
+            .into_iter()
+            .flatten()
+            .fold(own, Instant::min)
     }
 
     pub(crate) fn send_shutdown(&self, now: Instant, output: &mut Output) {
         let mut buffer = [0; build::CONTROL_MAX];
         let length = build::shutdown(&mut buffer, self.control_header(now));
-        output.send(self.path, &buffer[..length]);
+        output.send_to_all(self.route, &buffer[..length]);
     }
 
     pub(crate) fn sample(&self, now: Instant) -> PublisherSample {

@@ -34,7 +34,7 @@ macro_rules! reasons {
 reasons! {
     /// Why a datagram had no further effect.
     pub enum DropReason {
-        /// Not an SRT packet.
+        /// Neither an SRT packet nor an SRTLA one.
         Malformed = "malformed",
         /// To the listener, but not a handshake.
         NotHandshake = "not_handshake",
@@ -80,6 +80,14 @@ reasons! {
         TransmitFull = "transmit_full",
         /// Too much waits for the relay that it belongs to.
         HandoverFull = "handover_full",
+        /// Handed from relay to relay; none of them has it.
+        HandoverLoop = "handover_loop",
+        /// No SRTLA packet of a known type and a possible length.
+        SrtlaMalformed = "srtla_malformed",
+        /// A keepalive from an address that is no link's.
+        SrtlaUnknownLink = "srtla_unknown_link",
+        /// Of SRTLA, but only receivers send it.
+        SrtlaNotForReceivers = "srtla_not_for_receivers",
     }
 }
 

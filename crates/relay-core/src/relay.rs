@@ -10,9 +10,13 @@ use sha2::{Digest as _, Sha256};
 use srt::handshake::{KMREQ, KMRSP};
 use srt::listener::Listener;
 use srt::packet::{Control, ControlHeader, DataHeader, PAYLOAD_MAX};
+use srt::receiver::Arrival;
 use srt::{Packet, SocketId};
+use srtla::Registry;
+use srtla::packet::Class;
 
 use crate::admission::Handled;
+use crate::bonding::LinkPath;
 use crate::buckets::Buckets;
 use crate::connections::{Connections, Leg};
 use crate::dials::Dials;
@@ -24,6 +28,7 @@ use crate::reason::{DropReason, GoneReason};
 use crate::release::Release;
 use crate::ring::ChunkBudget;
 use crate::sessions::Sessions;
+use crate::shard::Cargo;
 use crate::slab::Slab;
 use crate::stream::Stream;
 use crate::timers::Timers;
@@ -129,7 +134,15 @@ impl Relay {
             inductions_key,
             requests_key,
             dial_key,
+            low,
+            high,
         ] = split(&seed);
+        let groups_max = config.shard.share(config.srtla.groups_max as u32);
+        let srtla = srtla::Config {
+            groups_max: groups_max as usize,
+            ..config.srtla
+        };
+        let srtla = Registry::new(srtla, join(low, high), now);
         let limits = &config.limits;
         let shard = config.shard;
         Self {
@@ -152,7 +165,7 @@ impl Relay {
             key_desk: KeyDesk::default(),
             key_source: KeySource::new(expand(&seed), shard.index()),
             clear: Box::new([0; PAYLOAD_MAX]),
-            output: Output::new(limits.transmit_bytes_max),
+            output: Output::new(limits.transmit_bytes_max, srtla),
             config,
         }
     }
@@ -161,36 +174,57 @@ impl Relay {
     pub fn handle_datagram(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
         self.output.counters.ingress_datagrams += 1;
         self.output.counters.ingress_bytes += datagram.len() as u64;
-        self.take(now, ingress, datagram);
+        self.take(now, ingress, datagram, 0);
     }
 
-    /// Takes a datagram that another relay of the node received.
-    pub fn handle_handover(&mut self, now: Instant, handover: &Handover) {
-        self.take(now, handover.ingress, &handover.datagram);
+    /// Takes what another relay of the node has for this one.
+    pub fn handle_handover(&mut self, now: Instant, handover: Handover) {
+        match handover.cargo {
+            Cargo::Datagram {
+                ingress,
+                datagram,
+                hops,
+            } => self.take(now, ingress, &datagram, hops),
+            Cargo::Group(moved) => self.take_group(now, *moved),
+            Cargo::News(news) => self.take_news(news),
+        }
     }
 
-    fn take(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) {
-        if let Err(reason) = self.route(now, ingress, datagram) {
+    fn take(&mut self, now: Instant, ingress: Ingress, datagram: &[u8], hops: u8) {
+        if let Err(reason) = self.route(now, ingress, datagram, hops) {
             self.output.drop_datagram(reason);
         }
     }
 
-    fn route(&mut self, now: Instant, ingress: Ingress, datagram: &[u8]) -> Result<(), DropReason> {
+    fn route(
+        &mut self,
+        now: Instant,
+        ingress: Ingress,
+        datagram: &[u8],
+        hops: u8,
+    ) -> Result<(), DropReason> {
+        match srtla::packet::classify(datagram) {
+            Class::Srt => {}
+            Class::Srtla => return self.handle_srtla(now, ingress, datagram, hops),
+            Class::Unknown => return Err(DropReason::Malformed),
+        }
         let destination = srt::packet::destination(datagram).ok_or(DropReason::Malformed)?;
         if destination == SocketId::LISTENER {
-            return self.route_to_listener(now, ingress, datagram);
+            return self.route_to_listener(now, ingress, datagram, hops);
         }
         let Some((key, connection)) = self.connections.find(destination) else {
-            return self.route_elsewhere(now, destination, ingress, datagram);
+            return self.route_elsewhere(now, destination, ingress, datagram, hops);
         };
-        if connection.caller.0 != ingress.peer {
-            return Err(DropReason::WrongPeer);
-        }
-        let (leg, stream) = (connection.leg, connection.stream);
+        let (leg, stream, caller) = (connection.leg, connection.stream, connection.caller.0);
+        let came = if caller == ingress.peer {
+            None
+        } else {
+            Some(self.link_of(now, ingress, caller, datagram.len())?)
+        };
         let packet = Packet::parse(datagram).map_err(|_| DropReason::Malformed)?;
         match (leg, packet) {
             (Leg::Publisher, Packet::Data { header, payload }) => {
-                self.handle_data(now, key, stream, &header, payload)
+                self.handle_data(now, (key, stream), &header, payload, came)
             }
             (Leg::Publisher, Packet::Control { header, body }) => {
                 self.handle_publisher_control(now, key, stream, header, body)
@@ -210,6 +244,7 @@ impl Relay {
         destination: SocketId,
         ingress: Ingress,
         datagram: &[u8],
+        hops: u8,
     ) -> Result<(), DropReason> {
         let owner = self.config.shard.of_socket(destination);
         if owner == self.config.shard.index() {
@@ -217,7 +252,7 @@ impl Relay {
             let dial = dial.ok_or(DropReason::UnknownSocket)?;
             return self.handle_answer(now, ingress, dial, datagram);
         }
-        self.output.hand_over(owner, ingress, datagram)
+        self.output.hand_over(owner, ingress, datagram, hops)
     }
 
     fn route_to_listener(
@@ -225,7 +260,11 @@ impl Relay {
         now: Instant,
         ingress: Ingress,
         datagram: &[u8],
+        hops: u8,
     ) -> Result<(), DropReason> {
+        if let Some(shard) = self.output.srtla.elsewhere(ingress.peer) {
+            return self.output.hand_over(shard, ingress, datagram, hops);
+        }
         let (header, handshake) = match Packet::parse(datagram) {
             Ok(Packet::Control {
                 header,
@@ -234,19 +273,23 @@ impl Relay {
             Ok(_) => return Err(DropReason::NotHandshake),
             Err(_) => return Err(DropReason::Malformed),
         };
-        match self.handle_handshake(now, ingress, header, &handshake)? {
+        let origin = self.origin(now, ingress, datagram.len());
+        match self.handle_handshake(now, &origin, header, &handshake)? {
             Handled::Here => Ok(()),
-            Handled::Belongs(shard) => self.output.hand_over(shard, ingress, datagram),
+            Handled::Belongs(shard) => {
+                self.move_group(now, &origin, shard);
+                self.output.hand_over(shard, ingress, datagram, hops)
+            }
         }
     }
 
     fn handle_data(
         &mut self,
         now: Instant,
-        key: u32,
-        stream: u32,
+        (key, stream): (u32, u32),
         header: &DataHeader,
         payload: &[u8],
+        came: Option<LinkPath>,
     ) -> Result<(), DropReason> {
         if payload.len() > PAYLOAD_MAX {
             return Err(DropReason::OutOfWindow);
@@ -262,8 +305,18 @@ impl Relay {
         }
         let publisher = stream.publisher.as_ref();
         let publisher = publisher.ok_or(DropReason::UnknownSocket)?;
-        let payload = publisher.open(header, payload, &mut self.clear)?;
-        stream.handle_data(now, header, payload, &mut self.output);
+        let payload = match publisher.open(header, payload, &mut self.clear) {
+            Ok(payload) => payload,
+            Err(reason) => {
+                // Its link carried it, whatever it is good for.
+                if let Some(came) = came {
+                    let arrival = Arrival::OutOfWindow;
+                    self.output.acknowledge(now, came, header, arrival);
+                }
+                return Err(reason);
+            }
+        };
+        stream.handle_data(now, header, payload, came, &mut self.output);
         if let Some(release) = &stream.release {
             self.releases.set(stream_key, release.at());
         }
@@ -383,6 +436,10 @@ impl Relay {
         if self.upkeep_at.is_some_and(|at| at <= now) {
             self.upkeep(now);
         }
+        if self.output.srtla.poll_timeout().is_some_and(|at| at <= now) {
+            self.output.srtla.handle_timeout(now);
+            self.handle_group_events(now);
+        }
     }
 
     fn handle_release(&mut self, now: Instant, key: u32) {
@@ -394,6 +451,7 @@ impl Relay {
     }
 
     fn handle_connection_timeout(&mut self, now: Instant, key: u32) {
+        self.answer_silent(now, key);
         let Some(connection) = self.connections.connection(key) else {
             return;
         };
@@ -436,7 +494,7 @@ impl Relay {
         self.output.transmits.len()
     }
 
-    /// The next datagram for another relay of the node, which takes it by
+    /// The next thing for another relay of the node, which takes it by
     /// [`handle_handover`](Self::handle_handover).
     pub fn poll_handover(&mut self) -> Option<Handover> {
         self.output.handovers.pop_front()
@@ -455,6 +513,7 @@ impl Relay {
             self.releases.next(),
             self.dials.poll_timeout(),
             self.upkeep_at,
+            self.output.srtla.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -480,20 +539,22 @@ impl Relay {
 
     /// A sample of every session, for telemetry.
     #[must_use]
-    pub fn samples(&self, now: Instant) -> Vec<SessionSample> {
-        let sample = |id: &SessionId| SessionSample {
-            session_id: id.clone(),
-            publishing: self.publishing_stream(id).is_some(),
+    pub fn samples(&mut self, now: Instant) -> Vec<SessionSample> {
+        let ids: Vec<SessionId> = self.sessions.ids().cloned().collect();
+        ids.into_iter().map(|id| self.sample(now, id)).collect()
+    }
+
+    fn sample(&mut self, now: Instant, id: SessionId) -> SessionSample {
+        let players = self.players_of(&id).map(|player| player.sample(now));
+        SessionSample {
+            publishing: self.publishing_stream(&id).is_some(),
             publisher: self
-                .stream_of(id)
+                .stream_of(&id)
                 .map(|stream| stream.publisher_sample(now)),
-            players: self
-                .players_of(id)
-                .map(|player| player.sample(now))
-                .collect(),
-            links: Vec::new(),
-        };
-        self.sessions.ids().map(sample).collect()
+            players: players.collect(),
+            links: self.link_samples(now, &id),
+            session_id: id,
+        }
     }
 
     /// Publishers connected.
@@ -528,6 +589,13 @@ fn expand(seed: &[u8; 32]) -> [u8; 32] {
         .chain_update([u8::MAX])
         .finalize()
         .into()
+}
+
+fn join(low: [u8; 16], high: [u8; 16]) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&low);
+    key[16..].copy_from_slice(&high);
+    key
 }
 
 /// Keys for different uses, none of which says anything about another.

@@ -5,13 +5,16 @@
 //! count`, so that whoever receives a datagram, the kernel's steering program
 //! above all, needs only look at the destination in its header. A handshake has
 //! no destination yet; the relay that gets one finds the stream and hands the
-//! datagram over when that is another's.
+//! datagram over when that is another's. A group of links is founded where its
+//! id steers to, and moves to the relay of its stream with its first handshake.
 
 use std::hash::Hasher;
+use std::net::SocketAddr;
 
 use model::StreamId;
 use siphasher::sip::SipHasher24;
 use srt::SocketId;
+use srtla::{GroupId, MovedGroup};
 
 use crate::Ingress;
 
@@ -22,15 +25,40 @@ pub struct Shard {
     count: u16,
 }
 
-/// A datagram for another relay of the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A datagram is handed on so often at most: relays may be wrong about each other
+/// for a moment, but must not play with it.
+pub(crate) const HOPS_MAX: u8 = 3;
+
+/// Something for another relay of the node.
+#[derive(Debug)]
 pub struct Handover {
     /// Whose it is.
     pub shard: u16,
-    /// Where it came from.
-    pub ingress: Ingress,
-    /// The UDP payload.
-    pub datagram: Vec<u8>,
+    pub(crate) cargo: Cargo,
+}
+
+#[derive(Debug)]
+pub(crate) enum Cargo {
+    /// A datagram that came to the wrong relay.
+    Datagram {
+        ingress: Ingress,
+        datagram: Vec<u8>,
+        /// How often it was handed over, this time included.
+        hops: u8,
+    },
+    /// An SRTLA group whose stream is there.
+    Group(Box<MovedGroup>),
+    /// What became of groups and links.
+    News(News),
+}
+
+/// What relays tell each other of their groups and links, and on which they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum News {
+    GroupOn(GroupId, u16),
+    GroupGone(GroupId),
+    LinkOn(SocketAddr, u16),
+    LinkGone(SocketAddr),
 }
 
 impl Shard {
@@ -62,6 +90,13 @@ impl Shard {
     /// Whose socket this is.
     pub(crate) const fn of_socket(self, id: SocketId) -> u16 {
         (id.0 % self.count as u32) as u16
+    }
+
+    /// Where a group is founded: the kernel steers its registrations by the same
+    /// word.
+    pub(crate) fn of_registration(self, datagram: &[u8]) -> u16 {
+        let word = datagram.get(12..16).and_then(<[u8]>::first_chunk).copied();
+        self.of_socket(SocketId(word.map_or(0, u32::from_be_bytes)))
     }
 
     /// The socket id next to `id` that is this relay's.

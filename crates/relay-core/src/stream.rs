@@ -14,6 +14,7 @@ use srt::Timestamp;
 use srt::packet::{DataHeader, HEADER_LEN, PAYLOAD_MAX};
 use srt::receiver::Arrival;
 
+use crate::bonding::LinkPath;
 use crate::bucket::TokenBucket;
 use crate::output::Output;
 use crate::player::{NewPlayer, Passing, Player, Source};
@@ -227,12 +228,14 @@ impl Stream {
         is_pulled && u128::from(age) > age_max
     }
 
-    /// Takes a packet from the publisher and sends it on to every player.
+    /// Takes a packet from the publisher and sends it on to every player. `came`
+    /// is the link of its group that brought it.
     pub(crate) fn handle_data(
         &mut self,
         now: Instant,
         header: &DataHeader,
         payload: &[u8],
+        came: Option<LinkPath>,
         output: &mut Output,
     ) {
         if self.players.is_empty() {
@@ -240,7 +243,11 @@ impl Stream {
             self.timeline.refine(now, placed);
         }
         let timestamp = self.timeline.place(header.timestamp);
-        let placed = self.place(now, header, timestamp, payload.len());
+        let arrived = self.arrive(now, header, timestamp, payload.len());
+        if let (Some(came), Ok(arrival)) = (came, arrived) {
+            output.acknowledge(now, came, header, arrival);
+        }
+        let placed = arrived.and_then(|arrival| self.place(arrival));
         let allowed = placed.and_then(|index| {
             self.check_limits(now, HEADER_LEN + payload.len())
                 .map(|()| index)
@@ -286,15 +293,14 @@ impl Stream {
         self.ring.insert(now, index, timestamp, payload);
     }
 
-    /// The packet's index in the stream. A publisher that jumps goes on right
-    /// behind what it sent before: no player is taken along.
-    fn place(
+    /// What the packet is to its receiver.
+    fn arrive(
         &mut self,
         now: Instant,
         header: &DataHeader,
         timestamp: Timestamp,
         payload_length: usize,
-    ) -> Result<u64, DropReason> {
+    ) -> Result<Arrival, DropReason> {
         let publisher = self.publisher.as_mut().ok_or(DropReason::UnknownSocket)?;
         let release = self.release.as_ref();
         let patience = release.map_or(self.latency + self.margin, |release| release.delay);
@@ -308,6 +314,13 @@ impl Stream {
             let behind = (receiver.highest() - index) as u32;
             publisher.counts.reorder_max = publisher.counts.reorder_max.max(behind);
         }
+        Ok(arrival)
+    }
+
+    /// The packet's index in the stream. A publisher that jumps goes on right
+    /// behind what it sent before: no player is taken along.
+    fn place(&mut self, arrival: Arrival) -> Result<u64, DropReason> {
+        let publisher = self.publisher.as_mut().ok_or(DropReason::UnknownSocket)?;
         if let Arrival::Resync { index } = arrival {
             publisher.index_shift = self.next_index.wrapping_sub(index);
         }

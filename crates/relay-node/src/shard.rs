@@ -49,7 +49,7 @@ pub(crate) enum Message {
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
     /// Say what is going on.
     Snapshot(oneshot::Sender<Snapshot>),
-    /// Take a datagram that another thread received.
+    /// Take what another thread has for this one.
     Handover(Handover),
     /// Take keys that were derived elsewhere.
     KeyWork(Box<KeyWorkDone>),
@@ -276,7 +276,7 @@ impl Shard {
             Message::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot());
             }
-            Message::Handover(handover) => self.relay.handle_handover(now, &handover),
+            Message::Handover(handover) => self.relay.handle_handover(now, handover),
             Message::KeyWork(done) => self.relay.handle_key_work(now, *done),
             Message::Stop => self.stopping = true,
         }
@@ -351,7 +351,7 @@ impl Shard {
             .expect("a registered socket can be registered anew");
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&mut self) -> Snapshot {
         Snapshot {
             held: self.relay.held(),
             samples: self.relay.samples(Instant::now()),

@@ -69,6 +69,8 @@ pub(crate) fn start(
     let (events, events_receiver) = mpsc::channel(EVENTS_LENGTH);
     let mut ports: Vec<_> = plan.ports.into_iter().map(Vec::into_iter).collect();
     let mut threads = Vec::with_capacity(count);
+    // They count minutes and ages alike.
+    let now = Instant::now();
     for (index, mailbox) in mailboxes.into_iter().enumerate() {
         let place = Place::new(index as u16, count as u16).expect("each has its place");
         let config = relay_core::Config {
@@ -76,7 +78,7 @@ pub(crate) fn start(
             ..plan.config.clone()
         };
         let (keys, node_id) = (plan.identity.keys.clone(), plan.identity.node_id.clone());
-        let relay = Relay::new(config, plan.seed, keys, node_id, Instant::now(), plan.wall);
+        let relay = Relay::new(config, plan.seed, keys, node_id, now, plan.wall);
         let shard = Shard::new(Parts {
             mailbox,
             inboxes: inboxes.clone(),

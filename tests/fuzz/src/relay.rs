@@ -305,8 +305,10 @@ mod tests {
             &gap,
             &loss_report,
         ];
-        let node = play(&script.concat());
-        let mut samples = node.relays.iter().flat_map(|relay| relay.samples(node.now));
+        let mut node = play(&script.concat());
+        let now = node.now;
+        let relays = node.relays.iter_mut();
+        let mut samples = relays.flat_map(|relay| relay.samples(now));
         let sample = samples.find(|sample| sample.publishing);
         let sample = sample.expect("somebody publishes");
         let publisher = sample.publisher.expect("somebody publishes");

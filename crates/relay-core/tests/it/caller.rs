@@ -16,6 +16,8 @@ use srt::{RejectReason, Seq, SocketId, Timestamp};
 /// libsrt sends a keepalive after so long without sending anything.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
+/// Longer than any test.
+const PATIENCE: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -89,6 +91,8 @@ pub(crate) struct Caller {
     pub(crate) id: SocketId,
     pub(crate) state: State,
     pub(crate) started_at: Instant,
+    /// Makes its connection request once, as some do.
+    pub(crate) asks_once: bool,
     keys: Option<(Kek, SekPair)>,
     retry_at: Instant,
 }
@@ -105,6 +109,7 @@ impl Caller {
             id: SocketId(id),
             state,
             started_at: now,
+            asks_once: false,
             keys,
             retry_at: now,
         }
@@ -179,7 +184,8 @@ impl Caller {
         if now < self.retry_at {
             return;
         }
-        self.retry_at = now + RETRY;
+        let is_last = self.asks_once && cookie.is_some();
+        self.retry_at = now + if is_last { PATIENCE } else { RETRY };
         outbox.push(match cookie {
             None => self.induction(now),
             Some(cookie) => self.conclusion(now, cookie),

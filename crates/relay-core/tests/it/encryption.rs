@@ -96,6 +96,18 @@ fn each_end_has_its_own_passphrase_and_key_length() {
 }
 
 #[test]
+fn a_bonded_publisher_encrypts_too() {
+    let mut world = world(Encryption::Required);
+    let links = [delayed(20), delayed(40)];
+    let _ = world.bonded(publisher(PUBLISHER), 0, &links);
+    let player = world.player(player(2, PLAYER), &delayed(5));
+    world.run_ms(5000);
+    assert_played(&mut world, player);
+    let now = world.now;
+    assert_eq!(world.relay.samples(now)[0].links.len(), 2);
+}
+
+#[test]
 fn where_it_is_optional_clear_and_encrypted_callers_meet() {
     for (publishes, plays, plays_too) in [
         (Some(PUBLISHER), None, Some(PLAYER)),

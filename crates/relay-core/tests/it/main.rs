@@ -4,6 +4,8 @@
 
 mod admission;
 mod allocation;
+mod bond;
+mod bonding;
 mod buffered;
 mod caller;
 mod cascade;

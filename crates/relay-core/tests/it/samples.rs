@@ -18,20 +18,20 @@ fn players_keep_their_ids_when_others_go() {
     world.run_ms(100);
     let players = [2, 3, 4].map(|host| world.player(Spec::new(host, play(1)), &delayed(1)));
     world.run_ms(1000);
-    let ids = |world: &World| {
+    let ids = |world: &mut World| {
         let sample = world.relay.samples(world.now).remove(0);
         let ids = sample.players.iter().map(|player| player.player_id);
         let mut ids: Vec<_> = ids.collect();
         ids.sort_unstable();
         ids
     };
-    assert_eq!(ids(&world), [1, 2, 3]);
+    assert_eq!(ids(&mut world), [1, 2, 3]);
     world.played(players[0]).is_dead = true;
     world.run_ms(12_000);
-    assert_eq!(ids(&world), [2, 3]);
+    assert_eq!(ids(&mut world), [2, 3]);
     let _ = world.player(Spec::new(5, play(1)), &delayed(1));
     world.run_ms(100);
-    assert_eq!(ids(&world), [2, 3, 4], "an id is nobody else's");
+    assert_eq!(ids(&mut world), [2, 3, 4], "an id is nobody else's");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_buffered_stream_says_how_much_waits() {
 #[test]
 fn the_clocks_drift_is_told() {
     for clock_ppm in [-200, 200] {
-        let world = drifting(clock_ppm, 120).0;
+        let mut world = drifting(clock_ppm, 120).0;
         let sample = world.relay.samples(world.now).remove(0);
         let drift_us = sample.publisher.unwrap().drift_us;
         let off = (drift_us - clock_ppm * 120).abs();

@@ -1,14 +1,17 @@
 //! A relay, its callers and the paths between them, in virtual time.
 
 use std::borrow::Borrow;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use streamhaul_relay_core::{
     Assignment, Command, Config, Event, Ingress, KeyWork, KeyWorkDone, Relay, Shard,
 };
 use testkit::linksim::{Impairment, Link};
+use testkit::srtla_sender::KeepAlives;
 
 use crate::allocation::{allocated_bytes, allocations};
+use crate::bond::Bond;
 use crate::caller::{Caller, Spec, State};
 use crate::leases::{WALL_START, assignment, grant, key_set, node_id};
 use crate::player::Player;
@@ -26,6 +29,8 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) role: Role,
+    /// The links of a publisher that bonds; it does not use `up` and `down` then.
+    pub(crate) bond: Option<Bond>,
     pub(crate) up: Link<Vec<u8>>,
     pub(crate) down: Link<Vec<u8>>,
 }
@@ -55,6 +60,8 @@ pub(crate) struct World {
     pub(crate) strays: Vec<Vec<u8>>,
     /// Decides the fates on all links added from now on.
     pub(crate) seed: u64,
+    /// Changes the ids that SRTLA senders propose.
+    pub(crate) half: u8,
     callers: u32,
 }
 
@@ -93,6 +100,7 @@ impl World {
             is_turn_open: false,
             strays: Vec::new(),
             seed: SEED,
+            half: 1,
             callers: 0,
         }
     }
@@ -129,7 +137,12 @@ impl World {
         let seed = self.seed + 2 * self.peers.len() as u64;
         let up = Link::new(seed, impairment.clone());
         let down = Link::new(seed + 1, impairment.clone());
-        self.peers.push(Peer { role, up, down });
+        self.peers.push(Peer {
+            role,
+            bond: None,
+            up,
+            down,
+        });
         self.peers.len() - 1
     }
 
@@ -142,6 +155,36 @@ impl World {
     ) -> usize {
         let publisher = Publisher::new(self.caller(spec), first_number);
         self.add(Role::Publisher(Box::new(publisher)), impairment)
+    }
+
+    /// Adds a publisher behind an SRTLA sender with these links, and lets them
+    /// register.
+    pub(crate) fn bonded(&mut self, spec: Spec, first_number: u64, links: &[Impairment]) -> usize {
+        let peer = self.bonding(spec, first_number, links);
+        self.run_ms(2500);
+        peer
+    }
+
+    /// The same, before they have.
+    pub(crate) fn bonding(&mut self, spec: Spec, first_number: u64, links: &[Impairment]) -> usize {
+        let (host, now) = (self.peers.len() as u8, self.now);
+        let seed = self.seed + 10_000 * u64::from(host);
+        // The words by which the kernel steers are not all of one relay.
+        let half = host.wrapping_mul(37) ^ self.half;
+        let bond = Bond::new(host, half, links, KeepAlives::Extended, seed, now);
+        let peer = self.publisher(spec, first_number, &Impairment::default());
+        self.peers[peer].bond = Some(bond);
+        peer
+    }
+
+    pub(crate) fn bond(&mut self, peer: usize) -> &mut Bond {
+        self.peers[peer].bond.as_mut().expect("the peer bonds")
+    }
+
+    /// Another encoder behind the same links; nobody hears of the first one again.
+    pub(crate) fn replace_encoder(&mut self, peer: usize, spec: Spec, first_number: u64) {
+        let publisher = Publisher::new(self.caller(spec), first_number);
+        self.peers[peer].role = Role::Publisher(Box::new(publisher));
     }
 
     pub(crate) fn player(&mut self, spec: Spec, impairment: &Impairment) -> usize {
@@ -219,14 +262,23 @@ impl World {
         for place in 0..self.peers.len() {
             let ingress = self.ingress(place);
             while let Some(datagram) = self.peers[place].up.poll(now) {
-                match self.steer(&datagram) {
-                    0 => self.counted(|relay| relay.handle_datagram(now, ingress, &datagram)),
-                    other => self.others[other - 1].handle_datagram(now, ingress, &datagram),
-                }
-                self.drain();
+                self.arrive(ingress, &datagram);
+            }
+            while let Some((peer, datagram)) = self.peers[place].poll_link(now) {
+                self.arrive(Ingress { peer, ..ingress }, &datagram);
             }
             self.peers[place].step(now);
         }
+    }
+
+    /// A datagram reaches the node.
+    fn arrive(&mut self, ingress: Ingress, datagram: &[u8]) {
+        let now = self.now;
+        match self.steer(datagram) {
+            0 => self.counted(|relay| relay.handle_datagram(now, ingress, datagram)),
+            other => self.others[other - 1].handle_datagram(now, ingress, datagram),
+        }
+        self.drain();
     }
 
     fn counted(&mut self, work: impl FnOnce(&mut Relay)) {
@@ -257,14 +309,19 @@ impl World {
     }
 
     fn hand_over(&mut self) {
-        let mut handovers = Vec::new();
-        for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
-            handovers.extend(std::iter::from_fn(|| relay.poll_handover()));
-        }
-        for handover in handovers {
-            match usize::from(handover.shard) {
-                0 => self.relay.handle_handover(self.now, &handover),
-                other => self.others[other - 1].handle_handover(self.now, &handover),
+        loop {
+            let mut handovers = Vec::new();
+            for relay in std::iter::once(&mut self.relay).chain(&mut self.others) {
+                handovers.extend(std::iter::from_fn(|| relay.poll_handover()));
+            }
+            if handovers.is_empty() {
+                return;
+            }
+            for handover in handovers {
+                match usize::from(handover.shard) {
+                    0 => self.relay.handle_handover(self.now, handover),
+                    other => self.others[other - 1].handle_handover(self.now, handover),
+                }
             }
         }
     }
@@ -290,9 +347,9 @@ impl World {
         for transmit in self.relay.drain_transmits().iter() {
             let contents = transmit.to_vec();
             let to = transmit.to;
-            match self.peers.iter_mut().find(|peer| peer.spec().addr == to) {
-                Some(peer) => {
-                    peer.down.send(self.now, contents.len(), contents);
+            match self.peers.iter_mut().find_map(|peer| peer.down_to(to)) {
+                Some(down) => {
+                    down.send(self.now, contents.len(), contents);
                 }
                 None => self.strays.push(contents),
             }
@@ -311,12 +368,29 @@ impl Peer {
         }
     }
 
+    /// The next datagram that comes out of a link, and where it comes from.
+    fn poll_link(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let links = self.bond.as_mut()?.links.iter_mut();
+        let mut arrived = links.filter_map(|link| Some((link.addr, link.up.poll(now)?)));
+        arrived.next()
+    }
+
+    /// The way down to this address, if it is the peer's.
+    fn down_to(&mut self, to: SocketAddr) -> Option<&mut Link<Vec<u8>>> {
+        let own = self.spec().addr;
+        match &mut self.bond {
+            Some(bond) => bond.link_mut(to).map(|link| &mut link.down),
+            None => (own == to).then_some(&mut self.down),
+        }
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         let own = match &self.role {
             Role::Publisher(publisher) => publisher.poll_timeout(),
             Role::Player(player) => player.poll_timeout(),
         };
-        [own, self.up.poll_timeout(), self.down.poll_timeout()]
+        let bond = self.bond.as_ref().and_then(Bond::poll_timeout);
+        [own, bond, self.up.poll_timeout(), self.down.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -324,7 +398,10 @@ impl Peer {
 
     fn step(&mut self, now: Instant) {
         let mut outbox = Vec::new();
-        while let Some(datagram) = self.down.poll(now) {
+        let bonded = self.bond.as_mut().map(|bond| bond.receive(now));
+        let mut inbox = bonded.unwrap_or_default();
+        inbox.extend(std::iter::from_fn(|| self.down.poll(now)));
+        for datagram in inbox {
             match &mut self.role {
                 Role::Publisher(publisher) => publisher.handle(now, &datagram, &mut outbox),
                 Role::Player(player) => player.handle(now, &datagram, &mut outbox),
@@ -333,6 +410,10 @@ impl Peer {
         match &mut self.role {
             Role::Publisher(publisher) => publisher.handle_timeout(now, &mut outbox),
             Role::Player(player) => player.handle_timeout(now, &mut outbox),
+        }
+        if let Some(bond) = &mut self.bond {
+            bond.send(now, outbox);
+            return;
         }
         for datagram in outbox {
             self.up.send(now, datagram.len(), datagram);
