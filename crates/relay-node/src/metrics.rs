@@ -4,6 +4,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use model::session::Role;
 use relay_core::{Direction, DropReason, RefusalReason, RemoteFailure};
+use srtla::{GroupEnd, LinkEnd, Refusal};
 
 use crate::snapshot::{SendStats, Snapshot};
 
@@ -13,6 +14,13 @@ const DROPPED_DATAGRAMS: &str = "streamhaul_relay_dropped_datagrams_total";
 const REFUSALS: &str = "streamhaul_relay_refusals_total";
 const SESSIONS: &str = "streamhaul_relay_sessions";
 const SESSIONS_HELD: &str = "streamhaul_relay_sessions_held";
+const SRTLA_GROUPS: &str = "streamhaul_relay_srtla_groups";
+const SRTLA_LINKS: &str = "streamhaul_relay_srtla_links";
+const SRTLA_GROUPS_ENDED: &str = "streamhaul_relay_srtla_groups_ended_total";
+const SRTLA_LINKS_JOINED: &str = "streamhaul_relay_srtla_links_joined_total";
+const SRTLA_LINKS_ENDED: &str = "streamhaul_relay_srtla_links_ended_total";
+const SRTLA_REFUSALS: &str = "streamhaul_relay_srtla_refusals_total";
+const SRTLA_SOURCES_BLOCKED: &str = "streamhaul_relay_srtla_sources_blocked_total";
 const DATA_THREAD_LOAD: &str = "streamhaul_relay_data_thread_load_ratio";
 const DATA_THREAD_BUSY: &str = "streamhaul_relay_data_thread_busy_seconds_total";
 const SOCKET_CALLS: &str = "streamhaul_relay_socket_calls_total";
@@ -68,6 +76,7 @@ fn describe() {
     );
     describe_gauge!(SESSIONS, "Publishers and players connected, by role.");
     describe_gauge!(SESSIONS_HELD, "Sessions that the node holds a lease for.");
+    describe_srtla();
     describe_gauge!(
         DATA_THREAD_LOAD,
         "Share of its core that a data thread used in the last second."
@@ -108,11 +117,28 @@ fn describe() {
     );
 }
 
+fn describe_srtla() {
+    describe_gauge!(SRTLA_GROUPS, "Groups of bonded links.");
+    describe_gauge!(SRTLA_LINKS, "Links of all groups.");
+    describe_counter!(SRTLA_GROUPS_ENDED, "Groups that ended, by reason.");
+    describe_counter!(SRTLA_LINKS_JOINED, "Links that registered.");
+    describe_counter!(SRTLA_LINKS_ENDED, "Links that ended, by reason.");
+    describe_counter!(
+        SRTLA_REFUSALS,
+        "Registrations that were refused, by reason; most senders begin with an unknown id."
+    );
+    describe_counter!(
+        SRTLA_SOURCES_BLOCKED,
+        "Sources kept out for a while because they kept trying wrong keys."
+    );
+}
+
 /// Publishes what the data thread said.
 pub(crate) fn publish(snapshot: &Snapshot, load_ratios: &[f64]) {
     traffic(snapshot);
     reasons(snapshot);
     callers(snapshot);
+    srtla(snapshot);
     sends(&snapshot.send);
     counter!(SOCKET_CALLS, "direction" => "ingress").absolute(snapshot.receive.calls);
     counter!(RECEIVE_ERRORS).absolute(snapshot.receive.errors);
@@ -159,6 +185,26 @@ fn callers(snapshot: &Snapshot) {
     gauge!(SESSIONS, "role" => Role::Publish.as_str()).set(f64::from(snapshot.publishers));
     gauge!(SESSIONS, "role" => Role::Play.as_str()).set(f64::from(snapshot.players));
     gauge!(SESSIONS_HELD).set(snapshot.held.len() as f64);
+}
+
+fn srtla(snapshot: &Snapshot) {
+    let counters = &snapshot.srtla;
+    gauge!(SRTLA_GROUPS).set(f64::from(snapshot.groups));
+    gauge!(SRTLA_LINKS).set(f64::from(snapshot.links));
+    counter!(SRTLA_LINKS_JOINED).absolute(counters.links_joined);
+    counter!(SRTLA_SOURCES_BLOCKED).absolute(counters.sources_blocked);
+    for end in GroupEnd::ALL {
+        let count = counters.groups_ended[end.index()];
+        counter!(SRTLA_GROUPS_ENDED, "reason" => end.as_str()).absolute(count);
+    }
+    for end in LinkEnd::ALL {
+        let count = counters.links_ended[end.index()];
+        counter!(SRTLA_LINKS_ENDED, "reason" => end.as_str()).absolute(count);
+    }
+    for refusal in Refusal::ALL {
+        let count = counters.refused[refusal.index()];
+        counter!(SRTLA_REFUSALS, "reason" => refusal.as_str()).absolute(count);
+    }
 }
 
 fn sends(send: &SendStats) {

@@ -358,6 +358,9 @@ impl Shard {
             counters: self.relay.counters().clone(),
             publishers: self.relay.publishers(),
             players: self.relay.players(),
+            groups: self.relay.groups(),
+            links: self.relay.links(),
+            srtla: *self.relay.srtla_counters(),
             busy: vec![self.busy],
             receive: ReceiveStats {
                 kernel_drops: self.sockets.iter().map(Socket::kernel_drops).sum(),

@@ -23,6 +23,11 @@ pub(crate) struct Snapshot {
     pub(crate) publishers: u32,
     /// Players connected.
     pub(crate) players: u32,
+    /// SRTLA groups, and the links of all.
+    pub(crate) groups: u32,
+    pub(crate) links: u32,
+    /// What became of groups and links.
+    pub(crate) srtla: srtla::Counters,
     /// Time that each thread spent working, not waiting.
     pub(crate) busy: Vec<Duration>,
     /// Receive calls that brought something, and those that failed.
@@ -120,6 +125,9 @@ impl Snapshot {
             node.counters += &one.counters;
             node.publishers += one.publishers;
             node.players += one.players;
+            node.groups += one.groups;
+            node.links += one.links;
+            node.srtla += one.srtla;
             node.busy.extend(one.busy);
             node.receive += one.receive;
             node.send += one.send;
