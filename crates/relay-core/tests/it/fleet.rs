@@ -88,7 +88,7 @@ impl Node {
         for relay in self.relays_mut() {
             handovers.extend(std::iter::from_fn(|| relay.poll_handover()));
         }
-        for handover in &handovers {
+        for handover in handovers {
             let mut relays = self.relays_mut();
             let owner = relays.nth(handover.shard.into());
             owner.expect("a relay").handle_handover(now, handover);
