@@ -78,6 +78,8 @@ pub(super) struct Generator {
     batch: ReceiveBatch,
     /// Whose timers are served next.
     next_served: usize,
+    /// Callers times ticks since the last one was served.
+    serves_owed: usize,
     skipped: u64,
 }
 
@@ -99,6 +101,7 @@ impl Generator {
             epoll,
             batch: ReceiveBatch::new(RECEIVE_PLACES, RECEIVE_BYTES),
             next_served: 0,
+            serves_owed: 0,
             skipped: 0,
         })
     }
@@ -239,7 +242,9 @@ impl Generator {
     fn serve(&mut self, now: Instant) {
         let callers = self.publishers.len() + self.players.len();
         let ticks = (ACK_INTERVAL.as_nanos() / TICK.as_nanos()) as usize;
-        for _ in 0..callers.div_ceil(ticks) {
+        self.serves_owed += callers;
+        while self.serves_owed >= ticks {
+            self.serves_owed -= ticks;
             let place = self.next_served;
             self.next_served = (place + 1) % callers;
             match self.publishers.get_mut(place) {
