@@ -144,7 +144,7 @@ impl Default for Config {
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),
             data_threads: 0,
-            pause_max_us: 300,
+            pause_max_us: 200,
             latency_margin_ms: 60,
             latency_min_ms: 120,
             latency_max_ms: 10_000,
