@@ -13,6 +13,7 @@ pub mod id;
 pub mod job;
 pub mod node;
 pub mod passphrase;
+mod reasons;
 pub mod region;
 pub mod session;
 pub mod settings;

@@ -1,32 +1,6 @@
 //! Why packets are dropped, registrations refused and links lost: one word each, and the counts.
 
-/// Declares an enum with `ALL`, `as_str` and `index`.
-macro_rules! reasons {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vmeta])* $variant),+ }
-
-        impl $name {
-            /// Every variant, in order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// How many there are.
-            pub const COUNT: usize = Self::ALL.len();
-
-            /// The variant's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The variant's place in [`Self::ALL`].
-            #[must_use]
-            pub const fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
+use model::reasons;
 
 reasons! {
     /// Why a packet had no effect and no answer.
