@@ -25,7 +25,7 @@ export function ConnectionCard({ connection, telemetry, open, onToggle, onRemove
   const history = useHistory(telemetry, connection.session?.session_id);
   const shown = view(connection, history, now);
   return (
-    <article className="card" data-state={shown.state} aria-labelledby={`${id}-name`}>
+    <article className="card" data-state={shown.state} data-newest-at={history.newestAt ?? undefined} aria-labelledby={`${id}-name`}>
       <button type="button" className="row" aria-expanded={open} aria-controls={`${id}-details`} onClick={onToggle}>
         <span className="dot" role="img" aria-label={shown.stateWord} title={shown.stateWord} />
         <span className="row-name" id={`${id}-name`}>
