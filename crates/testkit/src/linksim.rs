@@ -80,6 +80,34 @@ impl Impairment {
     pub fn with_loss(self, loss: f64) -> Self {
         Self { loss, ..self }
     }
+
+    /// The same with up to this much more delay.
+    #[must_use]
+    pub fn with_jitter(self, jitter: Duration) -> Self {
+        Self { jitter, ..self }
+    }
+
+    /// The same behind a bottleneck whose queue holds a second's worth, as modems' do.
+    #[must_use]
+    pub fn with_rate(self, rate_bps: u64) -> Self {
+        let queue_bytes_max = rate_bps / 8;
+        Self {
+            bottleneck: Some(Bottleneck {
+                rate_bps,
+                queue_bytes_max,
+            }),
+            ..self
+        }
+    }
+
+    /// The same while nothing passes.
+    #[must_use]
+    pub fn blacked_out(self) -> Self {
+        Self {
+            blackouts: vec![Duration::ZERO..Duration::MAX],
+            ..self
+        }
+    }
 }
 
 /// What became of the packets of a link so far.

@@ -7,6 +7,7 @@
 
 mod link;
 pub mod udp;
+mod uplink;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use srtla::packet::{self, ConnectionInfo, ID_LEN, Packet};
 
 use link::Link;
 pub use link::LinkState;
+pub use uplink::Uplink;
 
 /// How often links are looked after.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -195,6 +197,7 @@ impl Sender {
 
     fn look_after(&mut self, now: Instant, index: usize) {
         let link = &mut self.links[index];
+        link.read_rate(now);
         if !link.is_live(now) {
             link.reset();
             // Whoever asked for a group waits for its id.
@@ -219,7 +222,7 @@ impl Sender {
                     in_flight: state.in_flight,
                     rtt_ms: state.rtt_ms.unwrap_or(0),
                     naks: state.naks,
-                    bytes_per_second: 0,
+                    bytes_per_second: state.bytes_per_second,
                 };
                 self.transmit(now, index, &packet::keepalive_with_info(time_ms, &info));
             }
@@ -227,7 +230,7 @@ impl Sender {
     }
 
     fn transmit(&mut self, now: Instant, link: usize, bytes: &[u8]) {
-        self.links[link].said(now);
+        self.links[link].said(now, bytes.len());
         self.transmits.push_back(Transmit {
             link,
             bytes: bytes.to_vec(),

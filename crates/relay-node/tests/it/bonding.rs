@@ -6,8 +6,8 @@ use model::session::Role as KeyRole;
 use proto::fleet::control_message::Directive;
 use testkit::linksim::Impairment;
 use testkit::srt_caller::{Caller, Role};
-use testkit::srtla_sender::KeepAlives;
 use testkit::srtla_sender::udp::UdpSender;
+use testkit::srtla_sender::{KeepAlives, Uplink};
 
 use crate::node::{config, start, stop};
 use crate::plane::{Plane, assignment, stream_key};
@@ -16,15 +16,14 @@ const LATENCY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAYLOADS: u32 = 3000;
 
-fn modem(delay_ms: u64) -> (Impairment, Impairment) {
-    let path = Impairment::delayed(Duration::from_millis(delay_ms));
-    (path.clone(), path)
+fn modem(delay_ms: u64) -> Impairment {
+    Impairment::delayed(Duration::from_millis(delay_ms))
 }
 
 /// A sender with three links, all of them registered.
 fn bonded(to: SocketAddr) -> UdpSender {
-    let links = [modem(5), modem(20), modem(45)];
-    let sender = UdpSender::start(to, &links, KeepAlives::Extended, 7).expect("sockets");
+    let links = Uplink::numbered([modem(5), modem(20), modem(45)]);
+    let sender = UdpSender::start(to, links, KeepAlives::Extended, 7).expect("sockets");
     let give_up_at = Instant::now() + PATIENCE;
     while !(sender.links().len() == 3 && sender.links().iter().all(|link| link.is_live)) {
         assert!(Instant::now() < give_up_at, "{:?}", sender.links());
@@ -42,15 +41,13 @@ fn stream(to: SocketAddr) {
     let connect = |to, id: &str, role| Caller::connect(to, id, role, LATENCY).expect("admitted");
     let mut publisher = connect(sender.address(), &live, Role::Publisher);
     let mut player = connect(to, &play, Role::Player);
-    let dead = Impairment::default().with_loss(1.0);
     let mut played = BTreeSet::new();
     for number in 0..PAYLOADS {
         if number == PAYLOADS / 3 {
-            sender.set_impairment(0, dead.clone(), dead.clone());
+            sender.black_out(0);
         }
         if number == PAYLOADS / 3 * 2 {
-            let (up, down) = modem(5);
-            sender.set_impairment(0, up, down);
+            sender.restore(0);
         }
         let payload = number.to_be_bytes().repeat(250);
         publisher.send(&payload).expect("sent");

@@ -6,12 +6,14 @@
 //!          ◀─ └────────┘ ◀─down link─
 //! ```
 //!
-//! The target sees each client at a port of its own, as behind a NAT. Packets
-//! leave within a fraction of a millisecond of their time; one thread serves the
+//! The target sees each client at the client's own address and another port: all
+//! of 127.0.0.0/8 is this machine, so one path can stand for several modems, each
+//! with [impairments of its own](UdpPath::set_impairment_of). Packets leave within a fraction of a millisecond of their time; one thread serves the
 //! path and ends when the [`UdpPath`] is dropped.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +49,16 @@ pub struct UdpPath {
 struct Shared {
     stop: AtomicBool,
     tallies: Mutex<Tallies>,
-    change: Mutex<Option<(Impairment, Impairment)>>,
+    changes: Mutex<Vec<Change>>,
+}
+
+/// How packets of clients are treated from now on.
+#[derive(Debug)]
+struct Change {
+    /// Of every client, unless it is said.
+    client: Option<IpAddr>,
+    up: Impairment,
+    down: Impairment,
 }
 
 /// What became of the packets of all clients so far.
@@ -81,6 +92,7 @@ impl UdpPath {
             down,
             seed,
             clients: Vec::new(),
+            apart: HashMap::new(),
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
@@ -101,7 +113,17 @@ impl UdpPath {
 
     /// Changes both directions for every client from now on.
     pub fn set_impairment(&self, up: Impairment, down: Impairment) {
-        *lock(&self.shared.change) = Some((up, down));
+        self.change(None, up, down);
+    }
+
+    /// Changes both directions from now on for clients at this address, of whom
+    /// there may be none yet.
+    pub fn set_impairment_of(&self, client: IpAddr, up: Impairment, down: Impairment) {
+        self.change(Some(client), up, down);
+    }
+
+    fn change(&self, client: Option<IpAddr>, up: Impairment, down: Impairment) {
+        lock(&self.shared.changes).push(Change { client, up, down });
     }
 
     /// What became of the packets so far; some milliseconds old.
@@ -127,6 +149,8 @@ struct Proxy {
     down: Impairment,
     seed: u64,
     clients: Vec<Client>,
+    /// Addresses whose clients are treated differently, and how.
+    apart: HashMap<IpAddr, (Impairment, Impairment)>,
     shared: Arc<Shared>,
 }
 
@@ -142,7 +166,7 @@ impl Proxy {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.sleep();
-            self.apply_change();
+            self.apply_changes();
             self.read_clients(&mut buffer);
             self.read_target(&mut buffer);
             self.deliver();
@@ -168,15 +192,22 @@ impl Proxy {
         let _ready = ppoll(&mut fds, Some(TimeSpec::from_duration(timeout)), None);
     }
 
-    fn apply_change(&mut self) {
-        let Some((up, down)) = lock(&self.shared.change).take() else {
-            return;
-        };
-        for client in &mut self.clients {
-            client.up.set_impairment(up.clone());
-            client.down.set_impairment(down.clone());
+    fn apply_changes(&mut self) {
+        for change in std::mem::take(&mut *lock(&self.shared.changes)) {
+            let is_meant =
+                |client: &&mut Client| change.client.is_none_or(|ip| ip == client.address.ip());
+            for client in self.clients.iter_mut().filter(is_meant) {
+                client.up.set_impairment(change.up.clone());
+                client.down.set_impairment(change.down.clone());
+            }
+            match change.client {
+                Some(ip) => drop(self.apart.insert(ip, (change.up, change.down))),
+                None => {
+                    self.apart.clear();
+                    (self.up, self.down) = (change.up, change.down);
+                }
+            }
         }
-        (self.up, self.down) = (up, down);
     }
 
     fn read_clients(&mut self, buffer: &mut [u8]) {
@@ -184,6 +215,8 @@ impl Proxy {
             let Ok((len, from)) = self.listen.recv_from(buffer) else {
                 return;
             };
+            // What was changed before a datagram was sent holds for it.
+            self.apply_changes();
             let Some(index) = self.client(from) else {
                 continue;
             };
@@ -229,11 +262,12 @@ impl Proxy {
     }
 
     fn new_client(&self, address: SocketAddr) -> io::Result<Client> {
-        let socket = UdpSocket::bind(any_port(self.target))?;
+        let socket = UdpSocket::bind((address.ip(), 0))?;
         socket.connect(self.target)?;
         prepare(&socket)?;
         let seed = self.seed.wrapping_add(2 * self.clients.len() as u64);
-        let (up, down) = (self.up.clone(), self.down.clone());
+        let apart = self.apart.get(&address.ip()).cloned();
+        let (up, down) = apart.unwrap_or_else(|| (self.up.clone(), self.down.clone()));
         Ok(Client {
             address,
             socket,
@@ -313,6 +347,30 @@ mod tests {
             let (len, _) = client.recv_from(&mut buffer).unwrap();
             assert_eq!(&buffer[..len], &[byte]);
         }
+    }
+
+    #[test]
+    fn clients_keep_their_addresses_and_one_can_be_cut_off_by_its_address() {
+        let (target, server) = echo();
+        let path = UdpPath::start(target, Impairment::default(), Impairment::default(), 1).unwrap();
+        let modem = |number: u8| UdpSocket::bind((Ipv4Addr::new(127, 0, number, 1), 0)).unwrap();
+        let (first, second) = (modem(1), modem(2));
+        let dead = Impairment::default().blacked_out();
+        path.set_impairment_of([127, 0, 1, 1].into(), dead.clone(), dead);
+        first.send_to(b"first", path.address()).unwrap();
+        second.send_to(b"second", path.address()).unwrap();
+        let mut buffer = [0; 8];
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"second");
+        assert_eq!(from.ip(), second.local_addr().unwrap().ip());
+        while path.tallies().up.blacked_out < 1 {
+            std::thread::yield_now();
+        }
+        path.set_impairment(Impairment::default(), Impairment::default());
+        first.send_to(b"again", path.address()).unwrap();
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"again");
+        assert_eq!(from.ip(), first.local_addr().unwrap().ip());
     }
 
     #[test]

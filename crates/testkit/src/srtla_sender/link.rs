@@ -33,6 +33,10 @@ pub struct LinkState {
     pub rtt_ms: Option<u32>,
     /// Data packets sent.
     pub packets: u64,
+    /// Bytes sent: UDP payloads of every kind.
+    pub bytes: u64,
+    /// Bytes that a second of the time up to the last keepalive was given.
+    pub bytes_per_second: u32,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,16 @@ pub(super) struct Link {
     naks: u32,
     rtt_ms: Option<u32>,
     packets: u64,
+    bytes: u64,
+    rate: Rate,
+}
+
+/// What was sent from one keepalive to the next.
+#[derive(Debug, Default)]
+struct Rate {
+    bytes_per_second: u32,
+    /// The last reading: when, and of how many bytes.
+    read: Option<(Instant, u64)>,
 }
 
 impl Default for Link {
@@ -60,6 +74,8 @@ impl Default for Link {
             naks: 0,
             rtt_ms: None,
             packets: 0,
+            bytes: 0,
+            rate: Rate::default(),
         }
     }
 }
@@ -73,6 +89,8 @@ impl Link {
             naks: self.naks,
             rtt_ms: self.rtt_ms,
             packets: self.packets,
+            bytes: self.bytes,
+            bytes_per_second: self.rate.bytes_per_second,
         }
     }
 
@@ -95,6 +113,7 @@ impl Link {
             said_at: self.said_at,
             naks: self.naks,
             packets: self.packets,
+            bytes: self.bytes,
             ..Self::default()
         };
     }
@@ -108,8 +127,24 @@ impl Link {
         self.heard_at = self.heard_at.map(|_| now);
     }
 
-    pub(super) const fn said(&mut self, now: Instant) {
+    pub(super) const fn said(&mut self, now: Instant, bytes: usize) {
         self.said_at = Some(now);
+        self.bytes += bytes as u64;
+    }
+
+    /// Ends the span over which the rate is measured.
+    pub(super) fn read_rate(&mut self, now: Instant) {
+        if let Some((at, bytes)) = self.rate.read {
+            let seconds = now.saturating_duration_since(at).as_secs_f64();
+            let sent = (self.bytes - bytes) as f64;
+            // A span without length has no rate; the conversion saturates.
+            self.rate.bytes_per_second = if seconds > 0.0 {
+                (sent / seconds) as u32
+            } else {
+                0
+            };
+        }
+        self.rate.read = Some((now, self.bytes));
     }
 
     /// A keepalive came back; the time it carries is counted from `start`.

@@ -1,16 +1,33 @@
 //! The sender between real programs: an SRT caller on one side, impaired links on the other.
 //!
 //! ```text
-//!             ┌───────────┐ ─▶ own port ─▶ linksim path ─▶ ┐
-//! SRT caller ─▶ UdpSender │ ─▶ own port ─▶ linksim path ─▶ ├ receiver
-//!             └───────────┘ ─▶ own port ─▶ linksim path ─▶ ┘
+//!             ┌───────────┐ ─▶ 127.0.1.1 ─▶ linksim path ─▶ ┐
+//! SRT caller ─▶ UdpSender │ ─▶ 127.0.2.1 ─▶ linksim path ─▶ ├ receiver
+//!             └───────────┘ ─▶ 127.0.3.1 ─▶ linksim path ─▶ ┘
 //! ```
 //!
-//! The receiver sees each link at an address of its own. One thread serves them all and ends when
-//! the [`UdpSender`] is dropped.
+//! The receiver sees each link at the address that its [`Uplink`] names. One thread serves them
+//! all, and one each path; they end when the [`UdpSender`] is dropped.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use testkit::linksim::Impairment;
+//! use testkit::srtla_sender::udp::UdpSender;
+//! use testkit::srtla_sender::{KeepAlives, Uplink};
+//!
+//! let modem = |delay| Impairment::delayed(Duration::from_millis(delay)).with_rate(3_000_000);
+//! let uplinks = Uplink::numbered([modem(20), modem(45), modem(80)]);
+//! let node = "127.0.0.1:5000".parse().unwrap();
+//! let sender = UdpSender::start(node, uplinks, KeepAlives::Extended, 7)?;
+//! println!("ffmpeg … srt://{}?streamid=live_…", sender.address());
+//! sender.black_out(1);
+//! sender.restore(1);
+//! println!("{:?}", sender.links());
+//! # std::io::Result::Ok(())
+//! ```
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +38,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use srtla::packet::ID_LEN;
 
-use super::{KeepAlives, LinkState, Sender};
+use super::{KeepAlives, LinkState, Sender, Uplink};
 use crate::linksim::Impairment;
 use crate::linksim::udp::{Tallies, UdpPath};
 use crate::random::Random;
@@ -36,6 +53,7 @@ const IDLE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct UdpSender {
     address: SocketAddr,
+    uplinks: Mutex<Vec<Uplink>>,
     paths: Vec<UdpPath>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -50,30 +68,34 @@ struct Shared {
 }
 
 impl UdpSender {
-    /// Starts a sender to `receiver` with a link for each pair of impairments, up and down.
+    /// Starts a sender to `receiver` with these links, which begin to register at once.
     ///
     /// # Errors
     /// When a socket or the thread cannot be made.
     pub fn start(
         receiver: SocketAddr,
-        links: &[(Impairment, Impairment)],
+        uplinks: Vec<Uplink>,
         keepalives: KeepAlives,
         seed: u64,
     ) -> io::Result<Self> {
-        let mut paths = Vec::with_capacity(links.len());
-        for (seed, (up, down)) in (seed..).zip(links) {
-            paths.push(UdpPath::start(receiver, up.clone(), down.clone(), seed)?);
-        }
+        let path = |(seed, uplink): (u64, &Uplink)| {
+            UdpPath::start(receiver, uplink.up.clone(), uplink.down.clone(), seed)
+        };
+        let paths: Vec<_> = (seed..)
+            .zip(&uplinks)
+            .map(path)
+            .collect::<io::Result<_>>()?;
         let local = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         local.set_nonblocking(true)?;
         let address = local.local_addr()?;
         let shared = Arc::new(Shared::default());
         let mut driver = Driver {
-            sender: sender(links.len(), keepalives, seed),
+            sender: sender(uplinks.len(), keepalives, seed),
             local,
             caller: None,
-            sockets: paths.iter().map(socket_to).collect::<io::Result<_>>()?,
-            targets: paths.iter().map(UdpPath::address).collect(),
+            sockets: (uplinks.iter().zip(&paths))
+                .map(|(uplink, path)| LinkSocket::open(uplink.source, path.address()))
+                .collect::<io::Result<_>>()?,
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
@@ -81,6 +103,7 @@ impl UdpSender {
             .spawn(move || driver.run())?;
         Ok(Self {
             address,
+            uplinks: Mutex::new(uplinks),
             paths,
             shared,
             thread: Some(thread),
@@ -99,8 +122,29 @@ impl UdpSender {
         lock(&self.shared.links).clone()
     }
 
-    /// Changes a link from now on. Panics when there is no such link.
+    /// The links as they were set up or changed last.
+    #[must_use]
+    pub fn uplinks(&self) -> Vec<Uplink> {
+        lock(&self.uplinks).clone()
+    }
+
+    /// Changes a link from now on, and ends its blackout. Panics when there is no such link.
     pub fn set_impairment(&self, link: usize, up: Impairment, down: Impairment) {
+        let uplink = &mut lock(&self.uplinks)[link];
+        (uplink.up, uplink.down) = (up, down);
+        self.paths[link].set_impairment(uplink.up.clone(), uplink.down.clone());
+    }
+
+    /// Lets nothing pass over a link until it is [restored](Self::restore). Panics when there is
+    /// no such link.
+    pub fn black_out(&self, link: usize) {
+        let Uplink { up, down, .. } = lock(&self.uplinks)[link].clone();
+        self.paths[link].set_impairment(up.blacked_out(), down.blacked_out());
+    }
+
+    /// Ends a link's blackout. Panics when there is no such link.
+    pub fn restore(&self, link: usize) {
+        let Uplink { up, down, .. } = lock(&self.uplinks)[link].clone();
         self.paths[link].set_impairment(up, down);
     }
 
@@ -131,28 +175,27 @@ fn sender(links: usize, keepalives: KeepAlives, seed: u64) -> Sender {
     Sender::new(id, links, keepalives, Instant::now())
 }
 
-fn socket_to(path: &UdpPath) -> io::Result<UdpSocket> {
-    connected(path.address())
+/// A link's socket: connected from its own address to its path.
+struct LinkSocket {
+    socket: UdpSocket,
+    source: IpAddr,
+    to: SocketAddr,
 }
 
-fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if to.is_ipv4() {
-        (Ipv4Addr::LOCALHOST, 0).into()
-    } else {
-        (std::net::Ipv6Addr::LOCALHOST, 0).into()
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(to)?;
-    Ok(socket)
+impl LinkSocket {
+    fn open(source: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind((source, 0))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(to)?;
+        Ok(Self { socket, source, to })
+    }
 }
 
 struct Driver {
     sender: Sender,
     local: UdpSocket,
     caller: Option<SocketAddr>,
-    sockets: Vec<UdpSocket>,
-    targets: Vec<SocketAddr>,
+    sockets: Vec<LinkSocket>,
     shared: Arc<Shared>,
 }
 
@@ -173,7 +216,8 @@ impl Driver {
     fn sleep(&self) {
         let due = self.sender.poll_timeout();
         let timeout = due.saturating_duration_since(Instant::now()).min(IDLE);
-        let sockets = std::iter::once(&self.local).chain(&self.sockets);
+        let links = self.sockets.iter().map(|link| &link.socket);
+        let sockets = std::iter::once(&self.local).chain(links);
         let mut fds: Vec<PollFd<'_>> = sockets
             .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
             .collect();
@@ -183,8 +227,9 @@ impl Driver {
 
     fn rebind(&mut self) {
         for link in lock(&self.shared.rebind).drain(..) {
-            if let Ok(socket) = connected(self.targets[link]) {
-                self.sockets[link] = socket;
+            let old = &self.sockets[link];
+            if let Ok(new) = LinkSocket::open(old.source, old.to) {
+                self.sockets[link] = new;
             }
         }
     }
@@ -200,9 +245,9 @@ impl Driver {
     }
 
     fn read_links(&mut self, buffer: &mut [u8]) {
-        for (index, socket) in self.sockets.iter().enumerate() {
+        for (index, link) in self.sockets.iter().enumerate() {
             for _ in 0..READ_MAX {
-                let Ok(length) = socket.recv(buffer) else {
+                let Ok(length) = link.socket.recv(buffer) else {
                     break;
                 };
                 let bytes = &buffer[..length];
@@ -214,7 +259,7 @@ impl Driver {
     /// A datagram that the kernel refuses is lost, as on any path.
     fn write(&mut self) {
         while let Some(transmit) = self.sender.poll_transmit() {
-            let _sent = self.sockets[transmit.link].send(&transmit.bytes);
+            let _sent = self.sockets[transmit.link].socket.send(&transmit.bytes);
         }
         while let Some(bytes) = self.sender.poll_local() {
             if let Some(caller) = self.caller {
@@ -230,6 +275,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use srt::packet::{DataHeader, HEADER_LEN};
     use srt::{Seq, SocketId, Timestamp};
     use srtla::packet::{Class, REPLY_LEN_MAX, classify};
@@ -243,6 +290,7 @@ mod tests {
     struct Receiver {
         socket: UdpSocket,
         registry: Registry,
+        sources: BTreeSet<IpAddr>,
     }
 
     impl Receiver {
@@ -251,13 +299,18 @@ mod tests {
             let timeout = Duration::from_millis(20);
             socket.set_read_timeout(Some(timeout)).unwrap();
             let registry = Registry::new(Config::default(), [3; 32], Instant::now());
-            Self { socket, registry }
+            Self {
+                socket,
+                registry,
+                sources: BTreeSet::new(),
+            }
         }
 
         /// Takes a datagram; returns the SRT packet that came from a link.
         fn receive(&mut self) -> Option<Vec<u8>> {
             let mut buffer = [0; 2048];
             let (length, peer) = self.socket.recv_from(&mut buffer).ok()?;
+            self.sources.insert(peer.ip());
             let (now, bytes) = (Instant::now(), &buffer[..length]);
             let path = Path {
                 peer,
@@ -307,8 +360,12 @@ mod tests {
     fn a_caller_reaches_the_receiver_over_the_links_and_back() {
         let mut receiver = Receiver::new();
         let target = receiver.socket.local_addr().unwrap();
-        let links = vec![<(Impairment, Impairment)>::default(); 3];
-        let sender = UdpSender::start(target, &links, KeepAlives::Timed, 5).unwrap();
+        let uplinks = Uplink::numbered([
+            Impairment::default(),
+            Impairment::default(),
+            Impairment::default(),
+        ]);
+        let sender = UdpSender::start(target, uplinks, KeepAlives::Timed, 5).unwrap();
         receiver.receive_until(|receiver| receiver.registry.links() == 3);
         let give_up_at = Instant::now() + PATIENCE;
         while !sender.links().iter().all(|link| link.is_live) {
@@ -330,6 +387,8 @@ mod tests {
             assert!(Instant::now() < give_up_at, "{:?}", sender.links());
             std::thread::yield_now();
         }
+        let own = |uplink: &Uplink| uplink.source;
+        assert_eq!(receiver.sources, sender.uplinks().iter().map(own).collect());
         sender.rebind(1);
         receiver.receive_until(|receiver| receiver.registry.links() == 4);
     }
