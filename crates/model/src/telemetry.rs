@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::words::words;
 use crate::{NodeId, SessionId, UnixMillis};
 
 /// One second of one node.
@@ -143,12 +144,18 @@ pub struct PlayerSample {
 }
 
 /// One link of a bonded publisher (SRTLA).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkSample {
     /// The link's number, the same as long as it lives: what a display keys on.
     pub number: u64,
     /// Where it comes from. It never leaves the tenant's own view.
     pub address: SocketAddr,
+    /// The organisation that announces the address; absent when nobody knows.
+    pub carrier: Option<String>,
+    /// The number of its autonomous system.
+    pub asn: Option<u32>,
+    /// What the link most likely is.
+    pub link_type: LinkType,
     /// Since it registered.
     pub uptime_ms: u64,
     /// Since anything last came over it.
@@ -166,6 +173,26 @@ pub struct LinkSample {
     pub relative_delay_us: Option<u32>,
     /// What the sender says about it; absent when it says nothing.
     pub sender: Option<LinkClaim>,
+}
+
+words! {
+    /// What a link most likely is, judged by the network that its address belongs to.
+    /// Nobody can see from here whether a phone is on Wi-Fi: such a link is what
+    /// the Wi-Fi hangs on.
+    pub enum LinkType {
+        /// A mobile network.
+        Cellular = "cellular",
+        /// A satellite network.
+        Satellite = "satellite",
+        /// A line to a building: cable, fibre, DSL.
+        Fixed = "fixed",
+        /// A data centre, or the exit of a VPN in one.
+        Hosting = "hosting",
+        /// An address that is not public: the same machine or network, or a tunnel.
+        Local = "local",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
 }
 
 /// What was counted of a link.

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use model::telemetry::{LinkClaim, LinkSample, LinkTally, LinkWindow};
+use model::telemetry::{LinkClaim, LinkSample, LinkTally, LinkType, LinkWindow};
 use srtla::{SenderSample, Tally, Window};
 
+/// Whose network it comes from is for others to find out.
 pub(crate) fn sample(link: &srtla::LinkSample) -> LinkSample {
     LinkSample {
         number: link.number,
         address: link.peer,
+        carrier: None,
+        asn: None,
+        link_type: LinkType::Unknown,
         uptime_ms: ms(link.uptime),
         silent_ms: ms(link.silent_for),
         total: tally(&link.total),

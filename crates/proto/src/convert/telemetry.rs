@@ -2,11 +2,13 @@
 
 use model::UnixMillis;
 use model::telemetry::{
-    LinkClaim, LinkSample, LinkTally, LinkWindow, NodeReport, NodeSample, PlayerSample,
+    LinkClaim, LinkSample, LinkTally, LinkType, LinkWindow, NodeReport, NodeSample, PlayerSample,
     PublisherSample, SessionSample,
 };
 
-use super::{Error, LINKS_MAX, PLAYERS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX, list, parse, word};
+use super::{
+    Error, LINKS_MAX, PLAYERS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX, list, parse, text, word,
+};
 use crate::telemetry as pb;
 
 impl TryFrom<pb::NodeReport> for NodeReport {
@@ -67,9 +69,15 @@ impl TryFrom<pb::LinkSample> for LinkSample {
     type Error = Error;
 
     fn try_from(sample: pb::LinkSample) -> Result<Self, Error> {
+        let link_type = sample.link_type().into();
+        let carrier = sample.carrier;
+        let carrier = carrier.map(|name| text("carrier", name, TEXT_LENGTH_MAX));
         Ok(Self {
             number: sample.number,
             address: parse("address", &sample.address)?,
+            carrier: carrier.transpose()?,
+            asn: sample.asn,
+            link_type,
             uptime_ms: sample.uptime_ms,
             silent_ms: sample.silent_ms,
             total: sample.total.unwrap_or_default().into(),
@@ -87,6 +95,9 @@ impl From<LinkSample> for pb::LinkSample {
         Self {
             number: sample.number,
             address: sample.address.to_string(),
+            carrier: sample.carrier,
+            asn: sample.asn,
+            link_type: pb::LinkType::from(sample.link_type).into(),
             uptime_ms: sample.uptime_ms,
             silent_ms: sample.silent_ms,
             total: Some(sample.total.into()),
@@ -95,6 +106,33 @@ impl From<LinkSample> for pb::LinkSample {
             jitter_us: sample.jitter_us,
             relative_delay_us: sample.relative_delay_us,
             sender: sample.sender.map(Into::into),
+        }
+    }
+}
+
+/// A kind that only newer nodes know is read as unspecified before it comes here.
+impl From<pb::LinkType> for LinkType {
+    fn from(link_type: pb::LinkType) -> Self {
+        match link_type {
+            pb::LinkType::Unspecified => Self::Unknown,
+            pb::LinkType::Cellular => Self::Cellular,
+            pb::LinkType::Satellite => Self::Satellite,
+            pb::LinkType::Fixed => Self::Fixed,
+            pb::LinkType::Hosting => Self::Hosting,
+            pb::LinkType::Local => Self::Local,
+        }
+    }
+}
+
+impl From<LinkType> for pb::LinkType {
+    fn from(link_type: LinkType) -> Self {
+        match link_type {
+            LinkType::Unknown => Self::Unspecified,
+            LinkType::Cellular => Self::Cellular,
+            LinkType::Satellite => Self::Satellite,
+            LinkType::Fixed => Self::Fixed,
+            LinkType::Hosting => Self::Hosting,
+            LinkType::Local => Self::Local,
         }
     }
 }
@@ -251,6 +289,9 @@ mod tests {
         pb::LinkSample {
             number: 7,
             address: "[2001:db8::1]:8".into(),
+            carrier: Some("Example Mobile".into()),
+            asn: Some(64_500),
+            link_type: pb::LinkType::Cellular.into(),
             total: Some(pb::LinkTally::default()),
             last_second: Some(window),
             last_ten_seconds: Some(window),
@@ -270,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn every_link_type_comes_back_and_newer_ones_are_unknown() {
+        let there_and_back = |kind: LinkType| LinkType::from(pb::LinkType::from(kind));
+        let kinds = LinkType::ALL.iter().copied();
+        kinds.for_each(|kind| assert_eq!(there_and_back(kind), kind));
+        let newer = pb::LinkSample {
+            link_type: 99,
+            ..link()
+        };
+        let newer = LinkSample::try_from(newer).unwrap();
+        assert_eq!(newer.link_type, LinkType::Unknown);
+        let nameless = pb::LinkSample {
+            carrier: None,
+            ..link()
+        };
+        assert_eq!(LinkSample::try_from(nameless).unwrap().carrier, None);
+    }
+
+    #[test]
     fn a_report_is_bounded() {
         let mut many = report();
         many.sessions[0].players = vec![pb::PlayerSample::default(); PLAYERS_MAX + 1];
@@ -284,7 +343,15 @@ mod tests {
             Err(Error::TooLong { .. })
         ));
         linked.sessions[0].links = vec![pb::LinkSample::default()];
-        assert!(NodeReport::try_from(linked).is_err(), "without an address");
+        assert!(
+            NodeReport::try_from(linked.clone()).is_err(),
+            "without an address"
+        );
+        linked.sessions[0].links = vec![pb::LinkSample {
+            carrier: Some("x".repeat(TEXT_LENGTH_MAX + 1)),
+            ..link()
+        }];
+        assert!(NodeReport::try_from(linked).is_err(), "a carrier too long");
         let nodeless = pb::NodeReport {
             node: None,
             ..report()

@@ -162,6 +162,14 @@ pub struct LinkSample {
     pub relative_delay_us: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "10")]
     pub sender: ::core::option::Option<LinkClaim>,
+    /// The organisation that announces the address, when it is known.
+    #[prost(string, optional, tag = "11")]
+    pub carrier: ::core::option::Option<::prost::alloc::string::String>,
+    /// The number of its autonomous system.
+    #[prost(uint32, optional, tag = "12")]
+    pub asn: ::core::option::Option<u32>,
+    #[prost(enumeration = "LinkType", tag = "13")]
+    pub link_type: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinkTally {
@@ -212,6 +220,49 @@ pub struct LinkClaim {
     pub naks_total: u32,
     #[prost(uint32, tag = "6")]
     pub bytes_per_second: u32,
+}
+/// What a link most likely is, judged by the network of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LinkType {
+    /// Nobody knows.
+    Unspecified = 0,
+    Cellular = 1,
+    Satellite = 2,
+    /// A line to a building: cable, fibre, DSL.
+    Fixed = 3,
+    /// A data centre, or the exit of a VPN in one.
+    Hosting = 4,
+    /// An address that is not public.
+    Local = 5,
+}
+impl LinkType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LINK_TYPE_UNSPECIFIED",
+            Self::Cellular => "LINK_TYPE_CELLULAR",
+            Self::Satellite => "LINK_TYPE_SATELLITE",
+            Self::Fixed => "LINK_TYPE_FIXED",
+            Self::Hosting => "LINK_TYPE_HOSTING",
+            Self::Local => "LINK_TYPE_LOCAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LINK_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LINK_TYPE_CELLULAR" => Some(Self::Cellular),
+            "LINK_TYPE_SATELLITE" => Some(Self::Satellite),
+            "LINK_TYPE_FIXED" => Some(Self::Fixed),
+            "LINK_TYPE_HOSTING" => Some(Self::Hosting),
+            "LINK_TYPE_LOCAL" => Some(Self::Local),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod telemetry_client {
