@@ -18,6 +18,7 @@ mod health;
 mod history;
 mod http;
 mod ingest;
+mod link;
 mod live;
 pub mod metrics;
 mod point;

@@ -1,8 +1,10 @@
 //! One second of one session, as viewers get it.
 
-use model::telemetry::{LinkSample, NodeReport, PlayerSample, PublisherSample, SessionSample};
+use model::telemetry::{NodeReport, PlayerSample, PublisherSample, SessionSample};
 use model::{NodeId, UnixMillis};
 use serde::Serialize;
+
+use crate::link::Link;
 
 /// The most players whose legs a point lists; the others are only counted.
 const PLAYERS_LISTED_MAX: usize = 64;
@@ -22,7 +24,7 @@ pub(crate) struct Point {
     pub(crate) players_total: usize,
     pub(crate) players: Box<[PlayerSample]>,
     /// Of a publisher that bonds.
-    pub(crate) links: Box<[LinkSample]>,
+    pub(crate) links: Box<[Link]>,
 }
 
 impl Point {
@@ -30,6 +32,8 @@ impl Point {
     /// point before of the same boot.
     pub(crate) fn new(report: &NodeReport, sample: &SessionSample, before: Option<&Self>) -> Self {
         let listed = sample.players.len().min(PLAYERS_LISTED_MAX);
+        let known = before.map_or(&[][..], |before| &before.links);
+        let links = sample.links.iter();
         let mut point = Self {
             observed_at: report.observed_at,
             node_id: report.node_id.clone(),
@@ -39,7 +43,7 @@ impl Point {
             publisher: sample.publisher,
             players_total: sample.players.len(),
             players: sample.players[..listed].into(),
-            links: sample.links.as_slice().into(),
+            links: links.map(|link| Link::new(link, known)).collect(),
         };
         if let Some(before) = before {
             point.ingress_bitrate_bps = ingress(before, &point);
