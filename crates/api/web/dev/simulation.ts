@@ -2,12 +2,13 @@
 // camera without bonding, a connection that waits. The same seed gives the same
 // figures; times are arguments.
 
-import type { Connection, Link, Node, Player, Point, Publisher, Session } from "../src/api/types";
+import type { Connection, Link, LinkType, Node, Player, Point, Publisher, Session } from "../src/api/types";
 
 /** One uplink as it behaves. */
 interface Path {
-  readonly id: string;
+  readonly number: number;
   readonly carrier: string | null;
+  readonly type: LinkType;
   readonly rttMs: number;
   readonly jitterMs: number;
   readonly lossPct: number;
@@ -50,9 +51,9 @@ export const PHONE: Scenario = {
   latencyMs: 2000,
   players: [{ rtt_us: 24_000, latency_ms: 2060, packets_dropped_total: 0 }],
   paths: [
-    { id: "1", carrier: "T-Mobile", rttMs: 48, jitterMs: 6, lossPct: 0.1, weight: 5 },
-    { id: "2", carrier: "Vodafone", rttMs: 71, jitterMs: 12, lossPct: 0.4, weight: 4 },
-    { id: "3", carrier: "Orange", rttMs: 310, jitterMs: 60, lossPct: 3.1, weight: 1, silent: [30, 38] },
+    { number: 1, carrier: "T-Mobile", type: "cellular", rttMs: 48, jitterMs: 6, lossPct: 0.1, weight: 5 },
+    { number: 2, carrier: "Vodafone", type: "cellular", rttMs: 71, jitterMs: 12, lossPct: 0.4, weight: 4 },
+    { number: 3, carrier: "Starlink", type: "satellite", rttMs: 310, jitterMs: 60, lossPct: 3.1, weight: 1, silent: [30, 46] },
   ],
   brokenPart: 0,
 };
@@ -62,7 +63,7 @@ export const CAMERA: Scenario = {
   bitrateBps: 3_400_000,
   latencyMs: 120,
   players: [],
-  paths: [{ id: "1", carrier: null, rttMs: 96, jitterMs: 4, lossPct: 0.9, weight: 1 }],
+  paths: [{ number: 1, carrier: null, type: "unknown", rttMs: 96, jitterMs: 4, lossPct: 0.9, weight: 1 }],
   brokenPart: 0.3,
 };
 
@@ -85,7 +86,7 @@ export function history(scenario: Scenario, first: number, last: number): Point[
 /** A scenario that goes on, second after second. */
 export class Simulation {
   #publisher: Publisher;
-  readonly #heardAt = new Map<string, number>();
+  readonly #heardAt = new Map<number, number>();
 
   constructor(
     private readonly scenario: Scenario,
@@ -123,18 +124,23 @@ export class Simulation {
   #links(second: number, bitrate: number): Link[] {
     const paths = this.scenario.paths;
     const heard = paths.filter((path) => !isSilent(path, second));
-    for (const path of heard) this.#heardAt.set(path.id, second);
+    for (const path of heard) this.#heardAt.set(path.number, second);
     const weights = heard.reduce((sum, path) => sum + path.weight, 0);
     return paths.map((path, index) => {
       const share = heard.includes(path) ? path.weight / weights : 0;
       return {
-        link_id: path.id,
+        number: path.number,
+        addr: `198.51.100.${path.number}:4000`,
         asn_org: path.carrier,
+        link_type: path.type,
         bitrate_bps: Math.round(bitrate * share),
         share_pct: share * 100,
         loss_pct: share === 0 ? null : path.lossPct * (0.5 + noise(second * 7 + index)),
-        rtt_us: Math.round((path.rttMs + path.jitterMs * (noise(second * 3 + index) - 0.5)) * 1000),
-        last_ms_ago: (second - (this.#heardAt.get(path.id) ?? second)) * 1000 + 12,
+        rtt_ms: path.rttMs + path.jitterMs * (noise(second * 3 + index) - 0.5),
+        jitter_ms: path.jitterMs / 4,
+        delay_ms: (path.rttMs - Math.min(...paths.map(({ rttMs }) => rttMs))) / 2,
+        last_ms_ago: (second - (this.#heardAt.get(path.number) ?? second)) * 1000 + 12,
+        uptime_s: second - this.began,
       };
     });
   }
@@ -144,7 +150,7 @@ export class Simulation {
     const lossPct = links.reduce((sum, link) => sum + ((link.loss_pct ?? 0) * link.share_pct) / 100, 0);
     const lost = Math.round((sent * lossPct) / 100);
     const broken = Math.round(lost * this.scenario.brokenPart);
-    const rtt = links.reduce((sum, link) => sum + ((link.rtt_us ?? 0) * link.share_pct) / 100, 0);
+    const rtt = links.reduce((sum, link) => sum + ((link.rtt_ms ?? 0) * link.share_pct) / 100, 0);
     const before = this.#publisher;
     this.#publisher = {
       ...before,
@@ -152,7 +158,7 @@ export class Simulation {
       packets_lost_total: before.packets_lost_total + lost,
       packets_recovered_total: before.packets_recovered_total + lost - broken,
       packets_dropped_total: before.packets_dropped_total + broken,
-      rtt_us: Math.round(rtt),
+      rtt_us: Math.round(rtt * 1000),
       uptime_ms: (second - this.began) * 1000,
     };
   }

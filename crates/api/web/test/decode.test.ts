@@ -75,13 +75,18 @@ describe("what gets into the page", () => {
       "players[].rtt_us",
       "players[].latency_ms",
       "players[].packets_dropped_total",
-      "links[].link_id",
+      "links[].number",
+      "links[].addr",
       "links[].asn_org",
+      "links[].link_type",
       "links[].bitrate_bps",
       "links[].share_pct",
       "links[].loss_pct",
-      "links[].rtt_us",
+      "links[].rtt_ms",
+      "links[].jitter_ms",
+      "links[].delay_ms",
       "links[].last_ms_ago",
+      "links[].uptime_s",
     ]);
     expect(JSON.stringify(decoded)).not.toContain("secret");
   });
@@ -96,6 +101,11 @@ describe("answers that are not the API's", () => {
     ["no finite number", { observed_at: Number.NaN, regions: [], connections: [] }],
   ])("are refused: %s", (_, answer) => {
     expect(() => decode.connectionList(answer)).toThrow(decode.DecodeError);
+  });
+
+  it("may have a type of link that only newer servers know", () => {
+    const answer = { ...point(1), links: [{ ...link(), link_type: "pigeon" }] };
+    expect(decode.point(answer).links[0]?.link_type).toBe("unknown");
   });
 
   it("may leave out links: the sender does not bond", () => {

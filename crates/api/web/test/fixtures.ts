@@ -42,13 +42,18 @@ export function points(seconds: number): Point[] {
 
 export function link(more: Partial<Link> = {}): Link {
   return {
-    link_id: "1",
+    number: 1,
+    addr: "198.51.100.1:4000",
     asn_org: "T-Mobile",
+    link_type: "cellular",
     bitrate_bps: 3_000_000,
     share_pct: 50,
     loss_pct: 0.1,
-    rtt_us: 50_000,
+    rtt_ms: 50,
+    jitter_ms: 3,
+    delay_ms: 0,
     last_ms_ago: 20,
+    uptime_s: 60,
     ...more,
   };
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { figures, freshness, loss } from "../src/model/figures";
 import * as format from "../src/model/format";
-import { accept, EMPTY, POINTS_MAX, window } from "../src/model/history";
+import type { Link, Point } from "../src/api/types";
+import { accept, EMPTY, POINTS_MAX, window, type History } from "../src/model/history";
+import type { TrackedPoint } from "../src/model/lanes";
 import { shownLinks } from "../src/model/links";
 import { masked } from "../src/model/mask";
 import { moblinLink } from "../src/model/moblin";
@@ -9,6 +11,8 @@ import { series } from "../src/model/series";
 import { state } from "../src/model/state";
 import { AMS } from "../dev/simulation";
 import { connection, link, point, points, publisher, START_MS } from "./fixtures";
+
+const tracked = (told: readonly Point[]): readonly TrackedPoint[] => accept(EMPTY, { kind: "snapshot", points: told }, START_MS, 0).points;
 
 describe("a history", () => {
   it("is an hour at most", () => {
@@ -87,10 +91,16 @@ describe("figures", () => {
   });
 });
 
+/** A history in which these links were seen, second after second. */
+function seen(...seconds: readonly (readonly Link[])[]): History {
+  const told = seconds.map((links, second) => point(second, { links }));
+  return accept(EMPTY, { kind: "snapshot", points: told }, START_MS, 0);
+}
+
 describe("links", () => {
   it("fade after 3 seconds of silence and go after 10", () => {
-    const links = [link(), link({ link_id: "2", asn_org: "Orange", last_ms_ago: 2900 })];
-    const shown = (ageMs: number) => shownLinks(links, ageMs).map(({ name, faded }) => [name, faded]);
+    const { points, lanes } = seen([link(), link({ number: 2, asn_org: "Orange", last_ms_ago: 2900 })]);
+    const shown = (ageMs: number) => shownLinks(points, lanes, ageMs).map(({ name, faded }) => [name, faded]);
     expect(shown(0)).toEqual([
       ["T-Mobile", false],
       ["Orange", false],
@@ -103,8 +113,8 @@ describe("links", () => {
   });
 
   it("are told apart", () => {
-    const links = [link(), link({ link_id: "2" }), link({ link_id: "3", asn_org: null })];
-    expect(shownLinks(links, 0).map(({ name }) => name)).toEqual(["T-Mobile 1", "T-Mobile 2", "Link 3"]);
+    const { points, lanes } = seen([link(), link({ number: 2 }), link({ number: 3, asn_org: null })]);
+    expect(shownLinks(points, lanes, 0).map(({ name }) => name)).toEqual(["T-Mobile 1", "T-Mobile 2", "Link 3"]);
   });
 });
 
@@ -130,8 +140,8 @@ describe("a state", () => {
 
 describe("columns for graphs", () => {
   it("have a row for every second, and gaps", () => {
-    const known = [...points(3), point(6), point(7)];
-    const { time, bitrateMbps, lossPct } = series(known, START_MS + 7000, 10);
+    const known = tracked([...points(3), point(6), point(7)]);
+    const { time, bitrateMbps, lossPct } = series(known, [], START_MS + 7000, 10);
     expect(time).toHaveLength(10);
     expect(time.at(-1)).toBe(START_MS / 1000 + 7);
     expect(bitrateMbps).toEqual([null, null, 6, 6, 6, null, null, null, 6, 6]);
@@ -140,8 +150,20 @@ describe("columns for graphs", () => {
 
   it("bridge a second that its neighbours' jitter left out", () => {
     const late = point(1, { observed_at: START_MS + 2001 });
-    const { bitrateMbps } = series([point(0), late, point(3)], START_MS + 3000, 4);
+    const { bitrateMbps } = series(tracked([point(0), late, point(3)]), [], START_MS + 3000, 4);
     expect(bitrateMbps).toEqual([6, 6, 6, 6]);
+  });
+
+  it("have a line for each link, with gaps while it is silent", () => {
+    const [tmobile, orange] = [link(), link({ number: 2, asn_org: "Orange", bitrate_bps: 1_000_000, rtt_ms: 90 })];
+    const silent = { ...orange, last_ms_ago: 1400, bitrate_bps: 0 };
+    const { points, lanes } = seen([tmobile, orange], [tmobile, silent], [tmobile, orange], [tmobile]);
+    const drawn = series(points, lanes, START_MS + 3000, 4).lanes;
+    expect(drawn.map(({ name, bitrateMbps }) => [name, bitrateMbps])).toEqual([
+      ["T-Mobile", [3, 3, 3, 3]],
+      ["Orange", [1, 1, 1, null]],
+    ]);
+    expect(drawn[1]?.rttMs).toEqual([90, 90, 90, null]);
   });
 });
 

@@ -5,6 +5,7 @@ import type {
   Connection,
   ConnectionList,
   Link,
+  LinkType,
   Node,
   Player,
   Point,
@@ -19,6 +20,7 @@ export class DecodeError extends Error {}
 
 type Fields = Readonly<Record<string, unknown>>;
 
+const LINK_TYPES: readonly LinkType[] = ["cellular", "satellite", "fixed", "hosting", "local"];
 const STATUSES: readonly SessionStatus[] = ["provisioning", "active", "grace"];
 
 export function connectionList(value: unknown): ConnectionList {
@@ -121,13 +123,19 @@ function player(value: unknown): Player {
 function link(value: unknown): Link {
   const fields = object(value);
   return {
-    link_id: text(fields, "link_id"),
+    number: number(fields, "number"),
+    addr: text(fields, "addr"),
     asn_org: fields.asn_org == null ? null : text(fields, "asn_org"),
+    // A type that only newer servers know is unknown.
+    link_type: LINK_TYPES.find((type) => type === fields.link_type) ?? "unknown",
     bitrate_bps: number(fields, "bitrate_bps"),
     share_pct: number(fields, "share_pct"),
     loss_pct: maybeNumber(fields, "loss_pct"),
-    rtt_us: maybeNumber(fields, "rtt_us"),
+    rtt_ms: maybeNumber(fields, "rtt_ms"),
+    jitter_ms: maybeNumber(fields, "jitter_ms"),
+    delay_ms: maybeNumber(fields, "delay_ms"),
     last_ms_ago: number(fields, "last_ms_ago"),
+    uptime_s: number(fields, "uptime_s"),
   };
 }
 

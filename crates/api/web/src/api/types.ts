@@ -56,16 +56,28 @@ export interface Player {
   readonly packets_dropped_total: number;
 }
 
+/** What the network of a link's address tells about the link. */
+export type LinkType = "cellular" | "satellite" | "fixed" | "hosting" | "local" | "unknown";
+
 /** One uplink of a bonded sender. */
 export interface Link {
-  readonly link_id: string;
+  /** The same as long as the link lives; a link that returns has another. */
+  readonly number: number;
+  /** Where it comes from: tells links apart and is never shown, docks are seen on streams. */
+  readonly addr: string;
   /** The organisation that owns the source address, when it is known. */
   readonly asn_org: string | null;
+  readonly link_type: LinkType;
   readonly bitrate_bps: number;
   readonly share_pct: number;
   readonly loss_pct: number | null;
-  readonly rtt_us: number | null;
+  /** As the sender measures it; few senders say it. */
+  readonly rtt_ms: number | null;
+  readonly jitter_ms: number | null;
+  /** How much longer packets travel on it than on the fastest link. */
+  readonly delay_ms: number | null;
   readonly last_ms_ago: number;
+  readonly uptime_s: number;
 }
 
 /** One second of one session. */

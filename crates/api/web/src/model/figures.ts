@@ -1,6 +1,6 @@
 // From points to the few numbers that people read.
 
-import type { Link, Player, Point, Publisher } from "../api/types";
+import type { Player, Point, Publisher } from "../api/types";
 import { window } from "./history";
 
 /** Loss is counted over this long: one second is too jumpy to read. */
@@ -9,6 +9,9 @@ const LOSS_WINDOW_S = 10;
 export const OLD_AFTER_MS = 3_000;
 /** Figures older than this are not shown any more. */
 export const GONE_AFTER_MS = 10_000;
+
+/** A point without its links. */
+export type StreamPoint = Omit<Point, "links">;
 
 export interface Loss {
   /** Packets that did not come at first, of all that were sent. */
@@ -25,7 +28,6 @@ export interface Figures {
   readonly latencyMs: number | null;
   readonly delay: NodeDelay | null;
   readonly players: number;
-  readonly links: readonly Link[];
 }
 
 /** What the node adds for its players, and how much of that the worst path needs. */
@@ -43,7 +45,7 @@ export function freshness(ageMs: number | null): Freshness {
 }
 
 /** The figures of the newest point; `null` when nobody publishes. */
-export function figures(points: readonly Point[]): Figures | null {
+export function figures(points: readonly StreamPoint[]): Figures | null {
   const newest = points.at(-1);
   if (newest?.publisher == null || !newest.publishing) return null;
   const { publisher } = newest;
@@ -54,12 +56,11 @@ export function figures(points: readonly Point[]): Figures | null {
     latencyMs: publisher.latency_ms,
     delay: delay(publisher, newest.players),
     players: newest.players_total,
-    links: newest.links,
   };
 }
 
 /** Loss between the first and the last point of one connection of the sender. */
-export function loss(points: readonly Point[]): Loss | null {
+export function loss(points: readonly StreamPoint[]): Loss | null {
   const newest = points.at(-1)?.publisher;
   if (newest == null) return null;
   const first = points.find((point) => point.publisher !== null && continues(point.publisher, newest))?.publisher;

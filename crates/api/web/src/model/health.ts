@@ -3,7 +3,7 @@
 import type { Connection } from "../api/types";
 import type { Figures, Freshness } from "./figures";
 import * as format from "./format";
-import type { ShownLink } from "./links";
+import { median, type ShownLink, type Steady } from "./links";
 import type { State } from "./state";
 
 /** SRT needs several round trips to ask for a lost packet again and to get it. */
@@ -11,17 +11,24 @@ export const RTTS_NEEDED = 4;
 
 const LINK_LOSS_PCT = 5;
 const LINK_RTT_MS = 250;
+/** One way, of links whose round trip nobody tells. */
+const LINK_DELAY_MS = 150;
 /** A link this many times slower than the median of the others holds them up. */
 const LINK_RTT_TIMES = 3;
+/** A link with less of the stream does not decide how much latency it needs. */
+const LINK_SHARE_PCT = 5;
 const LOSS_HIGH_PCT = 8;
 
 export type Level = "good" | "warning" | "bad" | "idle";
 
 export interface Finding {
   readonly level: Level;
-  readonly text: string;
-  /** The link it is about. */
-  readonly linkId?: string;
+  /** What it is, in words that stay the same while it lasts. */
+  readonly title: string;
+  /** How much of it, or what follows. */
+  readonly detail: string;
+  /** The lane of the link it is about. */
+  readonly lane?: number;
 }
 
 export interface Subject {
@@ -30,25 +37,34 @@ export interface Subject {
   readonly freshness: Freshness;
   readonly figures: Figures | null;
   readonly links: readonly ShownLink[];
+  readonly needed: LatencyNeed | null;
+}
+
+/** How much latency the sender should have, and for which link's sake. */
+export interface LatencyNeed {
+  readonly latencyMs: number;
+  /** Names the link when it is not the whole stream's round trip that decides. */
+  readonly link: string | null;
 }
 
 /** What there is to say, the worst first; never empty. */
 export function findings(subject: Subject): readonly [Finding, ...Finding[]] {
   const quiet = notLive(subject);
   if (quiet !== null) return [quiet];
-  if (subject.freshness === "gone" || subject.figures === null) {
-    return [{ level: "warning", text: "The node sends no figures." }];
+  const { figures, links } = subject;
+  if (subject.freshness === "gone" || figures === null) {
+    return [{ level: "warning", title: "No figures", detail: "The node does not report." }];
   }
   const found = [
-    ...brokenPicture(subject.figures),
-    ...shortLatency(subject.figures),
-    ...badLinks(subject.links),
-    ...tightDelay(subject.figures),
-    ...heavyLoss(subject.figures),
+    ...brokenPicture(figures),
+    ...shortLatency(figures, subject.needed),
+    ...badLinks(links),
+    ...tightDelay(figures),
+    ...heavyLoss(figures),
   ];
   const rank = (finding: Finding): number => (finding.level === "bad" ? 0 : 1);
   const [worst, ...others] = found.sort((a, b) => rank(a) - rank(b));
-  return worst === undefined ? [fine(subject.figures)] : [worst, ...others];
+  return worst === undefined ? [fine(figures)] : [worst, ...others];
 }
 
 function notLive({ connection, state }: Subject): Finding | null {
@@ -57,66 +73,79 @@ function notLive({ connection, state }: Subject): Finding | null {
     case "live":
       return null;
     case "provisioning":
-      return { level: "idle", text: `${node} prepares it.` };
+      return { level: "idle", title: "Getting ready", detail: `${node} prepares it.` };
     case "ready":
-      return { level: "idle", text: "Waiting for the sender." };
+      return { level: "idle", title: "Ready", detail: "Waiting for the sender." };
     case "grace":
-      return { level: "warning", text: "OBS is kept connected until it returns." };
+      return { level: "warning", title: "Sender lost", detail: "OBS is kept connected until it returns." };
     case "error":
       return connection.session === null
-        ? { level: "bad", text: "No node can take it now; trying on." }
-        : { level: "bad", text: `${node} does not answer.` };
+        ? { level: "bad", title: "Not available", detail: "No node can take it now; trying on." }
+        : { level: "bad", title: "Not available", detail: `${node} does not answer.` };
   }
 }
 
 function brokenPicture({ loss }: Figures): Finding[] {
   if (loss === null || loss.brokenPct === 0) return [];
-  return [{ level: "bad", text: `The picture breaks: ${format.percent(loss.brokenPct)} never arrived.` }];
+  return [{ level: "bad", title: "The picture breaks", detail: `${format.percent(loss.brokenPct)} never arrived.` }];
 }
 
-function shortLatency(figures: Figures): Finding[] {
-  const needed = latencyNeededMs(figures);
-  if (needed === null || figures.latencyMs === null || figures.latencyMs >= needed) return [];
-  const text = `Latency of ${format.ms(figures.latencyMs)} is short: it needs ≥ ${RTTS_NEEDED} × RTT, ${format.ms(needed)}.`;
-  return [{ level: "warning", text }];
+function shortLatency({ latencyMs }: Figures, needed: LatencyNeed | null): Finding[] {
+  if (needed === null || latencyMs === null || latencyMs >= needed.latencyMs) return [];
+  const whose = needed.link === null ? "" : ` of ${needed.link}`;
+  const detail = `${format.ms(latencyMs)}; needs ≥ ${RTTS_NEEDED} × RTT${whose}, ${format.ms(needed.latencyMs)}.`;
+  return [{ level: "warning", title: "Latency is short", detail }];
 }
 
-export function latencyNeededMs({ rttMs }: Figures): number | null {
-  return rttMs === null ? null : rttMs * RTTS_NEEDED;
+/** Lost packets may come again over any link: the slowest that carries a part decides. */
+export function latencyNeed({ rttMs }: Figures, links: readonly ShownLink[]): LatencyNeed | null {
+  const carrying = links.filter((link) => !link.faded && link.sharePct >= LINK_SHARE_PCT);
+  const rtts = carrying.map(({ name, steady }) => ({ rttMs: roundTrip(steady, rttMs), link: links.length > 1 ? name : null }));
+  const known = [{ rttMs, link: null }, ...rtts].flatMap((one) => (one.rttMs === null ? [] : { ...one, rttMs: one.rttMs }));
+  if (known.length === 0) return null;
+  const slowest = known.reduce((slowest, one) => (one.rttMs > slowest.rttMs ? one : slowest));
+  return { latencyMs: slowest.rttMs * RTTS_NEEDED, link: slowest.link };
+}
+
+/** A link that says no round trip: the stream's, which the fastest link has, and what it is behind. */
+function roundTrip(link: Steady, streamMs: number | null): number | null {
+  if (link.rttMs !== null || link.delayMs === null || streamMs === null) return link.rttMs;
+  return streamMs + link.delayMs;
 }
 
 function badLinks(links: readonly ShownLink[]): Finding[] {
   return links.flatMap((link): Finding[] => {
     const problem = linkProblem(link, links);
-    return problem === null ? [] : [{ level: "warning", text: `${link.name} ${problem}.`, linkId: link.id }];
+    return problem === null ? [] : [{ level: "warning", lane: link.lane, title: `${link.name} ${problem[0]}`, detail: problem[1] }];
   });
 }
 
-function linkProblem(link: ShownLink, all: readonly ShownLink[]): string | null {
-  if (link.faded) return `is silent for ${Math.floor(link.silentMs / 1000)} s`;
-  if (link.lossPct !== null && link.lossPct >= LINK_LOSS_PCT) return `loses ${format.percent(link.lossPct)}`;
-  const others = all.filter((other) => other !== link && !other.faded).flatMap((other) => other.rttMs ?? []);
-  if (link.rttMs === null || others.length === 0 || link.rttMs < LINK_RTT_MS) return null;
-  return link.rttMs > LINK_RTT_TIMES * median(others) ? `is slow: ${format.ms(link.rttMs)}` : null;
+function linkProblem(link: ShownLink, all: readonly ShownLink[]): readonly [title: string, detail: string] | null {
+  if (link.faded) return ["is silent", `Nothing came for ${Math.floor(link.silentMs / 1000)} s.`];
+  const { rttMs, delayMs, lossPct } = link.steady;
+  if (lossPct !== null && lossPct >= LINK_LOSS_PCT) return ["is lossy", `It loses ${format.percent(lossPct)}.`];
+  const others = all.filter((other) => other !== link && !other.faded).flatMap((other) => other.steady.rttMs ?? []);
+  const usual = median(others);
+  if (rttMs !== null && usual !== null && rttMs >= LINK_RTT_MS && rttMs > LINK_RTT_TIMES * usual) {
+    return ["is slow", `Its round trip is ${format.ms(rttMs)}.`];
+  }
+  if (rttMs !== null || delayMs === null || delayMs < LINK_DELAY_MS) return null;
+  return ["is slow", `It is ${format.ms(delayMs)} behind the fastest.`];
 }
 
 function tightDelay({ delay }: Figures): Finding[] {
   if (delay === null || delay.usedMs <= delay.budgetMs) return [];
-  const text = `OBS is ${format.ms(delay.usedMs)} from the node, which allows for ${format.ms(delay.budgetMs)}.`;
-  return [{ level: "warning", text }];
+  const detail = `${format.ms(delay.usedMs)} from the node, which allows for ${format.ms(delay.budgetMs)}.`;
+  return [{ level: "warning", title: "OBS is far away", detail }];
 }
 
 function heavyLoss({ loss }: Figures): Finding[] {
   if (loss === null || loss.lostPct < LOSS_HIGH_PCT || loss.brokenPct > 0) return [];
-  return [{ level: "warning", text: `${format.percent(loss.lostPct)} is lost on the way, all of it repaired.` }];
+  return [{ level: "warning", title: "Much is lost on the way", detail: `${format.percent(loss.lostPct)}, all of it repaired.` }];
 }
 
 function fine({ loss, players }: Figures): Finding {
-  if (players === 0) return { level: "good", text: "Fine. Nobody plays it yet." };
-  return { level: "good", text: loss === null || loss.lostPct === 0 ? "Fine. Nothing is lost." : "Fine. All loss is repaired." };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  if (players === 0) return { level: "good", title: "Fine", detail: "Nobody plays it yet." };
+  const detail = loss === null || loss.lostPct === 0 ? "Nothing is lost." : "All loss is repaired.";
+  return { level: "good", title: "Fine", detail };
 }

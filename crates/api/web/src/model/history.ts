@@ -2,20 +2,23 @@
 
 import type { LiveEvent } from "../api/live";
 import type { Point } from "../api/types";
+import { track, type Lane, type TrackedPoint } from "./lanes";
 
 /** An hour of points, one a second. */
 export const POINTS_MAX = 3600;
 
 /** The state of one session's telemetry. Every change makes a new one. */
 export interface History {
-  readonly points: readonly Point[];
+  readonly points: readonly TrackedPoint[];
+  /** Who is who among the links of these points. */
+  readonly lanes: readonly Lane[];
   /** When the newest point was observed, on this page's clock; `null` without points. */
   readonly newestAt: number | null;
   /** Whether the server said that the node does not report. */
   readonly stale: boolean;
 }
 
-export const EMPTY: History = { points: [], newestAt: null, stale: false };
+export const EMPTY: History = { points: [], lanes: [], newestAt: null, stale: false };
 
 /**
  * Takes an event that came at `now`. A snapshot's newest point may be old: its age
@@ -24,25 +27,35 @@ export const EMPTY: History = { points: [], newestAt: null, stale: false };
  */
 export function accept(history: History, event: LiveEvent, now: number, clockAhead: number): History {
   switch (event.kind) {
-    case "snapshot": {
-      const points = event.points.slice(-POINTS_MAX);
-      const newest = points.at(-1);
-      const newestAt = newest === undefined ? null : Math.min(now, newest.observed_at - clockAhead);
-      return { points, newestAt, stale: false };
-    }
+    case "snapshot":
+      return snapshot(event.points.slice(-POINTS_MAX), now, clockAhead);
     case "sample": {
       const last = history.points.at(-1);
       if (last !== undefined && event.point.observed_at <= last.observed_at) return history;
       const kept = history.points.length < POINTS_MAX ? history.points : history.points.slice(1);
-      return { points: [...kept, event.point], newestAt: now, stale: false };
+      const { point, lanes } = track(history.lanes, event.point);
+      return { points: [...kept, point], lanes, newestAt: now, stale: false };
     }
     case "stale":
       return { ...history, stale: true };
   }
 }
 
+function snapshot(told: readonly Point[], now: number, clockAhead: number): History {
+  const points: TrackedPoint[] = [];
+  let { lanes } = EMPTY;
+  for (const one of told) {
+    const tracked = track(lanes, one);
+    lanes = tracked.lanes;
+    points.push(tracked.point);
+  }
+  const newest = points.at(-1);
+  const newestAt = newest === undefined ? null : Math.min(now, newest.observed_at - clockAhead);
+  return { points, lanes, newestAt, stale: false };
+}
+
 /** The points of the last `seconds` before the newest. */
-export function window(points: readonly Point[], seconds: number): readonly Point[] {
+export function window<P extends { readonly observed_at: number }>(points: readonly P[], seconds: number): readonly P[] {
   const newest = points.at(-1);
   if (newest === undefined) return [];
   const horizon = newest.observed_at - seconds * 1000;

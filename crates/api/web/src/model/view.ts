@@ -2,9 +2,9 @@
 
 import type { Connection } from "../api/types";
 import { figures, freshness, type Figures, type Freshness } from "./figures";
-import { findings, type Finding } from "./health";
+import { findings, latencyNeed, type Finding, type LatencyNeed } from "./health";
 import type { History } from "./history";
-import { shownLinks, type ShownLink } from "./links";
+import { FADES_AFTER_MS, shownLinks, type ShownLink } from "./links";
 import { state, STATE_WORDS, type State } from "./state";
 
 export interface ConnectionView {
@@ -18,6 +18,8 @@ export interface ConnectionView {
   /** The uplinks; a sender that does not bond is one. */
   readonly links: readonly ShownLink[];
   readonly linkCount: number;
+  /** Round trip and latency that they call for. */
+  readonly needed: LatencyNeed | null;
   readonly findings: readonly [Finding, ...Finding[]];
 }
 
@@ -27,8 +29,9 @@ export function view(connection: Connection, history: History, now: number): Con
   const newest = history.points.at(-1);
   const is = state(connection, newest?.publishing ?? null, fresh);
   const shown = is === "live" && fresh !== "gone" ? figures(history.points) : null;
-  const links = shown === null ? [] : uplinks(shown, ageMs ?? 0);
-  const said = findings({ connection, state: is, freshness: fresh, figures: shown, links });
+  const links = shown === null ? [] : uplinks(history, shown, ageMs ?? 0);
+  const needed = shown === null ? null : latencyNeed(shown, links);
+  const said = findings({ connection, state: is, freshness: fresh, figures: shown, links, needed });
   return {
     state: is,
     stateWord: STATE_WORDS[is],
@@ -37,24 +40,32 @@ export function view(connection: Connection, history: History, now: number): Con
     figures: shown,
     links,
     linkCount: links.filter((link) => !link.faded).length,
+    needed,
     findings: said,
   };
 }
 
-function uplinks(figures: Figures, ageMs: number): ShownLink[] {
-  return figures.links.length > 0 ? shownLinks(figures.links, ageMs) : [direct(figures, ageMs)];
+function uplinks({ points, lanes }: History, figures: Figures, ageMs: number): ShownLink[] {
+  const bonded = (points.at(-1)?.links.length ?? 0) > 0;
+  return bonded ? shownLinks(points, lanes, ageMs) : [direct(figures, ageMs)];
 }
 
 /** A sender without bonding: its one path. */
 function direct(figures: Figures, ageMs: number): ShownLink {
+  const [rttMs, lossPct] = [figures.rttMs, figures.loss?.lostPct ?? null];
   return {
-    id: "direct",
+    lane: 0,
     name: "SRT, not bonded",
+    type: "unknown",
     bitrateBps: figures.bitrateBps ?? 0,
-    rttMs: figures.rttMs,
-    lossPct: figures.loss?.lostPct ?? null,
+    rttMs,
+    lossPct,
+    jitterMs: null,
+    delayMs: null,
     sharePct: 100,
+    uptimeS: null,
     silentMs: ageMs,
-    faded: false,
+    faded: ageMs > FADES_AFTER_MS,
+    steady: { rttMs, delayMs: null, lossPct },
   };
 }

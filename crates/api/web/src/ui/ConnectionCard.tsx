@@ -39,7 +39,8 @@ export function ConnectionCard({ connection, telemetry, open, onToggle, onRemove
         <Headline shown={shown} followed={connection.session !== null && telemetry.follows(connection.session.session_id)} />
         <Sparkline points={history.points} now={now} newestAt={history.newestAt} />
         <span className="row-health" data-level={shown.findings[0].level}>
-          {shown.findings[0].text}
+          {shown.state === "live" && <b>{shown.findings[0].title}: </b>}
+          {shown.findings[0].detail}
         </span>
       </button>
       <div id={`${id}-details`} hidden={!open}>

@@ -1,13 +1,11 @@
 import { useState } from "react";
 import * as client from "../api/client";
 import type { Connection } from "../api/types";
-import { latencyNeededMs, RTTS_NEEDED, type Finding } from "../model/health";
 import type { History } from "../model/history";
 import type { ConnectionView } from "../model/view";
 import { Graphs } from "./Graphs";
-import { Icon } from "./Icon";
+import { Health } from "./Health";
 import { Links } from "./Links";
-import { Meter } from "./Meter";
 import { Urls } from "./Urls";
 
 interface Props {
@@ -18,49 +16,15 @@ interface Props {
 }
 
 export function Details({ connection, history, shown, onRemoved }: Props): React.JSX.Element {
+  const label = (part: string): string => `${connection.name}: ${part}`;
   return (
     <div className="details">
-      <Health shown={shown} />
-      <Links links={shown.links} findings={shown.findings} />
-      <Graphs points={history.points} newestAt={history.newestAt} />
+      <Health label={label("Health")} shown={shown} />
+      <Links label={label("Links")} links={shown.links} findings={shown.findings} />
+      <Graphs label={label("Graphs")} history={history} />
       {connection.session !== null && <Urls name={connection.name} node={connection.session.node} />}
       <Remove connection={connection} onRemoved={onRemoved} />
     </div>
-  );
-}
-
-function Health({ shown }: { readonly shown: ConnectionView }): React.JSX.Element {
-  const { figures } = shown;
-  return (
-    <section aria-label="Health">
-      <ul className="findings" aria-live="polite">
-        {shown.findings.map((finding) => (
-          <FindingLine key={finding.text} finding={finding} />
-        ))}
-      </ul>
-      <div className="meters">
-        <Meter
-          label={`Latency needed, ${RTTS_NEEDED} × RTT`}
-          used={figures === null ? null : latencyNeededMs(figures)}
-          budget={figures?.latencyMs ?? null}
-        />
-        <Meter
-          label="Node's delay budget used"
-          used={figures?.delay?.usedMs ?? null}
-          budget={figures?.delay?.budgetMs ?? null}
-        />
-      </div>
-    </section>
-  );
-}
-
-function FindingLine({ finding }: { readonly finding: Finding }): React.JSX.Element {
-  const good = finding.level === "good" || finding.level === "idle";
-  return (
-    <li data-level={finding.level}>
-      <Icon name={good ? "check" : "alert"} />
-      <span>{finding.text}</span>
-    </li>
   );
 }
 

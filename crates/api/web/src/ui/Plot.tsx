@@ -2,16 +2,21 @@
 
 import { useEffect, useRef } from "react";
 import UPlot from "uplot";
+import type { Column } from "../model/series";
+import { onTheme } from "./theme";
 
-export type Column = readonly (number | null)[];
+export interface Line {
+  /** The custom property that holds its colour. */
+  readonly colour: string;
+  readonly column: Column;
+}
 
 interface Props {
   readonly label: string;
   /** Unix seconds. */
   readonly time: readonly number[];
-  readonly column: Column;
-  /** The custom property that holds the line's colour. */
-  readonly colour: string;
+  /** The first is of the whole stream and stands on its area, the others are thin. */
+  readonly lines: readonly Line[];
   readonly withTimeAxis: boolean;
   readonly onHover: (row: number | null) => void;
 }
@@ -24,37 +29,37 @@ const CURSOR_GROUP = "dock";
 /** Between two labels of the time axis, in seconds. */
 const TIME_STEPS = [60, 120, 300, 600, 900, 1800, 3600];
 
-export function Plot({ label, time, column, colour, withTimeAxis, onHover }: Props): React.JSX.Element {
+export function Plot({ label, time, lines, withTimeAxis, onHover }: Props): React.JSX.Element {
+  // The plot is made anew when there are other lines, not when they have other values.
+  const colours = lines.map(({ colour }) => colour).join(" ");
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<UPlot | null>(null);
 
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const made = new UPlot(options(element, colour, withTimeAxis, onHover), undefined, element);
+    const made = new UPlot(options(element, colours.split(" "), withTimeAxis, onHover), undefined, element);
     plot.current = made;
     const resized = new ResizeObserver(() => made.setSize(size(element, withTimeAxis)));
     resized.observe(element);
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = (): void => made.redraw(false, true);
-    scheme.addEventListener("change", redraw);
+    const forget = onTheme(() => made.redraw(false, true));
     return () => {
-      scheme.removeEventListener("change", redraw);
+      forget();
       resized.disconnect();
       made.destroy();
       plot.current = null;
     };
-  }, [colour, withTimeAxis, onHover]);
+  }, [colours, withTimeAxis, onHover]);
 
   useEffect(() => {
-    plot.current?.setData([[...time], [...column]]);
-  }, [time, column, colour, withTimeAxis, onHover]);
+    plot.current?.setData([[...time], ...lines.map(({ column }) => [...column])]);
+  }, [time, lines, colours, withTimeAxis, onHover]);
 
   return <div ref={place} className="plot" role="img" aria-label={label} data-axis={withTimeAxis} />;
 }
 
-function options(element: HTMLElement, colour: string, withTimeAxis: boolean, onHover: Props["onHover"]): UPlot.Options {
-  const css = (name: string) => (): string => getComputedStyle(element).getPropertyValue(name);
+function options(element: HTMLElement, colours: readonly string[], withTimeAxis: boolean, onHover: Props["onHover"]): UPlot.Options {
+  const css = (name: string) => (): string => colourNow(element, name);
   const font = `10px ${getComputedStyle(element).fontFamily}`;
   const axis = { stroke: css("--text-faint"), font, ticks: { show: false } };
   return {
@@ -72,9 +77,23 @@ function options(element: HTMLElement, colour: string, withTimeAxis: boolean, on
       { ...axis, show: withTimeAxis, size: TIME_AXIS_HEIGHT, gap: 2, space: 44, incrs: TIME_STEPS, grid: { show: false }, values: clocks },
       { ...axis, size: VALUE_AXIS_WIDTH, gap: 4, splits: (_, __, ___, top) => [0, top / 2, top], grid: { stroke: css("--line"), width: 1 }, values: scaleTexts },
     ],
-    series: [{}, { stroke: css(colour), width: 1.5, points: { show: false }, fill: css(`${colour}-fill`) }],
+    series: [
+      {},
+      ...colours.map((colour, index) => ({
+        stroke: css(colour),
+        width: index === 0 ? 1.5 : 1,
+        points: { show: false },
+        ...(index === 0 && { fill: css(`${colour}-fill`) }),
+      })),
+    ],
     hooks: { setCursor: [(plot) => onHover(plot.cursor.idx ?? null)] },
   };
+}
+
+/** A custom property may name other colours for light and dark; a canvas wants one. */
+function colourNow(element: HTMLElement, name: string): string {
+  element.style.color = `var(${name})`;
+  return getComputedStyle(element).color;
 }
 
 function size(element: HTMLElement, withTimeAxis: boolean): { width: number; height: number } {

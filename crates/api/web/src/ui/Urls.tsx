@@ -23,7 +23,7 @@ export function Urls({ name, node }: Props): React.JSX.Element {
   const [protocol, setProtocol] = useState<Protocol>("srtla");
   return (
     <>
-      <section aria-label="Sender URL">
+      <section aria-label={`${name}: Sender URL`}>
         <div className="section-head">
           <h2>Sender URL</h2>
           <Segmented label="Protocol" choices={PROTOCOLS} chosen={protocol} text={(choice) => choice.toUpperCase()} onChoose={setProtocol} />
@@ -31,7 +31,7 @@ export function Urls({ name, node }: Props): React.JSX.Element {
         <UrlField key={protocol} name={name} node={node} kind={protocol} label="Sender URL" />
         <Moblin key={`qr-${protocol}`} name={name} protocol={protocol} />
       </section>
-      <section aria-label="OBS media source">
+      <section aria-label={`${name}: OBS media source`}>
         <h2>OBS media source</h2>
         <UrlField name={name} node={node} kind="media" label="OBS media source" />
       </section>
