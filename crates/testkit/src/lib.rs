@@ -1,5 +1,5 @@
 //! What tests need: impaired links, captured sessions, SRT callers, SRTLA
-//! senders, databases, a control plane.
+//! senders, databases, carriers, a control plane.
 //!
 //! With no feature this is light enough for the pure crates: [`linksim`] and
 //! [`capture`]. It refuses to know what is being tested: no crate of ours is
@@ -8,6 +8,7 @@
 //! To add a kind of impairment, give [`linksim::Impairment`] a field whose
 //! default does nothing, and let [`linksim::Link::send`] act on it.
 
+pub mod asn_database;
 pub mod capture;
 #[cfg(feature = "control-plane")]
 pub mod control_plane;
