@@ -43,6 +43,10 @@ pub struct Config {
     /// The metrics-gateway; without it the node reports no samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway_grpc: Option<String>,
+    /// An ASN database (MaxMind DB format; GeoLite2 ASN, IPinfo Lite or alike) that
+    /// says which carrier a link belongs to; read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn_database: Option<PathBuf>,
     /// The host name or address that phones and players reach.
     pub public_host: String,
     /// Where the node stands.
@@ -140,6 +144,7 @@ impl Default for Config {
             join_token_file: None,
             api_grpc: "http://127.0.0.1:7001".into(),
             gateway_grpc: None,
+            asn_database: None,
             public_host: "127.0.0.1".into(),
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),

@@ -20,6 +20,7 @@
 
 mod backlog;
 mod backoff;
+mod carriers;
 mod config;
 mod control;
 mod egress;
@@ -30,6 +31,7 @@ mod key_worker;
 mod lookup;
 mod metrics;
 mod pace;
+mod reach;
 mod report;
 mod sampler;
 mod sendmmsg;

@@ -33,6 +33,9 @@ const REMOTE_FAILURES: &str = "streamhaul_relay_remote_failures_total";
 const EVENTS_DROPPED: &str = "streamhaul_relay_events_dropped_total";
 const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
 
+const ASN_DATABASE_READS: &str = "streamhaul_relay_asn_database_reads_total";
+const ASN_DATABASE_BUILT: &str = "streamhaul_relay_asn_database_build_timestamp_seconds";
+
 const REMOTE_FAILURE_CAUSES: [&str; 6] = [
     "no_address",
     "forbidden_address",
@@ -41,6 +44,8 @@ const REMOTE_FAILURE_CAUSES: [&str; 6] = [
     "unusable",
     "refused_here",
 ];
+const OK: &str = "ok";
+const FAILED: &str = "failed";
 /// A drop that the shell makes before the relay sees the datagram.
 const UNANSWERABLE: &str = "unanswerable";
 /// Likewise, when the thread that it belongs to has too much to do.
@@ -56,6 +61,10 @@ pub(crate) fn register() {
     counter!(CONTROL_LOST).absolute(0);
     counter!(EVENTS_DROPPED, "stage" => "control").absolute(0);
     counter!(REPORTS_DROPPED).absolute(0);
+    asn_database_built_at(0);
+    for outcome in [OK, FAILED] {
+        counter!(ASN_DATABASE_READS, "outcome" => outcome).absolute(0);
+    }
     for direction in [Direction::Pull, Direction::Push] {
         for cause in REMOTE_FAILURE_CAUSES {
             remote_failures(direction, cause).absolute(0);
@@ -118,6 +127,14 @@ fn describe() {
 }
 
 fn describe_srtla() {
+    describe_counter!(
+        ASN_DATABASE_READS,
+        "Files read for an ASN database, by outcome."
+    );
+    describe_gauge!(
+        ASN_DATABASE_BUILT,
+        "When the ASN database in use was made; 0 without one."
+    );
     describe_gauge!(SRTLA_GROUPS, "Groups of bonded links.");
     describe_gauge!(SRTLA_LINKS, "Links of all groups.");
     describe_counter!(SRTLA_GROUPS_ENDED, "Groups that ended, by reason.");
@@ -131,6 +148,16 @@ fn describe_srtla() {
         SRTLA_SOURCES_BLOCKED,
         "Sources kept out for a while because they kept trying wrong keys."
     );
+}
+
+/// Counts a file that was read for an ASN database, or would not do.
+pub(crate) fn asn_database_read(ok: bool) {
+    counter!(ASN_DATABASE_READS, "outcome" => if ok { OK } else { FAILED }).increment(1);
+}
+
+/// Says of when the ASN database in use is, Unix seconds.
+pub(crate) fn asn_database_built_at(seconds: u64) {
+    gauge!(ASN_DATABASE_BUILT).set(seconds as f64);
 }
 
 /// Publishes what the data thread said.

@@ -8,6 +8,7 @@ use model::clock::Clock;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::carriers::Carriers;
 use crate::metrics;
 use crate::shards::{Gone, Shards};
 use crate::snapshot::Snapshot;
@@ -39,6 +40,7 @@ impl Sampled {
 /// Samples until the data thread ends.
 pub(crate) async fn run(
     shards: Shards,
+    mut carriers: Carriers,
     clock: Arc<dyn Clock>,
     samples: watch::Sender<Sampled>,
 ) -> Gone {
@@ -47,10 +49,11 @@ pub(crate) async fn run(
     let mut before = (Instant::now(), Vec::new());
     loop {
         ticks.tick().await;
-        let snapshot = match shards.snapshot().await {
+        let mut snapshot = match shards.snapshot().await {
             Ok(snapshot) => snapshot,
             Err(gone) => return gone,
         };
+        carriers.name(&mut snapshot.samples);
         let now = (Instant::now(), snapshot.busy.clone());
         let load_ratios = load_ratios(&before.1, &now.1, now.0 - before.0);
         before = now;

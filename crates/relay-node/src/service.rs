@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 
+use crate::carriers;
 use crate::config::Config;
 use crate::control::{self, About, Control, Parts, READINESS};
 use crate::identity::{Identity, Store};
@@ -115,7 +116,16 @@ impl Node {
         let (draining, is_draining) = watch::channel(false);
         let (sampled, samples) = watch::channel(Sampled::nothing(self.context.clock.now()));
         let (shards, clock) = (self.shards.clone(), self.context.clock.clone());
-        tasks.spawn(async move { Err(sampler::run(shards, clock, sampled).await.into()) });
+        let (carriers, watcher) = carriers::channel(self.config.asn_database.clone());
+        tasks
+            .spawn(async move { Err(sampler::run(shards, carriers, clock, sampled).await.into()) });
+        if let Some(watcher) = watcher {
+            let shutdown = self.context.shutdown.clone();
+            tasks.spawn(async move {
+                shutdown.run_until_cancelled(watcher.run()).await;
+                Ok(())
+            });
+        }
         let shutdown = self.context.shutdown.clone();
         tasks.spawn(async move { Ok(http::serve(self.listener, is_draining, shutdown).await?) });
         if let Some(gateway) = &self.config.gateway_grpc {

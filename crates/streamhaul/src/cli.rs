@@ -76,6 +76,9 @@ pub struct Up {
     /// The name or address by which phones and players reach this machine
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub public_host: String,
+    /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
+    pub asn_database: Option<PathBuf>,
     /// Where this machine stands
     #[arg(long, default_value = "local", value_parser = region)]
     pub region: Region,

@@ -58,6 +58,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         database_url: database.url(),
         state_dir,
         public_host: arguments.public_host.clone(),
+        asn_database: arguments.asn_database.clone(),
         region: arguments.region.clone(),
     };
     let end = serve(&settings, &mut database, &stop, started);

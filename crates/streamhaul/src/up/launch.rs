@@ -6,6 +6,7 @@ mod metrics_gateway;
 mod relay_node;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use model::Region;
 use secrecy::SecretString;
@@ -26,6 +27,7 @@ pub(super) struct Settings {
     pub(super) database_url: SecretString,
     pub(super) state_dir: StateDir,
     pub(super) public_host: String,
+    pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }
 
@@ -44,6 +46,11 @@ impl Settings {
     /// Where the other services find api.
     fn api_grpc(&self) -> String {
         format!("http://{}", self.ports.api_grpc)
+    }
+
+    /// Where nodes report, and api asks what they said.
+    fn gateway_grpc(&self) -> String {
+        format!("http://{}", self.ports.gateway_grpc)
     }
 
     /// Where api finds the live view.

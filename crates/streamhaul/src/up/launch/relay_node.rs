@@ -17,7 +17,8 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         state_dir: settings.state_dir.relay_node(),
         join_token: enrol::join_token(settings)?,
         api_grpc: settings.api_grpc(),
-        gateway_grpc: Some(format!("http://{}", ports.gateway_grpc)),
+        gateway_grpc: Some(settings.gateway_grpc()),
+        asn_database: settings.asn_database.clone(),
         public_host: settings.public_host.clone(),
         region: settings.region.clone(),
         ..Config::default()
