@@ -29,13 +29,19 @@ impl Client {
     /// A client of `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn new(port: u16, token: Option<&str>) -> Self {
+        Self::at(&format!("http://127.0.0.1:{port}"), token)
+    }
+
+    /// A client of a base address, such as `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn at(base: &str, token: Option<&str>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(5)))
             .build();
         Self {
             agent: config.into(),
-            base: format!("http://127.0.0.1:{port}"),
+            base: base.to_owned(),
             token: token.map(str::to_owned),
         }
     }
