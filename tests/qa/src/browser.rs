@@ -35,7 +35,8 @@ impl Browser {
         command.arg("driver.mjs").current_dir(sources);
         let output = File::from(OwnedFd::from(writer));
         let name = "the browser's driver";
-        let mut program = Program::start_with(name, &mut command, log, Stdio::piped(), Some(output))?;
+        let mut program =
+            Program::start_with(name, &mut command, log, Stdio::piped(), Some(output))?;
         let input = program.take_stdin().context("the driver has no input")?;
         let (sender, answers) = channel();
         std::thread::Builder::new()
@@ -52,7 +53,11 @@ impl Browser {
     ///
     /// # Errors
     /// When it could not, or does not answer.
-    pub fn run<T: DeserializeOwned>(&mut self, command: &str, mut settings: Value) -> anyhow::Result<T> {
+    pub fn run<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        mut settings: Value,
+    ) -> anyhow::Result<T> {
         settings["command"] = command.into();
         writeln!(self.input, "{settings}").context("the browser's driver is gone")?;
         let Ok(line) = self.answers.recv_timeout(ANSWER_TIMEOUT) else {
@@ -63,7 +68,8 @@ impl Browser {
         if let Some(error) = answer["error"].as_str() {
             bail!("the dock, {command}: {error}");
         }
-        serde_json::from_value(answer["ok"].take()).with_context(|| format!("the answer to {command}"))
+        serde_json::from_value(answer["ok"].take())
+            .with_context(|| format!("the answer to {command}"))
     }
 
     /// The same without settings.
@@ -98,7 +104,8 @@ mod tests {
         let output = Some(File::from(OwnedFd::from(writer)));
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut program =
-            Program::start_with("stand-in", &mut command, log.path(), Stdio::piped(), output).unwrap();
+            Program::start_with("stand-in", &mut command, log.path(), Stdio::piped(), output)
+                .unwrap();
         let input = program.take_stdin().unwrap();
         let (sender, answers) = channel();
         std::thread::spawn(move || pass_on(BufReader::new(reader), &sender));

@@ -27,7 +27,9 @@ pub fn uplink(carrier: &str, way: Impairment) -> Uplink {
 
 fn source(carrier: &str) -> Option<Ipv4Addr> {
     let networks = asn_database::carriers();
-    let own = networks.iter().filter(|network| network.organisation == carrier);
+    let own = networks
+        .iter()
+        .filter(|network| network.organisation == carrier);
     own.filter_map(|network| match network.address {
         IpAddr::V4(address) => Some(Ipv4Addr::from_bits(address.to_bits() + 1)),
         IpAddr::V6(_) => None,

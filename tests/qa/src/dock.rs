@@ -95,7 +95,10 @@ impl Dock {
     pub fn sign_in(mut browser: Browser, profile: &Path, link: &str) -> anyhow::Result<Self> {
         let version: String = browser.run("open", json!({"profile": profile}))?;
         eprintln!("browser {version}");
-        let origin = link.split_once("/dock").context("not a link to the dock")?.0;
+        let origin = link
+            .split_once("/dock")
+            .context("not a link to the dock")?
+            .0;
         let mut dock = Self {
             browser,
             profile: profile.to_owned(),
@@ -104,7 +107,10 @@ impl Dock {
         };
         let visit: Visit = dock.browser.run("visit", json!({"url": link}))?;
         ensure!(visit.signed_in, "the link did not sign the dock in");
-        ensure!(!visit.url.contains("code"), "the link stayed in the address bar");
+        ensure!(
+            !visit.url.contains("code"),
+            "the link stayed in the address bar"
+        );
         Ok(dock)
     }
 
@@ -130,7 +136,8 @@ impl Dock {
         }]);
         let _version: String = self.browser.run("open", json!({"profile": self.profile}))?;
         let () = self.browser.ask("begin_trace")?;
-        self.browser.run("visit", json!({"url": format!("{}/dock", self.origin)}))
+        self.browser
+            .run("visit", json!({"url": format!("{}/dock", self.origin)}))
     }
 
     /// Where the browser keeps its files.
@@ -169,7 +176,9 @@ impl Dock {
     /// # Errors
     /// When it is not shown or is no URL of a stream.
     pub fn url(&mut self, name: &str, kind: UrlKind) -> anyhow::Result<StreamUrl> {
-        let text: String = self.browser.run("url", json!({"name": name, "kind": kind.word()}))?;
+        let text: String = self
+            .browser
+            .run("url", json!({"name": name, "kind": kind.word()}))?;
         StreamUrl::parse(&text)
     }
 

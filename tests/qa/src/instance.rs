@@ -118,7 +118,10 @@ impl Instance {
     /// # Errors
     /// When the instance refuses.
     pub fn dock_link(&self) -> anyhow::Result<String> {
-        let made = self.client().post("/api/v1/dock/links", &json!({}))?.success()?;
+        let made = self
+            .client()
+            .post("/api/v1/dock/links", &json!({}))?
+            .success()?;
         let path = made["path"].as_str().context("a link without a path")?;
         Ok(format!("{}{path}", self.api))
     }
@@ -208,7 +211,12 @@ impl Own {
 
     fn restart(&mut self) -> anyhow::Result<()> {
         self.stop()?;
-        self.program = up(&self.state_dir, self.port_base, &self.asn_database, &self.log)?;
+        self.program = up(
+            &self.state_dir,
+            self.port_base,
+            &self.asn_database,
+            &self.log,
+        )?;
         self.wait_ready().map(drop)
     }
 
@@ -220,7 +228,12 @@ impl Own {
     }
 }
 
-fn up(state_dir: &Path, port_base: u16, asn_database: &Path, log: &Path) -> anyhow::Result<Program> {
+fn up(
+    state_dir: &Path,
+    port_base: u16,
+    asn_database: &Path,
+    log: &Path,
+) -> anyhow::Result<Program> {
     let mut command = Command::new(program::built("streamhaul")?);
     command.arg("up").arg("--state-dir").arg(state_dir);
     command.args(["--port-base", &port_base.to_string()]);
@@ -231,7 +244,10 @@ fn up(state_dir: &Path, port_base: u16, asn_database: &Path, log: &Path) -> anyh
 fn run_shell(command: &str) -> anyhow::Result<()> {
     let mut shell = Command::new("sh");
     // What is printed to standard output is the report.
-    let status = shell.args(["-c", command]).stdout(std::io::stderr()).status()?;
+    let status = shell
+        .args(["-c", command])
+        .stdout(std::io::stderr())
+        .status()?;
     if !status.success() {
         bail!("{command}: {status}");
     }

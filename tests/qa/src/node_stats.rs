@@ -57,7 +57,9 @@ impl Links {
     /// Links that were heard within this time.
     #[must_use]
     pub fn heard_within(&self, ms: f64) -> usize {
-        self.connections().filter(|link| link.last_ms_ago <= ms).count()
+        self.connections()
+            .filter(|link| link.last_ms_ago <= ms)
+            .count()
     }
 }
 

@@ -106,7 +106,10 @@ impl Phone {
         let up: Vec<Tally> = links.map(|link| self.sender.tallies(link).up).collect();
         Ok(Carried {
             packets: up.iter().map(|tally| tally.sent).sum(),
-            lost: up.iter().map(|tally| tally.lost + tally.overflowed + tally.blacked_out).sum(),
+            lost: up
+                .iter()
+                .map(|tally| tally.lost + tally.overflowed + tally.blacked_out)
+                .sum(),
             bytes: std::fs::metadata(&self.sent)?.len(),
         })
     }
@@ -123,7 +126,11 @@ impl Phone {
     /// When ffmpeg fails or does not end in time.
     pub fn wait_end(&mut self, limit: Duration) -> anyhow::Result<()> {
         let status = self.ffmpeg.wait(limit)?;
-        ensure!(status.success(), "the phone's ffmpeg: {}", tail(&self.ffmpeg.log(), 10));
+        ensure!(
+            status.success(),
+            "the phone's ffmpeg: {}",
+            tail(&self.ffmpeg.log(), 10)
+        );
         Ok(())
     }
 

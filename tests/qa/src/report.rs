@@ -38,7 +38,10 @@ impl Report {
     /// `{"cases": {"TC-RELAY-001": {"pass": true, "figures": {…}, …}}}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let cases = self.outcomes.iter().map(|outcome| (outcome.id.to_owned(), outcome.to_json()));
+        let cases = self
+            .outcomes
+            .iter()
+            .map(|outcome| (outcome.id.to_owned(), outcome.to_json()));
         json!({"cases": cases.collect::<Map<_, _>>()})
     }
 }
@@ -97,7 +100,9 @@ mod tests {
         let mut report = Report::default();
         report.outcomes.push(outcome("TC-RELAY-001", None));
         assert!(report.pass());
-        report.outcomes.push(outcome("TC-RELAY-002", Some("no fade")));
+        report
+            .outcomes
+            .push(outcome("TC-RELAY-002", Some("no fade")));
         assert!(!report.pass());
         let json = report.to_json();
         assert_eq!(json["cases"]["TC-RELAY-001"]["pass"], true);

@@ -42,7 +42,11 @@ pub fn run(plan: Plan, tell: impl Fn(&Outcome)) -> anyhow::Result<Report> {
     let instance = open(plan.running, scratch.path())?;
     eprintln!("instance {}", instance.origin());
     let browser = Browser::start(Path::new(BROWSER), &scratch.path().join("browser.log"))?;
-    let dock = Dock::sign_in(browser, &scratch.path().join("profile"), &instance.dock_link()?)?;
+    let dock = Dock::sign_in(
+        browser,
+        &scratch.path().join("profile"),
+        &instance.dock_link()?,
+    )?;
     let mut stage = Stage::new(instance, dock, &plan.clips);
     let kept = plan.keep.join((now_ms() / 1000).to_string());
     let mut report = Report::default();
@@ -61,7 +65,9 @@ pub fn run(plan: Plan, tell: impl Fn(&Outcome)) -> anyhow::Result<Report> {
 /// A folder for all that ends with the run. PostgreSQL may run as another user, who
 /// must get to its files.
 fn scratch() -> anyhow::Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("streamhaul-qa-").tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("streamhaul-qa-")
+        .tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }
@@ -78,9 +84,12 @@ fn open(running: Option<Running>, scratch: &Path) -> anyhow::Result<Instance> {
 fn run_case(stage: &mut Stage, case: Case, folder: &Path) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     stage.begin(case.id, folder)?;
-    let mut findings = (case.run)(stage).unwrap_or_else(|error| Findings::broken(&format!("{error:#}")));
+    let mut findings =
+        (case.run)(stage).unwrap_or_else(|error| Findings::broken(&format!("{error:#}")));
     let complaints = stage.dock.complaints().unwrap_or_default();
-    findings.expect(complaints.is_empty(), || format!("the page complains: {complaints:?}"));
+    findings.expect(complaints.is_empty(), || {
+        format!("the page complains: {complaints:?}")
+    });
     let failed = !findings.pass();
     let outcome = Outcome {
         id: case.id,
@@ -102,7 +111,9 @@ fn conclude(stage: &mut Stage, outcome: &Outcome, folder: &Path) -> anyhow::Resu
         stage.dock.end_trace(None)?;
         std::fs::remove_dir_all(folder)?;
     }
-    stage.clean_up().with_context(|| format!("clean up after {}", outcome.id))?;
+    stage
+        .clean_up()
+        .with_context(|| format!("clean up after {}", outcome.id))?;
     if outcome.kept.is_some() {
         // The case may have left the browser closed or the page elsewhere.
         stage.dock.reopen()?;

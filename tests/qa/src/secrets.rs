@@ -10,7 +10,13 @@ use crate::findings::Findings;
 /// Words that no field told to the page may have in its name: secrets have these names
 /// in the protocol of the OBS plugin, which the page does not speak.
 const NAMES_FORBIDDEN: [&str; 7] = [
-    "token", "pair_token", "relay_ws_token", "stream_key", "play_key", "passphrase", "secret",
+    "token",
+    "pair_token",
+    "relay_ws_token",
+    "stream_key",
+    "play_key",
+    "passphrase",
+    "secret",
 ];
 
 /// The names of all fields in JSON, at any depth, and the texts in it.
@@ -48,7 +54,14 @@ pub(crate) fn check_snapshot(findings: &mut Findings, snapshot: &Snapshot, keys:
     contents.names.sort_unstable();
     contents.names.dedup();
     findings.figure("snapshot_fields", contents.names.len());
-    findings.figure("snapshot_live_views", snapshot.live.values().filter(|events| !events.is_empty()).count());
+    findings.figure(
+        "snapshot_live_views",
+        snapshot
+            .live
+            .values()
+            .filter(|events| !events.is_empty())
+            .count(),
+    );
     let is_secret = |name: &&String| NAMES_FORBIDDEN.iter().any(|word| name.contains(word));
     let secret: Vec<_> = contents.names.iter().filter(is_secret).collect();
     findings.expect(secret.is_empty(), || format!("the page is told {secret:?}"));
@@ -65,14 +78,21 @@ pub(crate) fn check_holdings(findings: &mut Findings, holdings: &Holdings, keys:
         ("caches", &holdings.caches, "[]"),
         ("cookies for scripts", &holdings.script_cookies, ""),
     ] {
-        findings.expect(kept == empty, || format!("the page keeps something in its {place}"));
+        findings.expect(kept == empty, || {
+            format!("the page keeps something in its {place}")
+        });
     }
     for (place, text) in [("history", &holdings.history), ("document", &holdings.html)] {
-        findings.expect(!has_key(text, keys), || format!("a stream key is in the page's {place}"));
+        findings.expect(!has_key(text, keys), || {
+            format!("a stream key is in the page's {place}")
+        });
     }
     let cookies = (holdings.http_only_cookies, holdings.cookies);
     findings.expect(cookies == (1, 1), || {
-        format!("{} cookies, {} of them out of scripts' reach", cookies.1, cookies.0)
+        format!(
+            "{} cookies, {} of them out of scripts' reach",
+            cookies.1, cookies.0
+        )
     });
 }
 
@@ -127,13 +147,22 @@ mod tests {
     #[test]
     fn secrets_are_found_at_any_depth() {
         let clean = json!({"connections": [{"name": "phone", "session": {"status": "active"}}]});
-        let findings = judged(&snapshot(clean.clone(), "event: sample\ndata: {\"publishing\": true}"));
+        let findings = judged(&snapshot(
+            clean.clone(),
+            "event: sample\ndata: {\"publishing\": true}",
+        ));
         assert!(findings.pass(), "{findings:?}");
         assert_eq!(findings.figures()["snapshot_fields"], 5);
         let named = json!({"connections": [{"session": {"pair_token": ""}}]});
         assert!(!judged(&snapshot(named, "")).pass());
         assert!(!judged(&snapshot(clean.clone(), "data: {\"relay_ws_token\": \"\"}")).pass());
-        assert!(!judged(&snapshot(clean, "data: [{\"url\": \"srt://x?streamid=live_0af3\"}]")).pass());
+        assert!(
+            !judged(&snapshot(
+                clean,
+                "data: [{\"url\": \"srt://x?streamid=live_0af3\"}]"
+            ))
+            .pass()
+        );
     }
 
     #[test]

@@ -182,7 +182,10 @@ impl Stage {
     /// When the instance refuses.
     pub fn stop(&self, name: &str) -> anyhow::Result<()> {
         let request = json!({"connection_id": name});
-        let stopped = self.instance.client().post("/api/v1/relay/stop", &request)?;
+        let stopped = self
+            .instance
+            .client()
+            .post("/api/v1/relay/stop", &request)?;
         stopped.success().context("stop the connection").map(drop)
     }
 }

@@ -21,7 +21,8 @@ impl Timeline {
     /// # Errors
     /// None that is known: sights are made of texts and numbers.
     pub fn lines(&self) -> serde_json::Result<String> {
-        let lines: serde_json::Result<Vec<_>> = self.sights.iter().map(serde_json::to_string).collect();
+        let lines: serde_json::Result<Vec<_>> =
+            self.sights.iter().map(serde_json::to_string).collect();
         Ok(lines?.join("\n"))
     }
 
@@ -46,13 +47,23 @@ impl Timeline {
 
     /// A connection in a span, with the times from which it was shown so; `from_ms` is
     /// the earliest.
-    pub fn cards(&self, name: &str, from_ms: u64, to_ms: u64) -> impl Iterator<Item = (u64, &Card)> {
+    pub fn cards(
+        &self,
+        name: &str,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> impl Iterator<Item = (u64, &Card)> {
         self.span(from_ms, to_ms)
             .filter_map(move |sight| Some((sight.at_ms.max(from_ms), find(sight, name)?)))
     }
 
     /// When a page with the dock first showed a connection, or its absence, like this.
-    pub fn first(&self, name: &str, from_ms: u64, is_it: impl Fn(Option<&Card>) -> bool) -> Option<u64> {
+    pub fn first(
+        &self,
+        name: &str,
+        from_ms: u64,
+        is_it: impl Fn(Option<&Card>) -> bool,
+    ) -> Option<u64> {
         let sights = self.span(from_ms, u64::MAX);
         let mut docks = sights.filter(|sight| sight.page == Page::Dock);
         let found = docks.find(|sight| is_it(find(sight, name)));
@@ -79,7 +90,9 @@ impl Timeline {
     /// How often a connection got new figures within a span.
     #[must_use]
     pub fn updates(&self, name: &str, from_ms: u64, to_ms: u64) -> usize {
-        let newest = self.cards(name, from_ms, to_ms).map(|(_, card)| card.newest_at_ms);
+        let newest = self
+            .cards(name, from_ms, to_ms)
+            .map(|(_, card)| card.newest_at_ms);
         let newest: Vec<_> = newest.collect();
         newest.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
@@ -142,12 +155,18 @@ mod tests {
     #[test]
     fn a_span_begins_with_what_is_shown_then() {
         let timeline = timeline();
-        let times: Vec<u64> = timeline.cards("phone", 1500, 3000).map(|(at, _)| at).collect();
+        let times: Vec<u64> = timeline
+            .cards("phone", 1500, 3000)
+            .map(|(at, _)| at)
+            .collect();
         assert_eq!(times, [1500, 2000, 2500]);
         let fast = |card: Option<&Card>| card.and_then(Card::bitrate_bps) == Some(2e6);
         assert_eq!(timeline.first("phone", 0, fast), Some(2000));
         assert_eq!(timeline.first("phone", 2200, fast), Some(2200));
-        assert_eq!(timeline.first("other", 0, |card| card.is_none()), Some(1000));
+        assert_eq!(
+            timeline.first("other", 0, |card| card.is_none()),
+            Some(1000)
+        );
         assert_eq!(timeline.first("phone", 0, |card| card.is_none()), None);
     }
 

@@ -38,14 +38,19 @@ impl StreamUrl {
     /// # Errors
     /// When the name is unknown.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
-        let mut found = self.authority.to_socket_addrs().context("the node's name")?;
+        let mut found = self
+            .authority
+            .to_socket_addrs()
+            .context("the node's name")?;
         found.next().context("the node's name has no address")
     }
 
     /// The host without its port.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.authority.rsplit_once(':').map_or(&self.authority, |(host, _)| host)
+        self.authority
+            .rsplit_once(':')
+            .map_or(&self.authority, |(host, _)| host)
     }
 
     /// The stream id.
@@ -62,7 +67,10 @@ impl StreamUrl {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let mut pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
         pairs.find_map(|(other, value)| (other == name).then_some(value))
     }
 }
@@ -78,15 +86,23 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        let url = StreamUrl::parse("srtla://127.0.0.1:5000?streamid=live_0af&passphrase=x").unwrap();
+        let url =
+            StreamUrl::parse("srtla://127.0.0.1:5000?streamid=live_0af&passphrase=x").unwrap();
         assert_eq!(url.scheme, "srtla");
         assert_eq!(url.address().unwrap(), "127.0.0.1:5000".parse().unwrap());
-        assert_eq!((url.host(), url.stream_id(), url.key()), ("127.0.0.1", "live_0af", "0af"));
+        assert_eq!(
+            (url.host(), url.stream_id(), url.key()),
+            ("127.0.0.1", "live_0af", "0af")
+        );
     }
 
     #[test]
     fn what_is_no_url_is_refused_without_its_secrets() {
-        for text in ["", "srt://127.0.0.1:5000", "srt://host?mode=caller&secret=0af"] {
+        for text in [
+            "",
+            "srt://127.0.0.1:5000",
+            "srt://host?mode=caller&secret=0af",
+        ] {
             let error = StreamUrl::parse(text).unwrap_err();
             assert!(!format!("{error:#}").contains("0af"), "{error:#}");
         }

@@ -56,9 +56,13 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     let stopped_ms = phone.hang_up()?;
     let noticed_ms = stage
         .dock
-        .wait_from(stopped_ms, &first.name, "the first is not live", PATIENCE, |card| {
-            !is(card, "live")
-        })
+        .wait_from(
+            stopped_ms,
+            &first.name,
+            "the first is not live",
+            PATIENCE,
+            |card| !is(card, "live"),
+        )
         .ok();
     let alone_ms = stage.dock.watch(WATCHED)?;
     let alone = shown(stage, &second.name)?;
@@ -77,20 +81,28 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
 
 fn shown(stage: &mut Stage, name: &str) -> anyhow::Result<Card> {
     let card = stage.dock.look()?.card(name);
-    card.cloned().context("the dock does not show the connection")
+    card.cloned()
+        .context("the dock does not show the connection")
 }
 
 impl Observation<'_> {
     fn judge(&self) -> Findings {
         let mut findings = Findings::default();
         let [first, second] = self.names;
-        for (card, carriers, name) in [(&self.both[0], FIRST, "first"), (&self.both[1], SECOND, "second")] {
+        for (card, carriers, name) in [
+            (&self.both[0], FIRST, "first"),
+            (&self.both[1], SECOND, "second"),
+        ] {
             links::check(&mut findings, card, &carriers, name);
-            findings.expect(links::all_carry(card), || format!("{name}: a bar has no bitrate"));
+            findings.expect(links::all_carry(card), || {
+                format!("{name}: a bar has no bitrate")
+            });
         }
         self.judge_span(&mut findings, first, self.both_ms, "first_update_ms_max");
         self.judge_span(&mut findings, second, self.both_ms, "second_update_ms_max");
-        let noticed = self.noticed_ms.map(|at_ms| at_ms.saturating_sub(self.stopped_ms));
+        let noticed = self
+            .noticed_ms
+            .map(|at_ms| at_ms.saturating_sub(self.stopped_ms));
         findings.took("stop_noticed_ms", noticed, 0..=10_000);
         self.judge_span(&mut findings, second, self.alone_ms, "alone_update_ms_max");
         links::check(&mut findings, &self.alone, &SECOND, "alone");
@@ -100,7 +112,10 @@ impl Observation<'_> {
     /// A connection is live all through a span, and its figures move.
     fn judge_span(&self, findings: &mut Findings, name: &str, span_ms: (u64, u64), figure: &str) {
         let (from_ms, to_ms) = span_ms;
-        let live = self.timeline.cards(name, from_ms, to_ms).all(|(_, card)| card.state == "live");
+        let live = self
+            .timeline
+            .cards(name, from_ms, to_ms)
+            .all(|(_, card)| card.state == "live");
         findings.expect(live, || format!("{name} was not live all the time"));
         let wait_ms = self.timeline.longest_wait_ms(name, from_ms, to_ms);
         findings.took(figure, Some(wait_ms), 0..=UPDATE_MS_MAX);

@@ -16,6 +16,7 @@ use crate::findings::Findings;
 use crate::secrets;
 use crate::stage::{Connection, PATIENCE, Stage, is};
 use crate::timeline::Timeline;
+use crate::url::StreamUrl;
 
 pub(super) const CASE: Case = Case {
     id: "TC-CONN-002",
@@ -68,7 +69,10 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     let profile_files_with_keys = secrets::files_with(stage.dock.profile(), &keys)?;
     let idle_from_ms = now_ms();
     let visit = stage.dock.reopen()?;
-    ensure!(visit.signed_in, "the dock is signed out after the browser's restart");
+    ensure!(
+        visit.signed_in,
+        "the dock is signed out after the browser's restart"
+    );
     wait_there(stage, &before)?;
     stage.dock.watch(WATCHED)?;
 
@@ -103,16 +107,20 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
 fn wait_there(stage: &mut Stage, connections: &[Connection; 2]) -> anyhow::Result<()> {
     for connection in connections {
         let what = "it is there, and well";
-        stage.dock.wait(&connection.name, what, RETURN_PATIENCE, |card| {
-            is(card, "ready") || is(card, "grace")
-        })?;
+        stage
+            .dock
+            .wait(&connection.name, what, RETURN_PATIENCE, |card| {
+                is(card, "ready") || is(card, "grace")
+            })?;
     }
     Ok(())
 }
 
 fn keys(connections: &[Connection; 2]) -> Vec<&str> {
-    let urls = connections.iter().flat_map(|connection| [&connection.sender, &connection.media]);
-    urls.map(|url| url.key()).collect()
+    let urls = connections
+        .iter()
+        .flat_map(|connection| [&connection.sender, &connection.media]);
+    urls.map(StreamUrl::key).collect()
 }
 
 impl Observation<'_> {
@@ -143,7 +151,9 @@ impl Observation<'_> {
             let cards = self.timeline.cards(name, from_ms, to_ms);
             let states: BTreeSet<&str> = cards.map(|(_, card)| card.state.as_str()).collect();
             findings.expect(!states.is_empty(), || format!("{name} was not shown"));
-            findings.expect(!states.contains("live"), || format!("{name} was shown live; it was {states:?}"));
+            findings.expect(!states.contains("live"), || {
+                format!("{name} was shown live; it was {states:?}")
+            });
         }
     }
 }
@@ -152,10 +162,10 @@ impl Observation<'_> {
 mod tests {
     use super::*;
     use crate::cases::links::fake::{live, sight};
-    use crate::url::StreamUrl;
 
     fn connection(name: &str, key: &str) -> Connection {
-        let url = |prefix| StreamUrl::parse(&format!("srt://h:5000?streamid={prefix}_{key}")).unwrap();
+        let url =
+            |prefix| StreamUrl::parse(&format!("srt://h:5000?streamid={prefix}_{key}")).unwrap();
         Connection {
             name: name.into(),
             sender: url("live"),

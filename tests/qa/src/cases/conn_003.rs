@@ -59,7 +59,9 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     stage.dock.add(&name)?;
     let ready_at_ms = stage
         .dock
-        .wait_from(added_ms, &name, "it is ready", PATIENCE, |card| is(card, "ready"))?;
+        .wait_from(added_ms, &name, "it is ready", PATIENCE, |card| {
+            is(card, "ready")
+        })?;
     let states = states(stage, &name, added_ms, ready_at_ms)?;
     let removed = stage.urls(&name)?;
     let mut phone = stage.small_phone(&removed, uplinks())?;
@@ -82,7 +84,9 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     let restarted = stage.instance.restart()?;
     stage
         .dock
-        .wait(&kept.name, "it is ready again", RETURN_PATIENCE, |card| is(card, "ready"))?;
+        .wait(&kept.name, "it is ready again", RETURN_PATIENCE, |card| {
+            is(card, "ready")
+        })?;
     let cards = stage.dock.look()?.latest().map(|sight| &sight.cards);
     let cards = cards.into_iter().flatten().map(|card| card.name.as_str());
     let observation = Observation {
@@ -112,7 +116,9 @@ fn states(stage: &mut Stage, name: &str, from_ms: u64, to_ms: u64) -> anyhow::Re
 
 fn session_ids(stage: &Stage, connection: &Connection) -> anyhow::Result<Vec<String>> {
     let sessions = stage.instance.sessions_of(&connection.name)?;
-    let ids = sessions.iter().map(|session| session["session_id"].to_string());
+    let ids = sessions
+        .iter()
+        .map(|session| session["session_id"].to_string());
     Ok(ids.collect())
 }
 
@@ -144,13 +150,17 @@ impl Observation {
             format!("the URLs begin with {:?}", self.schemes)
         });
         findings.figure("sessions", self.sessions_while_there);
-        findings.expect(self.sessions_while_there == 1, || "not one session".to_owned());
+        findings.expect(self.sessions_while_there == 1, || {
+            "not one session".to_owned()
+        });
     }
 
     fn judge_removal(&self, findings: &mut Findings) {
         findings.took("cut_ms", self.cut_ms, 0..=CUT_MS_MAX);
         findings.figure("sessions_after_removal", self.sessions_after_removal);
-        findings.expect(self.sessions_after_removal == 0, || "the session is still there".to_owned());
+        findings.expect(self.sessions_after_removal == 0, || {
+            "the session is still there".to_owned()
+        });
         for (what, code) in ["publisher", "player"].into_iter().zip(self.refusals) {
             findings.figure(&format!("{what}_refused_with"), code);
             findings.expect(code.is_some_and(|code| code >= REJECTIONS_FROM), || {
@@ -167,12 +177,17 @@ impl Observation {
         findings.figure("sessions_after_restart", self.kept_after.len());
         let same = self.kept_before.len() == 1 && self.kept_after == self.kept_before;
         findings.expect(same, || {
-            format!("the sessions were {:?} and are {:?}", self.kept_before, self.kept_after)
+            format!(
+                "the sessions were {:?} and are {:?}",
+                self.kept_before, self.kept_after
+            )
         });
         findings.expect(self.cards_after == 1, || {
             format!("the dock shows the connection {} times", self.cards_after)
         });
-        findings.expect(!self.removed_is_back, || "the removed connection is back".to_owned());
+        findings.expect(!self.removed_is_back, || {
+            "the removed connection is back".to_owned()
+        });
     }
 }
 

@@ -51,14 +51,23 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     stage.wait_live(&second.name, SECOND.len())?;
     stage.dock.watch(SETTLING)?;
     let both = [shown(stage, &first.name)?, shown(stage, &second.name)?];
-    let reported = [reported(stage, &first.name)?, reported(stage, &second.name)?];
+    let reported = [
+        reported(stage, &first.name)?,
+        reported(stage, &second.name)?,
+    ];
     let dropped_ms = phone.black_out(DROPPED);
     let faded_ms = stage
         .dock
-        .wait_from(dropped_ms, &first.name, "the dropped link fades", PATIENCE, |card| {
-            let bar = card.and_then(|card| card.bar(FIRST[DROPPED]));
-            bar.is_some_and(|bar| bar.faded)
-        })
+        .wait_from(
+            dropped_ms,
+            &first.name,
+            "the dropped link fades",
+            PATIENCE,
+            |card| {
+                let bar = card.and_then(|card| card.bar(FIRST[DROPPED]));
+                bar.is_some_and(|bar| bar.faded)
+            },
+        )
         .ok();
     let observation = Observation {
         both,
@@ -72,14 +81,17 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
 
 fn shown(stage: &mut Stage, name: &str) -> anyhow::Result<Card> {
     let card = stage.dock.look()?.card(name);
-    card.cloned().context("the dock does not show the connection")
+    card.cloned()
+        .context("the dock does not show the connection")
 }
 
 /// The carriers that `/api/v1/relay/active` has for a connection.
 fn reported(stage: &Stage, name: &str) -> anyhow::Result<BTreeSet<String>> {
     let path = format!("/api/v1/relay/active?connection_id={name}");
     let active = stage.instance.client().fetch(&path)?.success()?;
-    let links = active.pointer("/per_link/connections").and_then(Value::as_array);
+    let links = active
+        .pointer("/per_link/connections")
+        .and_then(Value::as_array);
     let links = links.context("/relay/active has no per_link.connections")?;
     let carriers = links.iter().filter_map(|link| link["asn_org"].as_str());
     Ok(carriers.map(str::to_owned).collect())
@@ -94,11 +106,16 @@ impl Observation {
             links::check(&mut findings, card, &carriers, name);
             findings.figure(&format!("labels_{name}"), card.labels());
             let reported = &self.reported[index];
-            findings.expect(reported.iter().eq(&BTreeSet::from(carriers.map(str::to_owned))), || {
-                format!("{name}: /relay/active has the carriers {reported:?}")
-            });
+            findings.expect(
+                reported
+                    .iter()
+                    .eq(&BTreeSet::from(carriers.map(str::to_owned))),
+                || format!("{name}: /relay/active has the carriers {reported:?}"),
+            );
         }
-        let fade = self.faded_ms.map(|at_ms| at_ms.saturating_sub(self.dropped_ms));
+        let fade = self
+            .faded_ms
+            .map(|at_ms| at_ms.saturating_sub(self.dropped_ms));
         findings.took("fade_ms", fade, FADE_MS);
         links::check(&mut findings, &self.during[0], &LEFT, "first_faded");
         links::check(&mut findings, &self.during[1], &SECOND, "second_meanwhile");

@@ -11,7 +11,11 @@ const SHARE_SUM_PCT: std::ops::RangeInclusive<f64> = 98.0..=102.0;
 pub(super) fn check(findings: &mut Findings, card: &Card, carriers: &[&str], when: &str) {
     let active: Vec<&str> = card.active().map(|bar| bar.name.as_str()).collect();
     findings.figure(&format!("bars_{when}"), active.len());
-    findings.within(&format!("share_sum_pct_{when}"), card.share_sum_pct(), SHARE_SUM_PCT);
+    findings.within(
+        &format!("share_sum_pct_{when}"),
+        card.share_sum_pct(),
+        SHARE_SUM_PCT,
+    );
     let (mut shown, mut expected) = (active, carriers.to_vec());
     shown.sort_unstable();
     expected.sort_unstable();
@@ -20,13 +24,18 @@ pub(super) fn check(findings: &mut Findings, card: &Card, carriers: &[&str], whe
     });
     let badge = card.badge_links();
     findings.expect(badge == Some(carriers.len()), || {
-        format!("{when}: the badge says {:?}, not {} links", card.badge, carriers.len())
+        format!(
+            "{when}: the badge says {:?}, not {} links",
+            card.badge,
+            carriers.len()
+        )
     });
 }
 
 /// Whether every active bar has a bitrate.
 pub(super) fn all_carry(card: &Card) -> bool {
-    card.active().all(|bar| bar.bitrate_bps().is_some_and(|bps| bps > 0.0))
+    card.active()
+        .all(|bar| bar.bitrate_bps().is_some_and(|bps| bps > 0.0))
 }
 
 #[cfg(test)]
@@ -74,7 +83,11 @@ mod tests {
 
     #[test]
     fn a_link_without_its_carrier_is_noticed() {
-        let card = fake::live("phone", 0, vec![fake::bar("Cox", 3.0, 50.0), fake::bar("Link 2", 3.0, 50.0)]);
+        let card = fake::live(
+            "phone",
+            0,
+            vec![fake::bar("Cox", 3.0, 50.0), fake::bar("Link 2", 3.0, 50.0)],
+        );
         let mut findings = Findings::default();
         check(&mut findings, &card, &["Cox", "Verizon"], "now");
         assert!(findings.failures()[0].contains("Link 2"), "{findings:?}");
@@ -85,7 +98,11 @@ mod tests {
 
     #[test]
     fn shares_that_are_not_the_whole_are_noticed() {
-        let card = fake::live("phone", 0, vec![fake::bar("Cox", 3.0, 50.0), fake::bar("Verizon", 3.0, 40.0)]);
+        let card = fake::live(
+            "phone",
+            0,
+            vec![fake::bar("Cox", 3.0, 50.0), fake::bar("Verizon", 3.0, 40.0)],
+        );
         let mut findings = Findings::default();
         check(&mut findings, &card, &["Cox", "Verizon"], "now");
         assert!(!findings.pass());

@@ -35,7 +35,8 @@ pub const ALL: [Case; 6] = [
 /// The case of this id, in letters of any size.
 #[must_use]
 pub fn find(id: &str) -> Option<Case> {
-    ALL.into_iter().find(|case| case.id.eq_ignore_ascii_case(id))
+    ALL.into_iter()
+        .find(|case| case.id.eq_ignore_ascii_case(id))
 }
 
 #[cfg(test)]
@@ -44,7 +45,10 @@ mod tests {
 
     #[test]
     fn a_case_is_found_by_its_id() {
-        assert_eq!(find("tc-relay-002").map(|case| case.id), Some("TC-RELAY-002"));
+        assert_eq!(
+            find("tc-relay-002").map(|case| case.id),
+            Some("TC-RELAY-002")
+        );
         assert!(find("TC-RELAY-003").is_none());
     }
 }

@@ -34,10 +34,12 @@ const UPDATE_MS_MAX: u64 = 2000;
 /// Wi-Fi, and a cell that loses packets.
 fn uplinks() -> Vec<Uplink> {
     let way = |ms| Impairment::delayed(Duration::from_millis(ms));
-    let cell = way(45).with_jitter(Duration::from_millis(10)).with_rate(8_000_000);
+    let cell = way(40)
+        .with_jitter(Duration::from_millis(5))
+        .with_rate(8_000_000);
     let mut cell = uplink(CARRIERS[1], cell);
     cell.up.loss = 0.03;
-    vec![uplink(CARRIERS[0], way(15).with_rate(8_000_000)), cell]
+    vec![uplink(CARRIERS[0], way(20).with_rate(8_000_000)), cell]
 }
 
 /// What was sent, and what was seen at the same time.
@@ -81,7 +83,12 @@ impl Observation<'_> {
         self.shown(&mut findings, "shown_bps", Card::bitrate_bps, range);
         self.shown(&mut findings, "shown_rtt_ms", Card::rtt_ms, RTT_MS);
         let latency_ms = LATENCY.as_millis() as f64;
-        self.shown(&mut findings, "shown_latency_ms", Card::latency_ms, latency_ms..=latency_ms);
+        self.shown(
+            &mut findings,
+            "shown_latency_ms",
+            Card::latency_ms,
+            latency_ms..=latency_ms,
+        );
         findings.measured("lost_pct", self.lost_pct);
         let (low, high) = (LOSS_TOLERANCE.start(), LOSS_TOLERANCE.end());
         let range = self.lost_pct * low..=self.lost_pct * high;
@@ -125,7 +132,10 @@ mod tests {
     fn timeline(times_ms: &[u64]) -> Timeline {
         let mut timeline = Timeline::default();
         timeline.extend(times_ms.iter().map(|at_ms| {
-            let bars = vec![fake::bar("Cox", 4.0, 67.0), fake::bar("T-Mobile", 2.0, 33.0)];
+            let bars = vec![
+                fake::bar("Cox", 4.0, 67.0),
+                fake::bar("T-Mobile", 2.0, 33.0),
+            ];
             fake::sight(*at_ms, vec![fake::live("phone", *at_ms, bars)])
         }));
         timeline

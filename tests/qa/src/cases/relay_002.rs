@@ -45,9 +45,12 @@ const HEAD_BYTES: usize = 10 * SECOND_BYTES;
 const TAIL_BYTES: usize = 3 * SECOND_BYTES;
 
 fn uplinks() -> Vec<Uplink> {
-    let ways = [20, 35, 50].map(|ms| Impairment::delayed(Duration::from_millis(ms)).with_rate(LINK_RATE_BPS));
+    let ways = [20, 35, 50]
+        .map(|ms| Impairment::delayed(Duration::from_millis(ms)).with_rate(LINK_RATE_BPS));
     let carriers = CARRIERS.iter().zip(ways);
-    carriers.map(|(carrier, way)| uplink(carrier, way)).collect()
+    carriers
+        .map(|(carrier, way)| uplink(carrier, way))
+        .collect()
 }
 
 /// What was done, when, and what was seen of it.
@@ -89,7 +92,13 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     let dropped_ms = phone.black_out(DROPPED);
     let faded_ms = stage
         .dock
-        .wait_from(dropped_ms, name, "the dropped link fades", PATIENCE, is_faded)
+        .wait_from(
+            dropped_ms,
+            name,
+            "the dropped link fades",
+            PATIENCE,
+            is_faded,
+        )
         .ok();
     let during = shown(stage, name)?;
     let stats_during = stats(stage, &connection)?;
@@ -130,7 +139,8 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
 
 fn shown(stage: &mut Stage, name: &str) -> anyhow::Result<Card> {
     let card = stage.dock.look()?.card(name);
-    card.cloned().context("the dock does not show the connection")
+    card.cloned()
+        .context("the dock does not show the connection")
 }
 
 fn stats(stage: &Stage, connection: &Connection) -> anyhow::Result<Links> {
@@ -182,7 +192,11 @@ impl Observation {
         let (dropped, restored) = (since(self.dropped_ms), since(self.restored_ms));
         findings.took("fade_ms", self.faded_ms.map(dropped), FADE_MS);
         findings.took("gone_ms", self.gone_ms.map(dropped), GONE_MS);
-        findings.took("return_ms", self.returned_ms.map(restored), 0..=RETURN_MS_MAX);
+        findings.took(
+            "return_ms",
+            self.returned_ms.map(restored),
+            0..=RETURN_MS_MAX,
+        );
     }
 
     /// The link carries again what it is good for.
@@ -193,8 +207,12 @@ impl Observation {
         findings.figure("link_bps_after", after);
         let returned = before.zip(after);
         let carries = returned.is_some_and(|(before, after)| after >= before * RETURNED_SHARE_MIN);
-        findings.expect(carries, || "the link returned and carries too little".to_owned());
-        findings.expect(links::all_carry(&self.after), || "a bar has no bitrate".to_owned());
+        findings.expect(carries, || {
+            "the link returned and carries too little".to_owned()
+        });
+        findings.expect(links::all_carry(&self.after), || {
+            "a bar has no bitrate".to_owned()
+        });
     }
 
     /// The node says the same as the dock.
@@ -202,8 +220,14 @@ impl Observation {
         let (before, during) = (&self.stats_before, &self.stats_during);
         findings.figure("stats_groups", before.groups.len());
         findings.figure("stats_connections", before.connections().count());
-        findings.within("stats_share_sum_pct", before.share_sum_pct(), STATS_SHARE_SUM_PCT);
-        findings.expect(before.groups.len() == 1, || "not one group in /links".to_owned());
+        findings.within(
+            "stats_share_sum_pct",
+            before.share_sum_pct(),
+            STATS_SHARE_SUM_PCT,
+        );
+        findings.expect(before.groups.len() == 1, || {
+            "not one group in /links".to_owned()
+        });
         let heard = (before.heard_within(3000.0), during.heard_within(3000.0));
         findings.expect(heard == (CARRIERS.len(), LEFT.len()), || {
             format!("/links has {heard:?} links that were heard lately before and during the drop")
@@ -252,7 +276,11 @@ mod tests {
         };
         Observation {
             before: live("phone", 0, all()),
-            during: live("phone", 0, vec![bar(LEFT[0], 3.0, 50.0), faded, bar(LEFT[1], 3.0, 50.0)]),
+            during: live(
+                "phone",
+                0,
+                vec![bar(LEFT[0], 3.0, 50.0), faded, bar(LEFT[1], 3.0, 50.0)],
+            ),
             after: live("phone", 0, all()),
             dropped_ms: 10_000,
             faded_ms: Some(13_200),
