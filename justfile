@@ -40,6 +40,10 @@ fuzz *args:
 interop *args:
     cargo xtask interop {{args}}
 
+# The checklist of a release: a bonded phone, and the dock in a headless browser.
+qa *args:
+    cargo xtask qa {{args}}
+
 # Regenerates the gRPC code from proto/.
 gen:
     cargo xtask gen

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, drill, fuzz, interop, lint, sqlx, suite, up, web, workspace};
+use crate::{bench, codegen, drill, fuzz, interop, lint, qa, sqlx, suite, up, web, workspace};
 
 /// Builds, runs, tests and measures Streamhaul.
 #[derive(Debug, Parser)]
@@ -32,6 +32,10 @@ pub(crate) enum Command {
     /// Common programs through a relay node, over bad paths, beside libsrt alone:
     /// `interop [--json] [--seed N] [--at-once N] [FILTER]`.
     Interop(Any),
+    /// The checklist of a release: a bonded phone, and the dock in a headless browser:
+    /// `qa [--case ID]... [--json] [--keep DIR] [--debug]
+    /// [--instance URL --token TOKEN [--stats URL] [--restart COMMAND]]`; needs Node.
+    Qa(Any),
     /// Build the dock's page, or test it in a browser; needs Node.
     #[command(subcommand)]
     Web(Web),
@@ -123,6 +127,7 @@ impl Command {
             Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
             Self::Fuzz(options) => fuzz::run(&options),
             Self::Interop(any) => interop::run(&any.arguments).map(up::exit_code),
+            Self::Qa(any) => qa::run(&any.arguments).map(up::exit_code),
             Self::Web(what) => web::run(what).map(succeeded),
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),

@@ -25,6 +25,7 @@ mod live;
 mod packages;
 mod picture;
 mod probe;
+mod qa;
 mod sqlx;
 mod stop;
 mod suite;

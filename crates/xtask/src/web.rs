@@ -1,7 +1,7 @@
 //! `cargo xtask web …`: the dock's page. Only this command needs Node: every other
 //! build takes the page as it finds it, or does without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::bail;
@@ -23,13 +23,24 @@ const BINARIES: [&str; 5] = [
 
 /// Builds the page, or builds and tests it.
 pub(crate) fn run(what: Web) -> anyhow::Result<()> {
-    check_node()?;
-    succeed(npm(&["ci"]).args(["--no-audit", "--no-fund"]))?;
-    succeed(&mut npm(&["run", "build"]))?;
+    build()?;
     match what {
         Web::Build => Ok(()),
         Web::Test => test(),
     }
+}
+
+/// Builds the page; the next build of api puts it into the binary.
+pub(crate) fn build() -> anyhow::Result<()> {
+    install(&sources())?;
+    succeed(&mut npm(&["run", "build"]))
+}
+
+/// Installs the Node packages that the lock file in `directory` names.
+pub(crate) fn install(directory: &Path) -> anyhow::Result<()> {
+    check_node()?;
+    let mut install = npm(&["ci", "--no-audit", "--no-fund"]);
+    succeed(install.current_dir(directory))
 }
 
 fn test() -> anyhow::Result<()> {
@@ -52,6 +63,8 @@ fn sources() -> PathBuf {
 fn npm(arguments: &[&str]) -> Command {
     let mut command = Command::new("npm");
     command.args(arguments).current_dir(sources());
+    // What is printed to standard output is a report.
+    command.stdout(std::io::stderr());
     command
 }
 
