@@ -1,6 +1,6 @@
 //! What an operator can set.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use model::settings::{Delivery, Resume, Start};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
+
+use crate::stats::StatsLimits;
 
 /// More data threads than this are of no use on one port.
 const DATA_THREADS_MAX: u16 = 64;
@@ -25,7 +27,7 @@ pub struct Config {
     pub listen_publish: SocketAddr,
     /// The compatibility port for players.
     pub listen_play: SocketAddr,
-    /// Statistics over HTTP.
+    /// Statistics over HTTP, for whoever has a play key.
     pub listen_stats: SocketAddr,
     /// Where the node keeps who it is.
     pub state_dir: PathBuf,
@@ -53,6 +55,8 @@ pub struct Config {
     pub region: Region,
     /// How much it takes on.
     pub limits: Limits,
+    /// How much the statistics do.
+    pub stats: StatsLimits,
     /// Data threads; 0: one for each core. A stream lives on one of them.
     pub data_threads: u16,
     /// While many datagrams come, how long the next ones may gather before a
@@ -138,7 +142,7 @@ impl Default for Config {
             listen_udp: any(5000),
             listen_publish: any(4001),
             listen_play: any(4000),
-            listen_stats: (Ipv4Addr::LOCALHOST, 8090).into(),
+            listen_stats: any(8090),
             state_dir: "/var/lib/streamhaul/relay-node".into(),
             join_token: None,
             join_token_file: None,
@@ -148,6 +152,7 @@ impl Default for Config {
             public_host: "127.0.0.1".into(),
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),
+            stats: StatsLimits::default(),
             data_threads: 0,
             pause_max_us: 200,
             latency_margin_ms: 60,
@@ -221,6 +226,9 @@ impl ServiceConfig for Config {
             1,
             self.key_refresh_packets / 2,
         )?;
+        for (name, value) in self.stats.named() {
+            within(&format!("stats.{name}"), value.into(), 1, 1_000_000)?;
+        }
         self.limits.validate()
     }
 }
@@ -384,6 +392,7 @@ mod tests {
         assert!(refused(|c| c.public_host = "a/b?c".into()).contains("public_host"));
         assert!(refused(|c| c.latency_max_ms = 0).starts_with("latency_max_ms must be 20 to"));
         assert!(refused(|c| c.limits.sessions_max = 0).starts_with("limits.sessions_max must be"));
+        assert!(refused(|c| c.stats.sockets_max = 0).starts_with("stats.sockets_max must be"));
         assert!(
             refused(|c| c.limits.connections_per_source_max = 0)
                 .starts_with("limits.connections_per_source_max must be")

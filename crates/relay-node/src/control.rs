@@ -25,6 +25,7 @@ use crate::identity::{Identity, Store};
 use crate::metrics;
 use crate::sampler::Sampled;
 use crate::shards::{Gone, Shards};
+use crate::stats::PlayKeys;
 
 pub(crate) use enrol::{Error as EnrolError, enrol};
 
@@ -54,6 +55,7 @@ pub(crate) struct Control {
     identity: Identity,
     store: Store,
     shards: Shards,
+    play_keys: PlayKeys,
     events: mpsc::Receiver<Event>,
     pending: Backlog<SessionEvent>,
     samples: watch::Receiver<Sampled>,
@@ -74,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) shards: Shards,
+    pub(crate) play_keys: PlayKeys,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) samples: watch::Receiver<Sampled>,
     pub(crate) draining: watch::Sender<bool>,
@@ -101,6 +104,7 @@ impl Control {
             identity: parts.identity,
             store: parts.store,
             shards: parts.shards,
+            play_keys: parts.play_keys,
             events: parts.events,
             pending: Backlog::new(EVENTS_MAX),
             samples: parts.samples,

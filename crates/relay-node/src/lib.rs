@@ -4,7 +4,7 @@
 //!  UDP ⇄ sockets ⇄ shard (one OS thread: receive, decide, send)
 //!                   ▲ │ commands in, events and snapshots out; bounded, never waiting
 //!                   │ ▼
-//!  async runtime: control (api), report (metrics-gateway), http (stats), metrics
+//!  async runtime: control (api), report (metrics-gateway), stats (HTTP), metrics
 //! ```
 //!
 //! Keys are derived from passphrases on a thread of their own (`key_worker`).
@@ -24,7 +24,6 @@ mod carriers;
 mod config;
 mod control;
 mod egress;
-mod http;
 mod identity;
 mod ingress;
 mod key_worker;
@@ -40,8 +39,10 @@ mod shard;
 mod shards;
 mod snapshot;
 mod sockets;
+mod stats;
 mod steering;
 mod trains;
 
 pub use config::{Config, Limits, Remotes};
 pub use service::run;
+pub use stats::StatsLimits;

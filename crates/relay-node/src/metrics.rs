@@ -7,6 +7,7 @@ use relay_core::{Direction, DropReason, RefusalReason, RemoteFailure};
 use srtla::{GroupEnd, LinkEnd, Refusal};
 
 use crate::snapshot::{SendStats, Snapshot};
+use crate::stats;
 
 const TRAFFIC_BYTES: &str = "streamhaul_relay_traffic_bytes_total";
 const TRAFFIC_DATAGRAMS: &str = "streamhaul_relay_traffic_datagrams_total";
@@ -57,6 +58,7 @@ const KEY_WORKER_FULL: &str = "key_worker_full";
 pub(crate) fn register() {
     describe();
     publish(&Snapshot::default(), &[]);
+    stats::register();
     control_connected(false);
     counter!(CONTROL_LOST).absolute(0);
     counter!(EVENTS_DROPPED, "stage" => "control").absolute(0);

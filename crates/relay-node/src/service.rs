@@ -25,7 +25,8 @@ use crate::report::Reporter;
 use crate::sampler::{self, Sampled};
 use crate::shards::{self, Running, Shards};
 use crate::sockets::Socket;
-use crate::{http, key_worker, metrics};
+use crate::stats::{self, PlayKeys};
+use crate::{key_worker, metrics};
 
 /// The readiness part: the UDP ports are served.
 const SOCKETS: &str = "sockets";
@@ -41,8 +42,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     metrics::register();
     let ports = bind(&config)?;
     let addresses: Vec<_> = ports.iter().map(|group| group[0].local_addr()).collect();
-    let listener = TcpListener::bind(config.listen_stats)
-        .await
+    let listener = stats::bind(config.listen_stats)
         .with_context(|| format!("cannot bind listen_stats {}", config.listen_stats))?;
 
     let store = Store::new(&config.state_dir);
@@ -126,8 +126,20 @@ impl Node {
                 Ok(())
             });
         }
+        let play_keys = PlayKeys::default();
+        let stats = stats::serve(stats::Parts {
+            listener: self.listener,
+            limits: self.config.stats,
+            keys: play_keys.clone(),
+            samples: samples.clone(),
+            draining: is_draining,
+        });
         let shutdown = self.context.shutdown.clone();
-        tasks.spawn(async move { Ok(http::serve(self.listener, is_draining, shutdown).await?) });
+        tasks.spawn(async move {
+            stats.await;
+            shutdown.cancelled().await;
+            Ok(())
+        });
         if let Some(gateway) = &self.config.gateway_grpc {
             let reporter = Reporter {
                 endpoint: control::endpoint(gateway).context("gateway_grpc")?,
@@ -159,6 +171,7 @@ impl Node {
             identity: self.identity,
             store: self.store,
             shards: self.shards,
+            play_keys,
             events,
             samples,
             draining,

@@ -179,7 +179,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn lacks_ipv6(error: &io::Error) -> bool {
+pub(crate) fn lacks_ipv6(error: &io::Error) -> bool {
     // EAFNOSUPPORT and EADDRNOTAVAIL on Linux.
     matches!(error.raw_os_error(), Some(97 | 99))
 }

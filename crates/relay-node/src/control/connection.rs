@@ -196,7 +196,7 @@ impl Control {
         let result = match directive {
             Directive::Welcome(welcome) => self.welcome(line, welcome).await?,
             Directive::Assign(assign) => self.assign(assign).await?,
-            Directive::Revoke(revoke) => self.carry_out(directive::revoke(&revoke)).await?,
+            Directive::Revoke(revoke) => self.revoke(&revoke).await?,
             Directive::Drain(drain) => self.drain(drain.draining).await?,
             Directive::Limits(limits) => {
                 let sessions_max = limits.sessions_max;
@@ -242,9 +242,23 @@ impl Control {
         };
         let (keys, node, wall) = (&self.identity.keys, &self.about.node_id, self.wall());
         match grants::assign(&assignment, keys, node, wall) {
-            Ok(command) => self.carry_out(Ok(command)).await,
+            Ok(command) => {
+                let done = self.carry_out(Ok(command)).await?;
+                if done.is_ok() {
+                    self.play_keys.assigned(&assignment);
+                }
+                Ok(done)
+            }
             Err(error) => Ok(Err(error.as_str().to_owned())),
         }
+    }
+
+    async fn revoke(&self, revoke: &pb::Revoke) -> Result<Done, Gone> {
+        let command = directive::revoke(revoke);
+        if let Ok(Command::Revoke { session, .. }) = &command {
+            self.play_keys.revoked(session);
+        }
+        self.carry_out(command).await
     }
 
     async fn resync(&self, resync: pb::Resync) -> Result<Done, Gone> {
@@ -252,6 +266,7 @@ impl Control {
             Ok(assignments) => assignments,
             Err(error) => return Ok(Err(error.to_string())),
         };
+        self.play_keys.resynced(&assignments);
         let (keys, node) = (self.identity.keys.clone(), self.about.node_id.clone());
         let wall = self.wall();
         let verify = move || grants::resync(&assignments, &keys, &node, wall);
