@@ -151,7 +151,7 @@ fn describe(settings: &Settings) -> anyhow::Result<RunFile> {
         api_grpc: format!("http://{}", ports.api_grpc),
         gateway_http: format!("http://{}", ports.gateway_http),
         relay_udp: format!("{host}:{}", ports.relay_udp.port()),
-        relay_stats_http: format!("http://{}", ports.relay_stats),
+        relay_stats_http: format!("http://{host}:{}", ports.relay_stats.port()),
         admin: Admin {
             api: format!("http://{}", ports.admin_api),
             jobs: format!("http://{}", ports.admin_jobs),

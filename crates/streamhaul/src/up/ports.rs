@@ -80,7 +80,7 @@ impl Ports {
             jobs_grpc: local(2, 7002),
             gateway_http: local(3, 8081),
             gateway_grpc: local(4, 7004),
-            relay_stats: local(5, 8090),
+            relay_stats: (any, port(5, 8090)).into(),
             relay_udp: (any, port(6, 5000)).into(),
             relay_publish: (any, port(7, 4001)).into(),
             relay_play: (any, port(8, 4000)).into(),
