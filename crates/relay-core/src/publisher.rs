@@ -217,7 +217,7 @@ impl Publisher {
                     let mut buffer = [0; HEADER_LEN + build::NAK_WORDS_MAX * 4];
                     let length = build::nak(&mut buffer, header, ranges.iter().copied());
                     output.note_lost(now, self.route, ranges);
-                    output.send_to_all(self.route, &buffer[..length]);
+                    output.send_along(now, self.route, &buffer[..length]);
                 }
             }
         }

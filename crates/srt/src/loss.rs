@@ -17,6 +17,8 @@ pub struct Gap {
     pub deadline: Instant,
     /// When the first packet behind it came.
     pub opened_at: Instant,
+    /// When it was first reported to the sender.
+    pub asked_at: Option<Instant>,
     /// When it was last reported to the sender.
     pub reported_at: Option<Instant>,
 }
@@ -217,6 +219,7 @@ mod tests {
             last,
             deadline: at,
             opened_at: at,
+            asked_at: Some(at),
             reported_at: Some(at),
         }
     }

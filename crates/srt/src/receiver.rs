@@ -10,10 +10,12 @@
 //! several paths: see [`Receiver::hold_gaps`].
 
 mod hold;
+mod repair;
 
 use std::time::{Duration, Instant};
 
 pub use hold::HeldGap;
+use repair::Repair;
 
 use crate::loss::{Gap, LossList};
 use crate::packet::{Ack, AckDetail, AckRates};
@@ -115,6 +117,7 @@ pub struct Receiver {
     acks: AckBook,
     ack: AckState,
     nak: NakState,
+    repair: Repair,
     statistics: Statistics,
 }
 
@@ -166,6 +169,7 @@ impl Receiver {
                 packets_since: 0,
                 is_due: false,
             },
+            repair: Repair::default(),
             nak: NakState {
                 fresh: None,
                 repeat_at: None,
@@ -188,6 +192,9 @@ impl Receiver {
         retransmitted: bool,
         deadline: Instant,
     ) -> Arrival {
+        if retransmitted {
+            self.measure_repair(now, seq);
+        }
         let arrival = self.place(now, seq, deadline);
         match arrival {
             Arrival::Duplicate => self.statistics.duplicate += 1,
@@ -221,6 +228,14 @@ impl Receiver {
         Arrival::New { index }
     }
 
+    fn measure_repair(&mut self, now: Instant, seq: Seq) {
+        let offset = seq.offset(seq_of(self.highest));
+        let index = self.highest.checked_add_signed(i64::from(offset));
+        if let Some(gap) = index.and_then(|index| self.losses.gap(index)) {
+            self.repair.sample(now, gap, &self.rtt);
+        }
+    }
+
     fn place_behind(&mut self, behind: u32, deadline: Instant) -> Arrival {
         if behind > RESYNC_MAX {
             return Arrival::OutOfWindow;
@@ -242,6 +257,7 @@ impl Receiver {
             last,
             deadline,
             opened_at: now,
+            asked_at: (!is_held).then_some(now),
             reported_at: (!is_held).then_some(now),
         };
         self.statistics.lost += gap.len();
@@ -251,7 +267,7 @@ impl Receiver {
             return;
         }
         self.nak.fresh = SeqRange::new(seq_of(first), seq_of(last));
-        let repeat_at = now + self.nak_interval();
+        let repeat_at = now + self.nak_interval(now);
         self.nak.repeat_at.get_or_insert(repeat_at);
     }
 
@@ -315,7 +331,7 @@ impl Receiver {
         }
         if self.nak.repeat_at.is_some_and(|at| at <= now) {
             self.nak.cursor = Some(0);
-            self.nak.repeat_at = Some(now + self.nak_interval());
+            self.nak.repeat_at = Some(now + self.nak_interval(now));
         }
         self.ack.is_due |= self.ack_timer().is_some_and(|at| at <= now);
     }
@@ -407,7 +423,7 @@ impl Receiver {
 
     fn repeat_nak(&mut self, now: Instant) -> Option<Report<'_>> {
         let from = self.nak.cursor.take()?;
-        let interval = self.nak_interval();
+        let interval = self.nak_interval(now);
         let released = from..self.nak.held_from.unwrap_or(u64::MAX);
         self.nak.ranges.clear();
         let gaps = self.losses.iter_mut();
@@ -417,6 +433,7 @@ impl Receiver {
                 break;
             }
             if gap.reported_at.is_none_or(|at| at + interval <= now) {
+                gap.asked_at.get_or_insert(now);
                 gap.reported_at = Some(now);
                 self.nak
                     .ranges
@@ -430,8 +447,15 @@ impl Receiver {
         Some(Report::Nak(&self.nak.ranges))
     }
 
-    fn nak_interval(&self) -> Duration {
-        (self.rtt.patience() / 2).max(NAK_INTERVAL_MIN)
+    /// How long a report is given. On one path libsrt's measure, half of what a round trip may
+    /// take; on several, what repairs really take, for each copy of a packet fills them more.
+    fn nak_interval(&self, now: Instant) -> Duration {
+        let patience = self.rtt.patience();
+        let interval = match self.nak.held_from {
+            None => patience / 2,
+            Some(_) => patience.max(self.repair.patience(now)),
+        };
+        interval.max(NAK_INTERVAL_MIN)
     }
 
     /// The first index that is still missing.

@@ -8,7 +8,9 @@
 //! - has delivered something newer than the gap, or
 //! - has had the time that its delay and jitter explain, and delivers nothing more;
 //!
-//! and in any case after [`Settings::hold_max`]. All of it depends on time, never on a count of
+//! and in any case after [`Settings::hold_max`], or [`Settings::skew_max`] where the delay of the
+//! links is known: a link that returns with an empty queue overtakes all that waits in the queues of
+//! the others, which may be a second's worth. All of it depends on time, never on a count of
 //! packets: a stream that pauses right after a loss is repaired as well.
 
 use std::time::{Duration, Instant};
@@ -20,9 +22,12 @@ use crate::transit::Progress;
 /// How long at most, and how long a link is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// No gap is held longer.
+    /// No gap is held longer for a link whose delay nobody knows.
     pub hold_max: Duration,
-    /// A link is still delivering for so long after a packet, and order on a link may be off by it.
+    /// No gap is held longer.
+    pub skew_max: Duration,
+    /// A link is still delivering for so long after a packet, beyond its jitter, and order on a link
+    /// may be off by it.
     pub grace: Duration,
     /// A link without data for so long holds nothing back.
     pub active_for: Duration,
@@ -30,11 +35,13 @@ pub struct Settings {
 
 impl Settings {
     /// For a stream with this latency: at most a quarter of it, so that there is time for two
-    /// repairs, and at most 250 ms.
+    /// repairs, and at most 250 ms; half of it where a link is known to take so long, for a repair
+    /// would take as long.
     #[must_use]
     pub fn for_latency(latency: Duration) -> Self {
         Self {
             hold_max: (latency / 4).min(Duration::from_millis(250)),
+            skew_max: latency / 2,
             grace: Duration::from_millis(5),
             active_for: Duration::from_secs(1),
         }
@@ -59,15 +66,15 @@ pub fn hold_until(
     gap: &Gap,
     links: impl Iterator<Item = Progress> + Clone,
 ) -> Instant {
-    let limit = gap.opened_at + settings.hold_max;
+    let unknown = gap.opened_at + settings.hold_max;
     let active =
         links.filter(|link| now.saturating_duration_since(link.data_at) <= settings.active_for);
     let fastest_us = active.clone().filter_map(|link| link.transit_us).min();
     active
         .filter(|link| !link.newest.is_some_and(|newest| newest.is_after(gap.last)))
-        .map(|link| link_patience(settings, gap, fastest_us, &link).unwrap_or(limit))
+        .map(|link| link_patience(settings, gap, fastest_us, &link).unwrap_or(unknown))
         .fold(gap.opened_at, Instant::max)
-        .min(limit)
+        .min(gap.opened_at + settings.skew_max)
 }
 
 /// Until when a packet that is on this link may be on its way, if the packet behind the gap came
@@ -81,7 +88,7 @@ fn link_patience(
     let skew = Duration::from_micros((link.transit_us? - fastest_us?).unsigned_abs());
     let jitter = Duration::from_micros(u64::from(link.jitter_us)) * 4;
     let expected = gap.opened_at + skew + jitter + settings.grace;
-    Some(expected.max(link.data_at + settings.grace))
+    Some(expected.max(link.data_at + jitter + settings.grace))
 }
 
 #[cfg(test)]
@@ -91,6 +98,7 @@ mod tests {
 
     const SETTINGS: Settings = Settings {
         hold_max: ms(250),
+        skew_max: ms(1000),
         grace: ms(5),
         active_for: ms(1000),
     };
@@ -146,13 +154,14 @@ mod tests {
         let fast = link(100, 1000, 10, 1);
         let (slow, slower) = (link(90, 990, 30, 1), link(80, 990, 150, 5));
         assert_eq!(hold(&[fast, slow, slower]), ms(140 + 20 + 5));
-        assert_eq!(hold(&[fast, link(80, 990, 900, 5)]), ms(250));
+        assert_eq!(hold(&[fast, link(80, 990, 900, 5)]), ms(890 + 20 + 5));
+        assert_eq!(hold(&[fast, link(80, 990, 1500, 5)]), ms(1000));
     }
 
     #[test]
     fn a_link_that_still_delivers_older_packets_is_waited_for() {
         let links = [link(130, 1100, 10, 1), link(95, 1100, 10, 1)];
-        assert_eq!(hold_at(start() + ms(1100), &links), ms(100 + 5));
+        assert_eq!(hold_at(start() + ms(1100), &links), ms(100 + 4 + 5));
     }
 
     #[test]
@@ -189,7 +198,11 @@ mod tests {
 
     #[test]
     fn the_limit_leaves_time_for_repair() {
-        assert_eq!(Settings::for_latency(ms(2000)).hold_max, ms(250));
-        assert_eq!(Settings::for_latency(ms(400)).hold_max, ms(100));
+        let limits = |latency| {
+            let settings = Settings::for_latency(latency);
+            (settings.hold_max, settings.skew_max)
+        };
+        assert_eq!(limits(ms(2000)), (ms(250), ms(1000)));
+        assert_eq!(limits(ms(400)), (ms(100), ms(200)));
     }
 }

@@ -49,7 +49,7 @@ impl Receiver {
     fn release_before(&mut self, now: Instant, end: u64) {
         let from = self.nak.held_from.replace(end).unwrap_or(end);
         self.nak.cursor = Some(self.nak.cursor.unwrap_or(from).min(from));
-        let repeat_at = now + self.nak_interval();
+        let repeat_at = now + self.nak_interval(now);
         self.nak.repeat_at.get_or_insert(repeat_at);
     }
 }

@@ -106,7 +106,7 @@ fn a_held_gap_is_reported_when_it_is_let_go_and_then_repeated() {
         release(&mut receiver, now, ms(40));
         assert_eq!(reports(&mut receiver, now).naks, expected, "{at_ms} ms");
     }
-    let later = start + ms(45) + receiver.nak_interval();
+    let later = start + ms(45) + receiver.nak_interval(start);
     receiver.handle_timeout(later);
     release(&mut receiver, later, ms(40));
     assert_eq!(reports(&mut receiver, later).naks, [(1, 2), (4, 5)]);
