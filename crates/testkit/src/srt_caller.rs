@@ -106,8 +106,23 @@ impl Connection {
         role: Role,
         latency: Duration,
     ) -> Result<Self, Error> {
+        Self::make_over(Socket::connect(to)?.into_inner(), stream_id, role, latency)
+    }
+
+    /// The same over a socket that is connected already, such as a link's. What else
+    /// arrives meanwhile is lost.
+    ///
+    /// # Errors
+    /// When the peer refuses, does not answer in time, or the socket fails.
+    pub fn make_over(
+        socket: UdpSocket,
+        stream_id: &str,
+        role: Role,
+        latency: Duration,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
-        let socket = Socket::connect(to)?;
+        let to = socket.peer_addr()?;
+        let socket = Socket::adopt(socket)?;
         let wish = Habits::Libsrt.wish(role, latency);
         let (answer, isn) = connect::shake_hands(&socket, to, start, stream_id, wish, None)?;
         Ok(Self {

@@ -9,6 +9,7 @@
 //! To add a scenario, write a file under `tests/it/` named for the behaviour.
 
 pub mod bench;
+pub mod bonder;
 pub mod clip;
 pub mod delay;
 pub mod dock;
@@ -28,5 +29,6 @@ pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod program;
+pub mod restart;
 pub mod transport_stream;
 pub mod wait;

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use streamhaul_e2e::bench::{self, Bench, Peer, Profile};
+use streamhaul_e2e::bonder::Bonder;
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
 use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan};
+use streamhaul_e2e::restart::{self, Plan as RestartPlan};
 use streamhaul_e2e::{clip, dock, forwarder};
 
 /// `relay` proves with it that the engine allocates nothing for a packet.
@@ -66,6 +68,18 @@ enum What {
         /// Handshakes a second.
         #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
         rate: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How long a bonded stream's picture is gone when its node is restarted.
+    Restart {
+        /// A program to bond with, run as BELABOX's `srtla_send` is; else our own.
+        #[arg(long, value_name = "PATH")]
+        srtla_send: Option<PathBuf>,
+        /// The latency that encoder and player ask for, in milliseconds.
+        #[arg(long, default_value_t = 2000)]
+        latency: u64,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -180,6 +194,23 @@ fn main() -> anyhow::Result<ExitCode> {
                 rate_pps: rate,
             };
             let finding = flood_drill::run(plan, &scratch()?)?;
+            if json {
+                println!("{}", finding.to_json());
+            } else {
+                print!("{finding}");
+            }
+            Ok(exit_code(finding.meets_bars()))
+        }
+        What::Restart {
+            srtla_send,
+            latency,
+            json,
+        } => {
+            let plan = RestartPlan {
+                bonder: srtla_send.map_or(Bonder::Own, Bonder::Program),
+                latency: Duration::from_millis(latency),
+            };
+            let finding = restart::run(&plan, &scratch()?)?;
             if json {
                 println!("{}", finding.to_json());
             } else {

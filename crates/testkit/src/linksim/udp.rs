@@ -48,7 +48,8 @@ pub struct UdpPath {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    tallies: Mutex<Tallies>,
+    /// Of each client.
+    tallies: Mutex<Vec<(IpAddr, Tallies)>>,
     changes: Mutex<Vec<Change>>,
 }
 
@@ -61,7 +62,7 @@ struct Change {
     down: Impairment,
 }
 
-/// What became of the packets of all clients so far.
+/// What became of the packets of some clients so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tallies {
     /// Clients towards the target.
@@ -126,10 +127,25 @@ impl UdpPath {
         lock(&self.shared.changes).push(Change { client, up, down });
     }
 
-    /// What became of the packets so far; some milliseconds old.
+    /// What became of all packets so far; some milliseconds old.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
-        *lock(&self.shared.tallies)
+        self.sum(|_| true)
+    }
+
+    /// The same of clients at this address.
+    #[must_use]
+    pub fn tallies_of(&self, client: IpAddr) -> Tallies {
+        self.sum(|ip| ip == client)
+    }
+
+    fn sum(&self, is_meant: impl Fn(IpAddr) -> bool) -> Tallies {
+        let tallies = lock(&self.shared.tallies);
+        let meant = tallies.iter().filter(|(ip, _)| is_meant(*ip));
+        meant.fold(Tallies::default(), |sum, (_, tallies)| Tallies {
+            up: sum.up.plus(tallies.up),
+            down: sum.down.plus(tallies.down),
+        })
     }
 }
 
@@ -277,14 +293,13 @@ impl Proxy {
     }
 
     fn publish_tallies(&self) {
-        let sum = self
-            .clients
-            .iter()
-            .fold(Tallies::default(), |sum, client| Tallies {
-                up: sum.up.plus(client.up.tally()),
-                down: sum.down.plus(client.down.tally()),
-            });
-        *lock(&self.shared.tallies) = sum;
+        let tallies_of = |client: &Client| Tallies {
+            up: client.up.tally(),
+            down: client.down.tally(),
+        };
+        let mut tallies = lock(&self.shared.tallies);
+        tallies.clear();
+        tallies.extend(self.clients.iter().map(|c| (c.address.ip(), tallies_of(c))));
     }
 }
 
@@ -363,9 +378,10 @@ mod tests {
         let (len, from) = server.recv_from(&mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"second");
         assert_eq!(from.ip(), second.local_addr().unwrap().ip());
-        while path.tallies().up.blacked_out < 1 {
+        while path.tallies_of([127, 0, 1, 1].into()).up.blacked_out < 1 {
             std::thread::yield_now();
         }
+        assert_eq!(path.tallies().up.delivered, 1);
         path.set_impairment(Impairment::default(), Impairment::default());
         first.send_to(b"again", path.address()).unwrap();
         let (len, from) = server.recv_from(&mut buffer).unwrap();

@@ -43,9 +43,14 @@ impl Socket {
     pub(super) fn connect(to: SocketAddr) -> io::Result<Self> {
         let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        Self::adopt(socket)
+    }
+
+    /// Takes over a socket that is connected.
+    pub(super) fn adopt(socket: UdpSocket) -> io::Result<Self> {
         setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES)?;
         socket.set_nonblocking(true)?;
-        socket.connect(to)?;
         Ok(Self {
             io: socket,
             traffic: Cell::default(),

@@ -1,11 +1,13 @@
 //! What players see when a publisher goes, returns or is replaced, and when they
 //! join: with programs people use, at a node by itself.
 
+mod bonded;
 mod impaired;
 mod joining;
 mod returning;
 mod waiting;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -72,8 +74,12 @@ impl Stage {
         self.dir.path().join(name)
     }
 
+    fn at(&self) -> SocketAddr {
+        node::address(self.ports)
+    }
+
     fn url(&self, role: Role, latency: u128) -> String {
-        let (at, stream_id) = (node::address(self.ports), plane::stream_id(0, role));
+        let (at, stream_id) = (self.at(), plane::stream_id(0, role));
         format!("srt://{at}?mode=caller&streamid={stream_id}&latency={latency}")
     }
 

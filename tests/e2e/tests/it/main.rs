@@ -13,6 +13,7 @@ mod encryption;
 mod flood;
 mod metrics;
 mod picture;
+mod restart;
 mod settings;
 
 use std::path::PathBuf;
