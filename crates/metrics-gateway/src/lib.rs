@@ -18,9 +18,9 @@ mod health;
 mod history;
 mod http;
 mod ingest;
-mod link;
 mod live;
 pub mod metrics;
+mod newest;
 mod point;
 
 use std::sync::Arc;
@@ -28,11 +28,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt;
+use proto::telemetry::live_server::LiveServer;
 use proto::telemetry::telemetry_server::TelemetryServer;
 use service_kit::Context;
+use service_kit::grpc::RequireBearer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -42,6 +45,7 @@ use control::Control;
 use fleet::Fleet;
 use ingest::Ingest;
 use live::Live;
+use newest::Newest;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer that takes nothing for this long is gone.
@@ -81,6 +85,12 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         ),
         stopping: context.shutdown.clone(),
     };
+    let newest = Newest {
+        live: live.clone(),
+        clock: context.clock.clone(),
+    };
+    let guard = service_kit::grpc::require_bearer(&token);
+    let newest = InterceptedService::new(LiveServer::new(newest), guard);
     let state = http::State {
         access,
         live: live.clone(),
@@ -88,7 +98,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     };
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
     let (reports, viewers, (), ()) = tokio::join!(
-        serve_reports(grpc, ingest, context.shutdown.clone()),
+        serve_grpc(grpc, ingest, newest, context.shutdown.clone()),
         serve_viewers(http, state, context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
@@ -105,9 +115,10 @@ async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Resu
 }
 
 /// A server that ends by itself takes the service with it.
-async fn serve_reports(
+async fn serve_grpc(
     listener: TcpListener,
     ingest: Ingest,
+    newest: InterceptedService<LiveServer<Newest>, RequireBearer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let served = Server::builder()
@@ -115,6 +126,7 @@ async fn serve_reports(
         .http2_keepalive_timeout(Some(PEER_SILENT_MAX / 2))
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .add_service(TelemetryServer::new(ingest))
+        .add_service(newest)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             shutdown.clone().cancelled_owned(),

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use model::live::NewestLinks;
 use model::telemetry::NodeReport;
 use model::{SessionId, UnixMillis};
 
@@ -99,6 +100,13 @@ impl Live {
         state.viewers += 1;
         metrics::viewers(state.viewers);
         Ok(watch)
+    }
+
+    /// A session's links as they were last reported; none when nobody reports it.
+    pub(crate) fn newest_links(&self, id: &SessionId, now: UnixMillis) -> NewestLinks {
+        let state = self.lock();
+        let session = state.sessions.get(id);
+        session.map_or_else(NewestLinks::default, |session| session.newest_links(now))
     }
 
     /// Tells viewers what became stale, and forgets what is old.

@@ -1,10 +1,9 @@
 //! One second of one session, as viewers get it.
 
+use model::live::Link;
 use model::telemetry::{NodeReport, PlayerSample, PublisherSample, SessionSample};
 use model::{NodeId, UnixMillis};
 use serde::Serialize;
-
-use crate::link::Link;
 
 /// The most players whose legs a point lists; the others are only counted.
 const PLAYERS_LISTED_MAX: usize = 64;

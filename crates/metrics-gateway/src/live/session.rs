@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::telemetry::{NodeReport, SessionSample};
+use model::live::NewestLinks;
+use model::telemetry::{LinkSample, NodeReport, SessionSample};
 use model::{NodeId, SessionId, UnixMillis};
 use tokio::sync::broadcast;
 
@@ -26,6 +27,8 @@ pub(super) struct Session {
     /// No report for a while, or none ever.
     pub(super) stale: bool,
     owner: Option<Owner>,
+    /// As they were last reported, in full.
+    links: Vec<LinkSample>,
     events: broadcast::Sender<Event>,
 }
 
@@ -43,6 +46,7 @@ impl Default for Session {
             viewers: 0,
             stale: true,
             owner: None,
+            links: Vec::new(),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
         }
     }
@@ -65,6 +69,7 @@ impl Session {
             self.history = History::default();
         }
         self.history.push(point.clone(), now, limits.points_max);
+        self.links.clone_from(&sample.links);
         self.owner = Some(Owner {
             node_id: report.node_id.clone(),
             boot_id: report.boot_id.clone(),
@@ -115,6 +120,16 @@ impl Session {
         if silent && !self.stale {
             self.stale = true;
             self.tell(|| Event::stale(self.last()));
+        }
+    }
+
+    /// The links as they were last reported.
+    pub(super) fn newest_links(&self, now: UnixMillis) -> NewestLinks {
+        let heard_at = self.owner.as_ref().map(|owner| owner.heard_at);
+        NewestLinks {
+            observed_at: self.last(),
+            age: heard_at.map(|at| now.since(at)).unwrap_or_default(),
+            links: self.links.clone(),
         }
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod fake_api;
 mod live;
+mod newest;
 mod reports;
 mod viewer;
 mod world;

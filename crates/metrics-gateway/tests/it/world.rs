@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proto::telemetry as pb;
+use proto::telemetry::live_client::LiveClient;
 use proto::telemetry::telemetry_client::TelemetryClient;
 use secrecy::SecretString;
 use service_kit::grpc::BearerInterceptor;
@@ -80,6 +81,20 @@ impl World {
             Ok(summary.into_inner().reports)
         });
         Node { reports, call }
+    }
+
+    /// What the gateway tells a service that presents `token`.
+    pub(crate) async fn newest_links(
+        &self,
+        token: &str,
+        session: &str,
+    ) -> Result<pb::NewestLinksResponse, Status> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
+        let bearer = BearerInterceptor::new(&SecretString::from(token)).unwrap();
+        let mut client = LiveClient::with_interceptor(endpoint.connect_lazy(), bearer);
+        let session_id = session.to_owned();
+        let request = pb::NewestLinksRequest { session_id };
+        Ok(client.newest_links(request).await?.into_inner())
     }
 
     /// One request to a listener, and all of its answer.
@@ -169,6 +184,22 @@ pub(crate) fn report(session: &str, observed_at_ms: i64, players: usize) -> pb::
             players: vec![player; players],
             links: Vec::new(),
         }],
+    }
+}
+
+/// A second of one link, named so that it can be found again.
+pub(crate) fn link(number: u64) -> pb::LinkSample {
+    pb::LinkSample {
+        number,
+        address: format!("127.0.{number}.1:40000"),
+        carrier: Some(format!("Carrier {number}")),
+        asn: Some(64_500),
+        link_type: pb::LinkType::Cellular.into(),
+        last_second: Some(pb::LinkWindow {
+            bitrate_bps: number * 1_000_000,
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }
 

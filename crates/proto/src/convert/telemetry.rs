@@ -1,6 +1,9 @@
 //! A node's samples.
 
+use std::time::Duration;
+
 use model::UnixMillis;
+use model::live::NewestLinks;
 use model::telemetry::{
     LinkClaim, LinkSample, LinkTally, LinkType, LinkWindow, NodeReport, NodeSample, PlayerSample,
     PublisherSample, SessionSample,
@@ -33,6 +36,28 @@ impl From<NodeReport> for pb::NodeReport {
             observed_at_unix_ms: report.observed_at.0,
             node: Some(report.node.into()),
             sessions: report.sessions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::NewestLinksResponse> for NewestLinks {
+    type Error = Error;
+
+    fn try_from(newest: pb::NewestLinksResponse) -> Result<Self, Error> {
+        Ok(Self {
+            observed_at: newest.observed_at_unix_ms.map(UnixMillis),
+            age: Duration::from_millis(newest.age_ms),
+            links: list("links", newest.links, LINKS_MAX, TryInto::try_into)?,
+        })
+    }
+}
+
+impl From<NewestLinks> for pb::NewestLinksResponse {
+    fn from(newest: NewestLinks) -> Self {
+        Self {
+            observed_at_unix_ms: newest.observed_at.map(|at| at.0),
+            age_ms: u64::try_from(newest.age.as_millis()).unwrap_or(u64::MAX),
+            links: newest.links.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -308,6 +333,22 @@ mod tests {
     fn a_report_comes_back_as_it_went() {
         let there = NodeReport::try_from(report()).unwrap();
         assert_eq!(pb::NodeReport::from(there), report());
+    }
+
+    #[test]
+    fn newest_links_come_back_as_they_went_and_are_bounded() {
+        let newest = pb::NewestLinksResponse {
+            observed_at_unix_ms: Some(11),
+            age_ms: 12,
+            links: vec![link()],
+        };
+        let there = NewestLinks::try_from(newest.clone()).unwrap();
+        assert_eq!(pb::NewestLinksResponse::from(there), newest);
+        let many = pb::NewestLinksResponse {
+            links: vec![link(); LINKS_MAX + 1],
+            ..newest
+        };
+        assert!(NewestLinks::try_from(many).is_err());
     }
 
     #[test]

@@ -1,68 +1,129 @@
-//! One second of one link, as viewers get it.
+//! What viewers see of a session: the same names on every wire that shows it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::telemetry::{LinkClaim, LinkSample, LinkTally, LinkType};
 use serde::{Serialize, Serializer};
+
+use crate::UnixMillis;
+use crate::telemetry::{LinkClaim, LinkSample, LinkTally, LinkType};
 
 /// A sender repeats its claims each second; what is older says nothing of now.
 const CLAIM_AGE_MAX_MS: u64 = 10_000;
+/// A link silent for longer is gone, whatever the last report said.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// The links of a session as a node last reported them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewestLinks {
+    /// The node's clock when it saw them; absent when nobody reports the session.
+    pub observed_at: Option<UnixMillis>,
+    /// How long ago the report came.
+    pub age: Duration,
+    /// The links.
+    pub links: Vec<LinkSample>,
+}
 
 /// One second of one link. Figures are as coarse as they are shown, so that a
 /// history of them is small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) figures: Figures,
-    pub(crate) sender: Option<Claim>,
+pub struct Link {
+    /// Which link it is.
+    pub identity: Arc<Identity>,
+    /// What the node counts and measures.
+    pub figures: Figures,
+    /// What the sender says; absent when it says nothing, or not any more.
+    pub sender: Option<Claim>,
 }
 
 /// What a link keeps as long as it lives, unless its sender moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) number: u64,
-    pub(crate) addr: SocketAddr,
-    pub(crate) asn_org: Option<Box<str>>,
-    pub(crate) asn: Option<u32>,
-    pub(crate) link_type: LinkType,
+pub struct Identity {
+    /// The same as long as the link lives.
+    pub number: u64,
+    /// Where it comes from.
+    pub addr: SocketAddr,
+    /// Its carrier.
+    pub asn_org: Option<Box<str>>,
+    /// The number of the carrier's network.
+    pub asn: Option<u32>,
+    /// What it most likely is.
+    pub link_type: LinkType,
 }
 
 /// What was counted and measured of a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Figures {
-    pub(crate) bytes: u64,
-    pub(crate) packets: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) late: u64,
-    pub(crate) retransmitted: u64,
-    pub(crate) lost: u64,
-    pub(crate) bitrate_kbps: u64,
-    pub(crate) share_permille: u32,
-    pub(crate) bitrate_10s_kbps: u64,
-    pub(crate) share_10s_permille: u32,
-    /// Of ten seconds, hundredths of a percent; absent when nothing was sent.
-    pub(crate) loss_10s: Option<u32>,
-    /// Tenths of a millisecond, as the next.
-    pub(crate) jitter: u32,
-    pub(crate) delay: Option<u32>,
-    pub(crate) silent_ms: u64,
-    pub(crate) uptime_s: u64,
+pub struct Figures {
+    /// SRT datagrams' bytes since it registered; so are all counts up to `lost`.
+    pub bytes: u64,
+    /// SRT datagrams.
+    pub packets: u64,
+    /// Data packets that had come before.
+    pub duplicates: u64,
+    /// Data packets that came after they were given up.
+    pub late: u64,
+    /// Data packets that the sender marked as sent again.
+    pub retransmitted: u64,
+    /// Packets reported missing that were most likely sent here.
+    pub lost: u64,
+    /// Over the last second.
+    pub bitrate_kbps: u64,
+    /// Of the bytes of all links in the last second.
+    pub share_permille: u32,
+    /// Over the last ten seconds.
+    pub bitrate_10s_kbps: u64,
+    /// Of the bytes of all links in the last ten seconds.
+    pub share_10s_permille: u32,
+    /// Of what was sent in the last ten seconds; absent when nothing was.
+    pub loss_10s_hundredths_pct: Option<u32>,
+    /// Interarrival jitter.
+    pub jitter_tenths_ms: u32,
+    /// How much longer packets travel than on the fastest link.
+    pub delay_tenths_ms: Option<u32>,
+    /// Since anything came.
+    pub silent_ms: u64,
+    /// Since it registered.
+    pub uptime_s: u64,
 }
 
 /// What the sender says about its link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Claim {
-    pub(crate) rtt_ms: Option<u32>,
-    pub(crate) window_packets: u32,
-    pub(crate) in_flight_packets: u32,
-    pub(crate) naks: u32,
-    pub(crate) bitrate_kbps: u32,
+pub struct Claim {
+    /// Its smoothed round trip, when it has one.
+    pub rtt_ms: Option<u32>,
+    /// Its congestion window.
+    pub window_packets: u32,
+    /// Packets sent and not acknowledged.
+    pub in_flight_packets: u32,
+    /// Packets that were reported lost.
+    pub naks: u32,
+    /// What it sends.
+    pub bitrate_kbps: u32,
+}
+
+impl NewestLinks {
+    /// The links as they are now: silence has gone on since the report, and who was
+    /// silent for ten seconds is gone.
+    #[must_use]
+    pub fn now(&self) -> Vec<Link> {
+        let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        let links = self.links.iter().map(|sample| {
+            let mut link = Link::new(sample, &[]);
+            link.figures.silent_ms = link.figures.silent_ms.saturating_add(age_ms);
+            link
+        });
+        let silent_max_ms = SILENT_MAX.as_millis() as u64;
+        links
+            .filter(|link| link.figures.silent_ms <= silent_max_ms)
+            .collect()
+    }
 }
 
 impl Link {
     /// Makes it from a sample; an identity that is among those of `before` is shared.
-    pub(crate) fn new(sample: &LinkSample, before: &[Self]) -> Self {
+    #[must_use]
+    pub fn new(sample: &LinkSample, before: &[Self]) -> Self {
         let identity = Identity::of(sample);
         let mut known = before.iter().map(|link| &link.identity);
         let known = known.find(|known| ***known == identity);
@@ -104,9 +165,9 @@ impl Figures {
             share_permille: second.share_permille.min(1000),
             bitrate_10s_kbps: kbps(ten.bitrate_bps),
             share_10s_permille: ten.share_permille.min(1000),
-            loss_10s: loss(&ten.tally),
-            jitter: sample.jitter_us.div_ceil(100),
-            delay: sample.relative_delay_us.map(|delay| delay / 100),
+            loss_10s_hundredths_pct: loss(&ten.tally),
+            jitter_tenths_ms: sample.jitter_us.div_ceil(100),
+            delay_tenths_ms: sample.relative_delay_us.map(|delay| delay / 100),
             silent_ms: sample.silent_ms,
             uptime_s: sample.uptime_ms / 1000,
         }
@@ -187,10 +248,12 @@ impl Serialize for Link {
             share_pct: f64::from(figures.share_permille) / 10.0,
             bitrate_10s_bps: figures.bitrate_10s_kbps.saturating_mul(1000),
             share_10s_pct: f64::from(figures.share_10s_permille) / 10.0,
-            loss_pct: figures.loss_10s.map(|loss| f64::from(loss) / 100.0),
+            loss_pct: figures
+                .loss_10s_hundredths_pct
+                .map(|loss| f64::from(loss) / 100.0),
             rtt_ms: self.sender.and_then(|claim| claim.rtt_ms),
-            jitter_ms: f64::from(figures.jitter) / 10.0,
-            delay_ms: figures.delay.map(|delay| f64::from(delay) / 10.0),
+            jitter_ms: f64::from(figures.jitter_tenths_ms) / 10.0,
+            delay_ms: figures.delay_tenths_ms.map(|delay| f64::from(delay) / 10.0),
             last_ms_ago: figures.silent_ms,
             uptime_s: figures.uptime_s,
             bytes: figures.bytes,
@@ -217,13 +280,13 @@ impl From<Claim> for ClaimView {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use model::telemetry::LinkWindow;
+mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::telemetry::LinkWindow;
 
-    pub(crate) fn sample(number: u64) -> LinkSample {
+    fn sample(number: u64) -> LinkSample {
         let tally = LinkTally {
             packets: 900,
             bytes: 1_200_000,
@@ -284,6 +347,21 @@ pub(crate) mod tests {
             },
         });
         assert_eq!(serde_json::to_value(&link).unwrap(), expected);
+    }
+
+    #[test]
+    fn silence_goes_on_after_the_report_until_the_link_is_gone() {
+        let mut newest = NewestLinks {
+            observed_at: Some(UnixMillis(1)),
+            age: Duration::from_millis(9_988),
+            links: vec![sample(1)],
+        };
+        let links = newest.now();
+        assert_eq!(links[0].figures.silent_ms, 10_000);
+        newest.age += Duration::from_millis(1);
+        assert_eq!(newest.now(), []);
+        newest.age = Duration::MAX;
+        assert_eq!(newest.now(), []);
     }
 
     #[test]
