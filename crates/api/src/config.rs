@@ -53,6 +53,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The metrics-gateway's HTTP listener, for the live view.
     pub gateway_http: String,
+    /// Its gRPC listener, for the links that a session's user is shown.
+    pub gateway_grpc: String,
     /// How docks are signed in.
     pub dock: DockConfig,
 }
@@ -146,6 +148,7 @@ impl Default for Config {
             fleet: FleetConfig::default(),
             http: HttpConfig::default(),
             gateway_http: "http://127.0.0.1:8081".to_owned(),
+            gateway_grpc: "http://127.0.0.1:7004".to_owned(),
             dock: DockConfig::default(),
         }
     }
@@ -249,11 +252,17 @@ impl Config {
     }
 
     fn validate_gateway(&self) -> Result<(), String> {
-        let uri: Result<http::Uri, _> = self.gateway_http.parse();
-        match uri {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(()),
-            _ => Err("gateway_http: a URL such as http://127.0.0.1:8081".to_owned()),
+        let is_http = |url: &str| {
+            let uri = url.parse::<http::Uri>();
+            uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+        };
+        if !is_http(&self.gateway_http) {
+            return Err("gateway_http: a URL such as http://127.0.0.1:8081".to_owned());
         }
+        if !is_http(&self.gateway_grpc) {
+            return Err("gateway_grpc: a URL such as http://127.0.0.1:7004".to_owned());
+        }
+        Ok(())
     }
 
     fn validate_regions(&self) -> Result<(), String> {
@@ -320,6 +329,11 @@ mod tests {
             ..valid()
         };
         assert!(elsewhere.validate().is_err());
+        let unreachable = Config {
+            gateway_grpc: "127.0.0.1:7004".to_owned(),
+            ..valid()
+        };
+        assert!(unreachable.validate().unwrap_err().contains("gateway_grpc"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
 use crate::fleet::watch;
 use crate::relay::keys::KeyDeriver;
+use crate::relay::links::Links;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
 
@@ -118,6 +119,7 @@ impl Server {
             admin = bootstrap::prepare(&self.pool, &self.config, self.secrets.first_node, clock.as_ref()) => admin?,
         };
         let live_streams_max = self.config.http.live_streams_max;
+        let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
         let app = Arc::new(App {
             pause: Pause::new(clock.now()),
             config: self.config,
@@ -130,6 +132,7 @@ impl Server {
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
             gateway: gateway_client(),
+            links,
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             stopping: shutdown.clone(),
         });

@@ -18,6 +18,7 @@ use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
 use crate::relay::keys::KeyDeriver;
+use crate::relay::links::Links;
 use crate::token;
 
 /// The control plane's parts. Nothing in here must survive the process.
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) pause: Pause,
     /// To the metrics-gateway.
     pub(crate) gateway: Client<HttpConnector, Body>,
+    /// What it knows of sessions' links.
+    pub(crate) links: Links,
     /// A place for each live view.
     pub(crate) live_streams: Arc<Semaphore>,
     /// Ends what would go on for ever.

@@ -1,6 +1,7 @@
 //! A user's sessions: starting, stopping, showing them; and what their streams are set to.
 
 pub(crate) mod keys;
+pub(crate) mod links;
 pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod start;

@@ -20,7 +20,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 pub(crate) const ADMIN: &str = "sh_admin_for_tests";
-const SERVICE: &str = "sh_svc_for_tests";
+pub(crate) const SERVICE: &str = "sh_svc_for_tests";
 
 /// A clock that only the test moves.
 pub(crate) struct HandClock(AtomicI64);

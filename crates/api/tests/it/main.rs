@@ -10,6 +10,7 @@ mod expiry;
 mod fleet;
 mod house;
 mod idempotency;
+mod links;
 mod node;
 mod outage;
 mod placement;

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
 use http::{HeaderMap, Method, StatusCode};
+use model::UnixMillis;
+use model::live::Link;
 use serde::{Deserialize, Serialize};
 use storage::control::sessions;
 
@@ -63,11 +65,13 @@ struct ActiveResponse {
     per_link: PerLink,
 }
 
-/// The uplinks of a bonded sender; none is known to the control plane yet.
+/// The uplinks of a bonded sender, aged to now; none when nobody reports them.
 #[derive(Serialize)]
 struct PerLink {
     stream_id: String,
-    connections: [(); 0],
+    /// The node's clock when it saw them.
+    observed_at: Option<UnixMillis>,
+    connections: Vec<Link>,
 }
 
 #[derive(Serialize)]
@@ -127,10 +131,12 @@ async fn active(
     let Some(record) = record else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
+    let newest = app.links.newest(&record.session.id).await;
     let view = View::new(&app);
     let per_link = PerLink {
         stream_id: view.publish_stream_id(&record),
-        connections: [],
+        observed_at: newest.observed_at,
+        connections: newest.now(),
     };
     Ok(Json(ActiveResponse {
         session: view.session(&record),

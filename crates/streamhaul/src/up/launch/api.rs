@@ -16,6 +16,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         lease_key_file: settings.secrets.lease_key(),
         stream_key_secret_file: settings.secrets.stream_key_secret(),
         gateway_http: settings.gateway_http(),
+        gateway_grpc: settings.gateway_grpc(),
         default_region: settings.region.clone(),
         ..Config::default()
     };
