@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Context, Readiness};
 use storage::Pool;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::{self, FirstNode};
@@ -26,6 +26,7 @@ use crate::fleet::registry::Registry;
 use crate::fleet::watch;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
+use crate::relay::states;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
 
@@ -131,6 +132,7 @@ impl Server {
             issuer: self.secrets.issuer,
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
+            wakes: broadcast::Sender::new(states::WAKES_BEHIND_MAX),
             gateway: gateway_client(),
             links,
             live_streams: Arc::new(Semaphore::new(live_streams_max)),

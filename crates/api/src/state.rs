@@ -10,7 +10,8 @@ use model::clock::Clock;
 use secrecy::SecretString;
 use storage::Pool;
 use storage::control::accounts::Account;
-use tokio::sync::Semaphore;
+use storage::control::wake::Wake;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) stream_keys: KeyDeriver,
     pub(crate) registry: Arc<Registry>,
     pub(crate) pause: Pause,
+    /// What other processes said of sessions, for those who watch them.
+    pub(crate) wakes: broadcast::Sender<Wake>,
     /// To the metrics-gateway.
     pub(crate) gateway: Client<HttpConnector, Body>,
     /// What it knows of sessions' links.

@@ -65,15 +65,25 @@ pub(crate) async fn wakes(app: Arc<App>) {
 
 async fn listen(app: &App, mut listener: Listener) {
     // Whatever was said before we listened was missed.
-    app.registry.wake_all();
+    pass_on(app, Wake::Missed);
     loop {
         match listener.next().await {
-            Ok(Wake::Node(node)) => app.registry.wake(&node),
-            Ok(Wake::Missed) => app.registry.wake_all(),
+            Ok(wake) => pass_on(app, wake),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "Listening ended");
                 return;
             }
         }
     }
+}
+
+/// To the streams of nodes, and to those who watch sessions.
+fn pass_on(app: &App, wake: Wake) {
+    match &wake {
+        Wake::Node(node) => app.registry.wake(node),
+        Wake::Missed => app.registry.wake_all(),
+        Wake::Session(_) => {}
+    }
+    // Nobody may be watching.
+    let _ = app.wakes.send(wake);
 }

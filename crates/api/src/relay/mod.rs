@@ -5,5 +5,6 @@ pub(crate) mod links;
 pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod start;
+pub(crate) mod states;
 pub(crate) mod stop;
 pub(crate) mod view;

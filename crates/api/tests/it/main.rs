@@ -11,6 +11,7 @@ mod fleet;
 mod house;
 mod idempotency;
 mod links;
+mod live;
 mod node;
 mod outage;
 mod placement;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::node::{Heartbeat, SessionEvent, SessionEventKind};
 use model::{NodeId, SessionId, UnixMillis};
 
-use super::stored;
+use super::{stored, wake};
 use crate::{Error, Pool};
 
 /// How long a heartbeat keeps a session alive.
@@ -90,15 +90,19 @@ async fn renew(
 /// # Errors
 /// When the database fails.
 pub async fn confirm(pool: &Pool, node: &NodeId, session: &SessionId) -> Result<(), Error> {
-    sqlx::query!(
+    let mut transaction = pool.begin().await?;
+    let confirmed = sqlx::query!(
         "UPDATE control.sessions SET state = 'active'
          WHERE id = $1 AND node_id = $2 AND state = 'provisioning'",
         session.as_str(),
         node.as_str()
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    if confirmed.rows_affected() > 0 {
+        wake::notify_session(&mut transaction, session).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// Takes a node's word that a publisher came or went; other events change no row.
@@ -116,7 +120,8 @@ pub async fn observe(
         SessionEventKind::PublisherGone => false,
         _ => return Ok(()),
     };
-    sqlx::query!(
+    let mut transaction = pool.begin().await?;
+    let observed = sqlx::query!(
         "UPDATE control.sessions
          SET publishing = $3, last_published_at = $4,
              state = CASE WHEN $3 THEN 'active' ELSE 'grace' END
@@ -126,9 +131,12 @@ pub async fn observe(
         publishing,
         now.0
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    if observed.rows_affected() > 0 {
+        wake::notify_session(&mut transaction, &event.session_id).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 fn texts(ids: &[SessionId]) -> Vec<String> {

@@ -1,7 +1,7 @@
-//! Who must look at a node's sessions again: `NOTIFY` in the transaction that
-//! changed them, [`Listener`] in whoever holds the node's stream.
+//! Who must look at sessions again: `NOTIFY` in the transaction that changed them,
+//! [`Listener`] in whoever holds the node's stream or shows a session.
 
-use model::NodeId;
+use model::{NodeId, SessionId};
 use sqlx::postgres::PgListener;
 
 use crate::{Error, Pool, Transaction};
@@ -13,7 +13,24 @@ const CHANNEL: &str = "streamhaul_fleet";
 /// # Errors
 /// When the database fails.
 pub async fn notify(transaction: &mut Transaction, node: &NodeId) -> Result<(), Error> {
-    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, node.as_str())
+    say(transaction, node.as_str()).await
+}
+
+/// Says, when the transaction commits, that what a session is doing changed, and
+/// nothing that its node must know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify_session(
+    transaction: &mut Transaction,
+    session: &SessionId,
+) -> Result<(), Error> {
+    say(transaction, session.as_str()).await
+}
+
+/// Identifiers say by their prefix whose they are.
+async fn say(transaction: &mut Transaction, id: &str) -> Result<(), Error> {
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, id)
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -24,11 +41,13 @@ pub async fn notify(transaction: &mut Transaction, node: &NodeId) -> Result<(), 
 pub enum Wake {
     /// This node's sessions changed.
     Node(NodeId),
+    /// What this session is doing changed.
+    Session(SessionId),
     /// The connection was lost for a while: any node's may have.
     Missed,
 }
 
-/// A connection of its own that hears every [`notify`].
+/// A connection of its own that hears every [`notify`] and [`notify_session`].
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
@@ -54,6 +73,9 @@ impl Listener {
             };
             if let Ok(node) = notification.payload().parse() {
                 return Ok(Wake::Node(node));
+            }
+            if let Ok(session) = notification.payload().parse() {
+                return Ok(Wake::Session(session));
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! The caller's own secret goes along: the gateway asks us who that is, now and
 //! every minute, so that signing out ends the stream. Nothing is kept or changed
-//! on the way; see the gateway's documentation for the events.
+//! on the way; between the gateway's events are ours, `state`, for what the session
+//! is doing. `docs/metrics/live.md` has them all.
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use secrecy::ExposeSecret;
 
 use crate::auth::{Access, Credential};
 use crate::error::{ApiError, Code};
+use crate::relay::states;
 use crate::routes::Route;
 use crate::state::App;
 
@@ -50,8 +52,9 @@ async fn live(
     })?;
     refuse(answer.status())?;
     let stopping = app.stopping.clone();
-    let events = Body::new(answer.into_body())
-        .into_data_stream()
+    // The gateway let them in: it asked us.
+    let states = states::events(&app, id);
+    let events = states::among(Body::new(answer.into_body()).into_data_stream(), states)
         .take_until(stopping.cancelled_owned())
         .inspect(move |_| {
             let _held_while_the_stream_lives = &permit;

@@ -1,0 +1,222 @@
+//! What a session is doing, told to those who watch it, as server-sent events.
+//!
+//! The sessions table has the truth. A watcher reads its row when a wake says that the
+//! session or its node's sessions changed, and every few seconds besides, and is told
+//! only what is new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use model::session::{Session, SessionState};
+use model::{NodeId, Region, SessionId, UnixMillis};
+use serde::Serialize;
+use storage::control::sessions;
+use storage::control::wake::Wake;
+use tokio::sync::broadcast;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::state::App;
+
+/// Wakes that a watcher may be behind; one who is further behind looks anyway.
+pub(crate) const WAKES_BEHIND_MAX: usize = 256;
+/// Between two looks when nothing wakes.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The data of an event.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    observed_at: UnixMillis,
+    #[serde(flatten)]
+    state: &'a State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct State {
+    session_id: SessionId,
+    status: SessionState,
+    publishing: bool,
+    region: Region,
+    node_id: NodeId,
+    /// Why it ended.
+    stop_reason: Option<String>,
+}
+
+struct Watcher {
+    app: Arc<App>,
+    session: SessionId,
+    wakes: broadcast::Receiver<Wake>,
+    interval: Interval,
+    told: Option<State>,
+}
+
+/// An event with the session's state, and one for each change. The session must be the
+/// watcher's own: nobody is asked here.
+pub(crate) fn events(app: &Arc<App>, session: SessionId) -> impl Stream<Item = Bytes> + use<> {
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watcher = Watcher {
+        app: app.clone(),
+        session,
+        wakes: app.wakes.subscribe(),
+        interval,
+        told: None,
+    };
+    stream::unfold(watcher, async |mut watcher| {
+        let event = watcher.next().await;
+        Some((event, watcher))
+    })
+}
+
+/// Puts events between those of a stream, never into one; ends with the stream.
+pub(crate) fn among<E>(
+    stream: impl Stream<Item = Result<Bytes, E>>,
+    events: impl Stream<Item = Bytes>,
+) -> impl Stream<Item = Result<Bytes, E>> {
+    let merging = (Box::pin(stream), Box::pin(events), Edge::default());
+    stream::unfold(merging, async |(mut stream, mut events, mut edge)| {
+        let next = tokio::select! {
+            biased;
+            Some(event) = events.next(), if edge.is_between() => Ok(event),
+            next = stream.next() => {
+                let next = next?;
+                next.iter().for_each(|bytes| edge.pass(bytes));
+                return Some((next, (stream, events, edge)));
+            }
+        };
+        Some((next, (stream, events, edge)))
+    })
+}
+
+/// Whether what has passed ends where an event ends.
+struct Edge([u8; 2]);
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self(*b"\n\n")
+    }
+}
+
+impl Edge {
+    fn is_between(&self) -> bool {
+        self.0 == *b"\n\n"
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().rev().take(2).rev() {
+            self.0 = [self.0[1], *byte];
+        }
+    }
+}
+
+impl Watcher {
+    /// Waits until there is something new, and says it.
+    async fn next(&mut self) -> Bytes {
+        loop {
+            self.wait().await;
+            // A database that is away is asked again.
+            let Ok(Some(record)) = sessions::find(&self.app.pool, &self.session).await else {
+                continue;
+            };
+            let state = State::of(record.session);
+            if self.told.as_ref() != Some(&state) {
+                let event = event(&state, self.app.now());
+                self.told = Some(state);
+                return event;
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.interval.tick() => return,
+                wake = self.wakes.recv() => match wake {
+                    Ok(wake) if self.concerns(&wake) => return,
+                    Ok(_) => {}
+                    // Too many at once: ours may be among them.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    fn concerns(&self, wake: &Wake) -> bool {
+        match wake {
+            Wake::Session(session) => *session == self.session,
+            Wake::Node(node) => self.told.as_ref().is_none_or(|told| told.node_id == *node),
+            Wake::Missed => true,
+        }
+    }
+}
+
+impl State {
+    fn of(session: Session) -> Self {
+        Self {
+            session_id: session.id,
+            status: session.state,
+            publishing: session.publishing,
+            region: session.region,
+            node_id: session.node_id,
+            stop_reason: session.stop_reason,
+        }
+    }
+}
+
+/// It has no id: what a viewer has seen of the live view is the gateway's to say.
+fn event(state: &State, observed_at: UnixMillis) -> Bytes {
+    let told = Told { observed_at, state };
+    let data = serde_json::to_string(&told);
+    let data = data.expect("a state is plain words: it always serializes");
+    format!("event: state\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn merged(chunks: &[&'static str], events: &[&'static str]) -> String {
+        let chunks = chunks
+            .iter()
+            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())));
+        let events = events
+            .iter()
+            .map(|event| Bytes::from_static(event.as_bytes()));
+        let merged = among(stream::iter(chunks), stream::iter(events));
+        let merged: Vec<Result<Bytes, Infallible>> = merged.collect().await;
+        let merged: Vec<u8> = merged.into_iter().flat_map(Result::unwrap).collect();
+        String::from_utf8(merged).unwrap()
+    }
+
+    #[tokio::test]
+    async fn events_go_between_events() {
+        assert_eq!(
+            merged(&["a\n\n", "b\n\n"], &["1\n\n"]).await,
+            "1\n\na\n\nb\n\n"
+        );
+        assert_eq!(merged(&[], &["1\n\n"]).await, "1\n\n");
+        assert_eq!(merged(&["a\n\n"], &[]).await, "a\n\n");
+    }
+
+    #[tokio::test]
+    async fn an_event_in_pieces_is_not_torn() {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let late = stream::unfold(receiver, async |mut receiver| {
+            let event: Bytes = receiver.recv().await?;
+            Some((event, receiver))
+        });
+        let pieces = ["da", "ta: x\n", "\n", "data: y", "\n\n"];
+        let pieces = stream::iter(pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
+        let mut merged = Box::pin(among(pieces, late));
+        let mut seen = merged.next().await.unwrap().unwrap().to_vec();
+        sender.try_send(Bytes::from("state\n\n")).unwrap();
+        while let Some(Ok(piece)) = merged.next().await {
+            seen.extend(piece);
+        }
+        let seen = String::from_utf8(seen).unwrap();
+        assert_eq!(seen, "data: x\n\nstate\n\ndata: y\n\n");
+    }
+}
