@@ -11,6 +11,7 @@
 //! line to `http.rs`.
 
 mod access;
+mod block;
 mod config;
 mod control;
 mod fleet;

@@ -67,11 +67,11 @@ impl Live {
             }
             let state = &mut *state;
             let session = state.sessions.entry(sample.session_id.clone()).or_default();
-            let before = session.history.bytes();
+            let before = session.bytes();
             if let Err(refusal) = session.accept(report, sample, now, &self.limits) {
                 metrics::sample_refused(refusal);
             }
-            state.bytes = state.bytes - before + session.history.bytes();
+            state.bytes = state.bytes - before + session.bytes();
             let share = self.limits.bytes_max / state.sessions.len().max(1);
             state.trim(&sample.session_id, self.limits.bytes_max, share);
         }
@@ -117,7 +117,7 @@ impl Live {
         state.sessions.retain(|_, session| {
             session.history.age_out(horizon);
             session.note_silence(now, self.limits.stale_after);
-            bytes += session.history.bytes();
+            bytes += session.bytes();
             session.history.len() > 0 || session.viewers > 0
         });
         state.bytes = bytes;
@@ -147,20 +147,25 @@ impl State {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        while self.bytes > bytes_max && session.history.bytes() > share && session.history.len() > 1
-        {
-            let before = session.history.bytes();
+        while self.bytes > bytes_max && session.bytes() > share && session.history.len() > 1 {
+            let before = session.bytes();
             session.history.pop();
-            self.bytes -= before - session.history.bytes();
+            self.bytes -= before - session.bytes();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::telemetry::{
+        LinkSample, LinkTally, LinkType, LinkWindow, PlayerSample, SessionSample,
+    };
+    use testkit::random::Random;
+
     use super::*;
     use crate::point::tests::{report, sample};
 
+    const START: UnixMillis = UnixMillis(1_763_700_000_000);
     const LIMITS: Limits = Limits {
         points_max: 600,
         history: Duration::from_secs(600),
@@ -179,6 +184,24 @@ mod tests {
         let mut report = report(at_ms, "b");
         report.sessions.push(sample(session, 1, 1));
         live.accept(&report, UnixMillis(at_ms));
+    }
+
+    fn link_sample(number: u64) -> LinkSample {
+        LinkSample {
+            number,
+            address: ([127, 0, 0, 1], 9).into(),
+            carrier: Some("Example Mobile".to_owned()),
+            asn: Some(64_500),
+            link_type: LinkType::Cellular,
+            uptime_ms: 0,
+            silent_ms: 0,
+            total: LinkTally::default(),
+            last_second: LinkWindow::default(),
+            last_ten_seconds: LinkWindow::default(),
+            jitter_us: 0,
+            relative_delay_us: None,
+            sender: None,
+        }
     }
 
     fn points(live: &Live, session: &str) -> usize {
@@ -219,6 +242,88 @@ mod tests {
         let shared = (points(&live, "ses_1"), points(&live, "ses_2"));
         assert!(alone > 10 && alone < 600, "{alone}");
         assert!(shared.0.abs_diff(shared.1) <= 1, "{shared:?}");
+    }
+
+    /// A second of a phone's bonded stream, with the noise that real ones have.
+    fn bonded(second: u64, totals: &mut SessionSample, random: &mut Random) -> NodeReport {
+        let publisher = totals.publisher.as_mut().unwrap();
+        let packets = 560 + random.below(40);
+        publisher.packets_total += packets;
+        publisher.bytes_total += packets * 1316;
+        publisher.packets_lost_total += random.below(6);
+        publisher.packets_recovered_total += random.below(6);
+        publisher.packets_retransmitted_total += random.below(6);
+        publisher.naks_sent_total += random.below(4);
+        publisher.acks_sent_total += 98 + random.below(4);
+        publisher.ackacks_received_total += 98 + random.below(4);
+        publisher.uptime_ms = second * 1000 + random.below(4);
+        publisher.bitrate_bps = packets * 1316 * 8;
+        publisher.rtt_us = 40_000 + random.below(20_000) as u32;
+        publisher.rtt_var_us = random.below(9_000) as u32;
+        publisher.drift_us = random.below(2_000) as i64;
+        publisher.packets_missing = random.below(4) as u32;
+        for (number, link) in totals.links.iter_mut().enumerate() {
+            bonded_link(number as u64, second, link, random);
+        }
+        let now = START.plus(Duration::from_millis(second * 1000 + random.below(3)));
+        let mut report = report(now.0, "b");
+        report.sessions.push(totals.clone());
+        report
+    }
+
+    fn bonded_link(number: u64, second: u64, link: &mut LinkSample, random: &mut Random) {
+        let packets = 170 + random.below(40);
+        link.number = number;
+        link.address = ([127, 0, number as u8, 1], 40_000).into();
+        link.uptime_ms = second * 1000 + random.below(4);
+        link.silent_ms = random.below(30);
+        link.total.packets += packets;
+        link.total.bytes += packets * 1316;
+        link.total.unique += packets;
+        link.total.lost += random.below(3);
+        link.total.retransmitted += random.below(3);
+        link.last_second.bitrate_bps = packets * 1316 * 8;
+        link.last_second.share_permille = 300 + random.below(80) as u32;
+        link.last_ten_seconds.bitrate_bps = (190 + random.below(10)) * 1316 * 8;
+        link.last_ten_seconds.share_permille = 325 + random.below(15) as u32;
+        link.last_ten_seconds.tally.unique = 1900;
+        link.last_ten_seconds.tally.lost = random.below(12);
+        link.jitter_us = 2_000 + random.below(4_000) as u32;
+        link.relative_delay_us = Some(random.below(30_000) as u32);
+        let sender = link.sender.get_or_insert_default();
+        sender.rtt_ms = Some(45 + random.below(20) as u32);
+        sender.window = 20_000 + random.below(3_000) as i32;
+        sender.in_flight = random.below(20) as i32;
+        sender.naks_total += random.below(2) as u32;
+        sender.bytes_per_second = (packets * 1316) as u32;
+    }
+
+    #[test]
+    fn five_hundred_bonded_sessions_have_an_hour_each() {
+        let config = crate::Config::default();
+        let live = Arc::new(Live::new(config.limits()));
+        let mut random = Random::new(1);
+        let mut totals = sample("ses_1", 0, 0);
+        totals.links = vec![link_sample(0); 3];
+        totals.players = vec![PlayerSample::default(); 2];
+        for second in 1..=3600 {
+            let report = bonded(second, &mut totals, &mut random);
+            live.accept(&report, report.observed_at);
+        }
+        let bytes = live.lock().bytes;
+        assert!(500 * bytes <= config.history_bytes_max, "{bytes} for each");
+
+        let mut watch = live.watch(&id("ses_1"), None).unwrap();
+        let snapshot: Vec<u8> = watch.opening().flatten().collect();
+        let snapshot = String::from_utf8(snapshot).unwrap();
+        let data = snapshot
+            .lines()
+            .find_map(|line| line.strip_prefix("data: "));
+        let shown: Vec<serde_json::Value> = serde_json::from_str(data.unwrap()).unwrap();
+        assert!(shown.len() >= 3600);
+        let time = |point: &serde_json::Value| point["observed_at"].as_i64().unwrap();
+        assert!(shown.is_sorted_by(|one, next| time(one) < time(next)));
+        assert!(shown.iter().all(|point| point["links"][2]["lost"].is_u64()));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Path, State as Shared};
-use axum::response::sse::{KeepAlive, Sse};
-use axum::response::{IntoResponse, Response, sse};
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use model::SessionId;
 use tokio::sync::mpsc;
@@ -25,8 +25,9 @@ use crate::access::Verdict;
 use crate::live::{Event, Watch, seen};
 use crate::metrics::{self, ViewerRefusal};
 
-/// Events on their way to one viewer; a slower one is dropped.
-const EVENTS_QUEUED_MAX: usize = 8;
+/// Events on their way to one viewer; a slower one is dropped. A minute, so that a
+/// slow line has time for the whole history first. Viewers share what waits.
+const EVENTS_QUEUED_MAX: usize = 60;
 /// How often it is asked whether a viewer may still watch.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -90,27 +91,21 @@ fn refused(reason: ViewerRefusal) -> Error {
 }
 
 fn stream(state: State, mut viewer: Viewer) -> Response {
-    let first = viewer.watch.first_events();
+    let opening = tokio_stream::iter(viewer.watch.opening());
     let (sender, receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
     tokio::spawn(forward(state, viewer, sender));
-    let events = tokio_stream::iter(first)
-        .chain(ReceiverStream::new(receiver))
-        .map(|event| Ok::<_, Infallible>(wire(&event)));
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_INTERVAL);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    let events = ReceiverStream::new(receiver).map(|Event(bytes)| bytes);
+    let events = opening.chain(events).filter(|bytes| !bytes.is_empty());
+    let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would collect events before it passes them on.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
-}
-
-fn wire(event: &Event) -> sse::Event {
-    let wire = sse::Event::default().event(event.name).data(&*event.data);
-    match event.id {
-        Some(id) => wire.id(id.to_string()),
-        None => wire,
-    }
 }
 
 /// Passes events on until the viewer goes, falls behind or may not watch any
@@ -119,6 +114,8 @@ async fn forward(state: State, mut viewer: Viewer, sender: mpsc::Sender<Event>) 
     let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
     recheck.reset();
+    let mut quiet = tokio::time::interval(KEEP_ALIVE_INTERVAL);
+    quiet.reset();
     loop {
         tokio::select! {
             () = state.stopping.cancelled() => return,
@@ -128,6 +125,10 @@ async fn forward(state: State, mut viewer: Viewer, sender: mpsc::Sender<Event>) 
                     return;
                 }
             }
+            _ = quiet.tick() => {
+                // While something waits to be sent the stream is not quiet.
+                let _ = sender.try_send(Event::keep_alive());
+            }
             event = viewer.watch.next() => {
                 let Some(event) = event else {
                     return metrics::viewer_dropped();
@@ -135,6 +136,7 @@ async fn forward(state: State, mut viewer: Viewer, sender: mpsc::Sender<Event>) 
                 if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(event) {
                     return metrics::viewer_dropped();
                 }
+                quiet.reset();
             }
         }
     }

@@ -78,7 +78,7 @@ impl Session {
         self.stale = false;
         self.tell(|| {
             if restarted {
-                Event::snapshot(std::slice::from_ref(&point))
+                Event::snapshot(&point)
             } else {
                 Event::sample(&point)
             }
@@ -123,6 +123,11 @@ impl Session {
         }
     }
 
+    /// What it takes of the memory that sessions share.
+    pub(super) fn bytes(&self) -> usize {
+        self.history.bytes() + size_of_val(&*self.links)
+    }
+
     /// The links as they were last reported.
     pub(super) fn newest_links(&self, now: UnixMillis) -> NewestLinks {
         let heard_at = self.owner.as_ref().map(|owner| owner.heard_at);
@@ -134,12 +139,9 @@ impl Session {
     }
 
     pub(super) fn watch(&self, id: &SessionId, seen: Option<UnixMillis>, live: Arc<Live>) -> Watch {
-        let missed = seen.and_then(|seen| self.history.after(seen));
-        let replay = missed.is_some();
-        let points = missed.unwrap_or_else(|| self.history.points());
         Watch {
-            replay,
-            points,
+            seen,
+            recording: self.history.recording(),
             stale: self.stale,
             last: self.last(),
             events: self.events.subscribe(),
@@ -203,8 +205,14 @@ mod tests {
                 .accept(&report, &sample, UnixMillis(now_ms), &LIMITS)
         }
 
-        fn event(&mut self) -> Option<Event> {
-            self.events.try_recv().ok()
+        /// The next event's name, its id, and all of it.
+        fn event(&mut self) -> Option<(String, Option<i64>, String)> {
+            let Event(bytes) = self.events.try_recv().ok()?;
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
+            let name = field("event: ").unwrap().to_owned();
+            let id = field("id: ").map(|id| id.parse().unwrap());
+            Some((name, id, text))
         }
 
         fn last_rate(&self) -> Option<u64> {
@@ -218,9 +226,9 @@ mod tests {
         it.report("nod_1", "b", 1000, 1000).unwrap();
         it.report("nod_1", "b", 2000, 2000).unwrap();
         assert_eq!(it.last_rate(), Some(8000));
-        let first = it.event().unwrap();
-        assert_eq!((first.name, first.id), ("sample", Some(1000)));
-        assert_eq!(it.event().unwrap().id, Some(2000));
+        let (name, id, _) = it.event().unwrap();
+        assert_eq!((name.as_str(), id), ("sample", Some(1000)));
+        assert_eq!(it.event().unwrap().1, Some(2000));
     }
 
     #[test]
@@ -252,8 +260,9 @@ mod tests {
         it.event().unwrap();
         it.report("nod_1", "b", 10_000, 91_000).unwrap();
         assert_eq!(it.session.history.len(), 1);
-        let event = it.event().unwrap();
-        assert_eq!((event.name, event.id), ("snapshot", Some(10_000)));
+        let (name, id, text) = it.event().unwrap();
+        assert_eq!((name.as_str(), id), ("snapshot", Some(10_000)));
+        assert!(text.contains("data: [{\"observed_at\":10000,"), "{text}");
     }
 
     #[test]
@@ -281,15 +290,12 @@ mod tests {
         assert!(it.event().is_none());
         it.session
             .note_silence(UnixMillis(6000), LIMITS.stale_after);
-        let event = it.event().unwrap();
-        assert_eq!(
-            (event.name, &*event.data),
-            ("stale", r#"{"observed_at":1000}"#)
-        );
+        let (_, _, text) = it.event().unwrap();
+        assert_eq!(text, "event: stale\ndata: {\"observed_at\":1000}\n\n");
         it.session
             .note_silence(UnixMillis(7000), LIMITS.stale_after);
         assert!(it.event().is_none());
         it.report("nod_1", "b", 8000, 8000).unwrap();
-        assert_eq!(it.event().unwrap().name, "sample");
+        assert_eq!(it.event().unwrap().0, "sample");
     }
 }

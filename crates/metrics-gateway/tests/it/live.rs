@@ -79,27 +79,38 @@ async fn the_history_is_a_bounded_ring() {
 async fn a_viewer_that_comes_back_gets_only_what_it_missed() {
     let world = World::new().await;
     let (node, start) = (world.node(NODE), now_ms());
-    for second in 0..4 {
+    // More than what is kept as it came.
+    for second in 0..200 {
         node.send(report(SESSION, start + second * 1000, 0)).await;
     }
-    world.shows(&accepted(4)).await;
+    world.shows(&accepted(200)).await;
 
     let mut viewer = Viewer::open(world.http, SESSION, &after(start + 1000)).await;
-    for second in [2, 3] {
+    for second in 2..200 {
         let sample = viewer.next().await.unwrap();
         assert_eq!(
             (sample.name.as_str(), sample.id),
             ("sample", Some(start + second * 1000))
         );
     }
-    node.send(report(SESSION, start + 4000, 0)).await;
-    assert_eq!(viewer.next().await.unwrap().id, Some(start + 4000));
+    node.send(report(SESSION, start + 200_000, 0)).await;
+    assert_eq!(viewer.next().await.unwrap().id, Some(start + 200_000));
 
     let mut lost = Viewer::open(world.http, SESSION, &after(start - 1)).await;
     let snapshot = lost.next().await.unwrap();
     assert_eq!(
         (snapshot.name.as_str(), snapshot.id),
-        ("snapshot", Some(start + 4000))
+        ("snapshot", Some(start + 200_000))
+    );
+    let points = snapshot.data.as_array().unwrap().iter();
+    let times: Vec<_> = points
+        .map(|point| point["observed_at"].as_i64().unwrap())
+        .collect();
+    assert_eq!(
+        times,
+        (0..=200)
+            .map(|second| start + second * 1000)
+            .collect::<Vec<_>>()
     );
 }
 

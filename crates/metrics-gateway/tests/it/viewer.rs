@@ -58,20 +58,21 @@ impl Viewer {
         }
     }
 
-    /// The next line of the body; chunk sizes look like nothing that we wait for.
+    /// The next line.
     async fn line(&mut self) -> Option<String> {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
         line.expect("a line within our patience").ok().flatten()
     }
 }
 
-/// A connection whose answer nobody has read yet.
+/// A connection whose answer nobody has read yet. It speaks HTTP/1.0, so that the
+/// body comes without chunks.
 pub(crate) async fn request(http: SocketAddr, session: &str, headers: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     // Little room, so that a viewer that does not read is soon noticed.
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).unwrap();
     let mut stream = socket.connect(http).await.unwrap();
-    let request = format!("GET /v1/sessions/{session}/live HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    let request = format!("GET /v1/sessions/{session}/live HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
