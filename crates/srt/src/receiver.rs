@@ -182,6 +182,16 @@ impl Receiver {
         }
     }
 
+    /// Goes on where another receiver of the same connection was: all before the index `next` has
+    /// come, whatever is asked for again in vain. What that one measured is measured anew.
+    #[must_use]
+    pub fn resume(settings: Settings, next: u64, now: Instant) -> Self {
+        Self {
+            highest: next.saturating_sub(1),
+            ..Self::new(settings, now)
+        }
+    }
+
     /// Takes a data packet. `deadline` is the time at which it is due to be
     /// played: what is missing right before it is given up then.
     pub fn handle_data(
@@ -458,8 +468,9 @@ impl Receiver {
         interval.max(NAK_INTERVAL_MIN)
     }
 
-    /// The first index that is still missing.
-    fn ack_point(&self) -> u64 {
+    /// The first index that is still missing, or to come.
+    #[must_use]
+    pub fn ack_point(&self) -> u64 {
         self.losses
             .first()
             .map_or(self.highest + 1, |gap| gap.first)

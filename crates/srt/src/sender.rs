@@ -109,6 +109,24 @@ impl Sender {
         }
     }
 
+    /// Goes on where another sender of the same connection was: `next_index` is the next packet to
+    /// send. What that one measured and sent is forgotten.
+    #[must_use]
+    pub fn resume(settings: Settings, next_index: u64, now: Instant) -> Self {
+        let next_index = next_index.max(settings.first_index);
+        Self {
+            next_index,
+            acked_index: next_index,
+            ..Self::new(settings, now)
+        }
+    }
+
+    /// What [`resume`](Self::resume) needs, with the place in the sequence that is in force.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The header of a packet to send now; `None` for a packet from before this
     /// receiver joined. `timestamp` is on the owner's timeline.
     pub fn label(
