@@ -320,6 +320,7 @@ impl Relay {
             leg: Leg::Publisher,
             session: permit.claims.session.clone(),
             lease_end: permit.own_lease.then(|| end_of(&permit.claims)),
+            resumed_until: None,
             reply: Some(reply),
             dial: None,
         })

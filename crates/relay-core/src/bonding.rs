@@ -205,13 +205,14 @@ impl Relay {
     }
 
     /// Notes what another relay says about its groups.
-    pub(crate) fn take_news(&mut self, news: News) {
+    pub(crate) fn take_news(&mut self, now: Instant, news: News) {
         let registry = &mut self.output.srtla;
         match news {
             News::GroupOn(id, shard) => registry.group_is_elsewhere(id, shard),
             News::GroupGone(id) => registry.group_is_gone_elsewhere(id),
             News::LinkOn(peer, shard) => registry.link_is_elsewhere(peer, shard),
             News::LinkGone(peer) => registry.link_is_gone_elsewhere(peer),
+            News::Stranger(peer) => registry.note_stranger(now, peer),
         }
     }
 
@@ -224,6 +225,11 @@ impl Relay {
                 srtla::Event::GroupOpened { id, .. } => News::GroupOn(id, here),
                 srtla::Event::LinkJoined { peer, .. } => News::LinkOn(peer, here),
                 srtla::Event::LinkLeft { peer, .. } => News::LinkGone(peer),
+                srtla::Event::StrangerHeard { peer } => {
+                    self.output
+                        .tell_handshake_shard(shard, News::Stranger(peer));
+                    continue;
+                }
                 srtla::Event::GroupClosed { id, .. } => {
                     self.close_group(now, id.stand_in_address(), GoneReason::TimedOut);
                     News::GroupGone(id)

@@ -194,6 +194,7 @@ impl Relay {
             leg: Leg::Publisher,
             session: dial.session.clone(),
             lease_end: None,
+            resumed_until: None,
             reply: None,
             dial: Some(key),
         };

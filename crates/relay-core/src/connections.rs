@@ -36,17 +36,25 @@ pub(crate) struct Connection {
     pub(crate) session: SessionId,
     /// When the lease that the caller brought itself is over.
     pub(crate) lease_end: Option<UnixMillis>,
+    /// When the lease ends under which it outlived a restart: in force until its
+    /// session is assigned again.
+    pub(crate) resumed_until: Option<UnixMillis>,
     /// The answer to its conclusion, which it may not have got; `None` when it is
-    /// we who called.
+    /// we who called, or when it outlived a restart.
     pub(crate) reply: Option<Reply>,
     /// The remote that we called, while it is the session's.
     pub(crate) dial: Option<u32>,
 }
 
 impl Connection {
+    /// Whether it is we who called.
+    pub(crate) const fn is_ours(&self) -> bool {
+        self.reply.is_none() && self.resumed_until.is_none()
+    }
+
     /// Whether we made it for a remote that is the session's no more.
     pub(crate) const fn is_withdrawn(&self) -> bool {
-        self.reply.is_none() && self.dial.is_none()
+        self.is_ours() && self.dial.is_none()
     }
 }
 
@@ -183,7 +191,7 @@ impl Connections {
         let (id, caller) = (connection.socket_id, connection.caller);
         let source = connection.source;
         // Whom we call ourselves takes no place of a source that calls us.
-        let is_ours = connection.reply.is_none();
+        let is_ours = connection.is_ours();
         let key = self.table.insert(connection);
         self.by_id.insert(id.0, key);
         self.by_caller.insert(caller, key);
@@ -196,7 +204,7 @@ impl Connections {
     pub(crate) fn remove(&mut self, key: u32, now: Instant) -> Option<Connection> {
         let connection = self.table.remove(key)?;
         self.by_id.remove(&connection.socket_id.0);
-        if connection.reply.is_some() {
+        if !connection.is_ours() {
             self.sources.remove(connection.source);
         }
         if self.by_caller.get(&connection.caller) == Some(&key) {

@@ -193,7 +193,10 @@ impl Relay {
         let claims = self
             .sessions
             .claims(&connection.session, connection.leg.role());
-        claims.is_none_or(|claims| claims.check_time(wall) == Err(Refusal::Expired))
+        match (claims, connection.resumed_until) {
+            (Some(claims), _) => claims.check_time(wall) == Err(Refusal::Expired),
+            (None, end) => end.is_none_or(|end| wall >= end),
+        }
     }
 
     /// Has [`upkeep`](Self::upkeep) done at `at`, if not sooner. What ends
@@ -208,7 +211,8 @@ impl Relay {
         let own = self
             .connections
             .iter()
-            .filter_map(|(_, connection)| connection.lease_end);
+            .filter_map(|(_, connection)| connection.lease_end.or(connection.resumed_until))
+            .filter(|end| *end > wall);
         let lease_end = own.chain(self.sessions.next_expiry(wall)).min();
         let lease_at = lease_end.map(|end| self.clock.instant_of(end));
         let holds = self

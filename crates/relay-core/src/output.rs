@@ -10,7 +10,7 @@ use srtla::{MovedGroup, Registry};
 
 use crate::bonding::{LinkPath, Route};
 use crate::reason::{DropReason, RefusalReason};
-use crate::shard::{Cargo, HOPS_MAX, Handover, News, Shard};
+use crate::shard::{Cargo, HANDSHAKE_SHARD, HOPS_MAX, Handover, News, Shard};
 use crate::transmit::{Staged, Transmits};
 use crate::{Counters, Event, Ingress};
 
@@ -166,10 +166,21 @@ impl Output {
     /// datagrams of that link that come to the wrong relay are lost.
     pub(crate) fn tell_others(&mut self, own: Shard, news: News) {
         for shard in (0..own.count()).filter(|shard| *shard != own.index()) {
-            if self.handovers.len() < HANDOVERS_MAX {
-                let cargo = Cargo::News(news);
-                self.handovers.push_back(Handover { shard, cargo });
-            }
+            self.tell(shard, news);
+        }
+    }
+
+    /// Tells the relay that takes handshakes, unless it is this one.
+    pub(crate) fn tell_handshake_shard(&mut self, own: Shard, news: News) {
+        if own.index() != HANDSHAKE_SHARD {
+            self.tell(HANDSHAKE_SHARD, news);
+        }
+    }
+
+    fn tell(&mut self, shard: u16, news: News) {
+        if self.handovers.len() < HANDOVERS_MAX {
+            let cargo = Cargo::News(news);
+            self.handovers.push_back(Handover { shard, cargo });
         }
     }
 

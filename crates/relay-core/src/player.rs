@@ -19,6 +19,7 @@ use crate::publisher::{KEEPALIVE_INTERVAL, Publisher};
 use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason};
 use crate::ring::Ring;
+use crate::saved::{SavedConnection, SavedPlayer};
 use crate::sealer::Sealer;
 use crate::timeline::Timeline;
 use crate::transmit::Staged;
@@ -115,6 +116,37 @@ impl Player {
             heard_at: now,
             sent_at: now,
         }
+    }
+
+    /// Goes on with a player of before a restart; `next_index` is the next packet
+    /// for it.
+    pub(crate) fn resume(now: Instant, new: NewPlayer, next_index: u64) -> Self {
+        let settings = new.settings;
+        Self {
+            sender: Sender::resume(settings, next_index, now),
+            catch_up: None,
+            ..Self::new(new, next_index, now)
+        }
+    }
+
+    /// What to write down of it; nothing when it encrypts.
+    pub(crate) fn save(&self, connection: SavedConnection) -> Option<SavedPlayer> {
+        let settings = self.sender.settings();
+        self.sealer.is_none().then(|| SavedPlayer {
+            connection: SavedConnection {
+                meter: self.meter.as_ref().map(Meter::save),
+                ..connection
+            },
+            path: self.path.into(),
+            id: self.id,
+            payload_max: self.payload_max,
+            isn: settings.isn.value(),
+            first_index: settings.first_index,
+            timeline_offset_us: settings.timeline_offset_us,
+            latency_agreed: settings.latency,
+            latency: self.sender.latency(),
+            window_packets: settings.window_packets,
+        })
     }
 
     pub(crate) fn heard(&mut self, now: Instant) {

@@ -15,6 +15,7 @@ use crate::bonding::Route;
 use crate::output::Output;
 use crate::quota::Meter;
 use crate::reason::{DropReason, GoneReason};
+use crate::saved::{SavedConnection, SavedPublisher, SavedRoute};
 use crate::settings::StreamSettings;
 
 /// A connection that sent nothing for so long sends a keepalive.
@@ -85,12 +86,7 @@ pub(crate) struct NewPublisher {
 impl Publisher {
     /// `next_index` is the stream's place for its first packet.
     pub(crate) fn new(new: NewPublisher, next_index: u64, now: Instant) -> Self {
-        let settings = Settings {
-            isn: new.isn,
-            window_packets: srt::listener::RECEIVE_WINDOW,
-            gaps_max: GAPS_MAX,
-        };
-        let mut receiver = Receiver::new(settings, now);
+        let mut receiver = Receiver::new(receiver_settings(new.isn), now);
         let is_group = matches!(new.route, Route::Group(_));
         if is_group {
             receiver.hold_gaps();
@@ -115,6 +111,37 @@ impl Publisher {
             heard_at: now,
             sent_at: now,
         }
+    }
+
+    /// What to write down of it; nothing when it encrypts.
+    pub(crate) fn save(
+        &self,
+        now: Instant,
+        connection: SavedConnection,
+        route: SavedRoute,
+    ) -> Option<SavedPublisher> {
+        self.keys.is_none().then(|| SavedPublisher {
+            connection: SavedConnection {
+                meter: self.meter.as_ref().map(Meter::save),
+                ..connection
+            },
+            route,
+            latency: self.latency,
+            clock: now.saturating_duration_since(self.clock_start),
+            ack_point: self.receiver.ack_point(),
+            index_shift: self.index_shift,
+        })
+    }
+
+    /// Goes on where it was: what came since is missing, and asked for again.
+    pub(crate) fn resume(&mut self, now: Instant, saved: &SavedPublisher) {
+        let settings = receiver_settings(Seq::new(saved.connection.isn));
+        self.receiver = Receiver::resume(settings, saved.ack_point, now);
+        if matches!(self.route, Route::Group(_)) {
+            self.receiver.hold_gaps();
+        }
+        self.index_shift = saved.index_shift;
+        self.answer_again_at = None;
     }
 
     pub(crate) fn heard(&mut self, now: Instant) {
@@ -306,5 +333,13 @@ impl Publisher {
             timestamp: self.timestamp(now),
             destination: self.caller_id,
         }
+    }
+}
+
+const fn receiver_settings(isn: Seq) -> Settings {
+    Settings {
+        isn,
+        window_packets: srt::listener::RECEIVE_WINDOW,
+        gaps_max: GAPS_MAX,
     }
 }

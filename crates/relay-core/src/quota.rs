@@ -11,6 +11,8 @@ use lease::Claims;
 use model::session::Role;
 use model::{SessionId, UnixMillis};
 
+use crate::saved::SavedMeter;
+
 /// Meters remembered; then the one whose lease ends first is forgotten.
 const METERS_MAX: usize = 8192;
 
@@ -41,6 +43,11 @@ impl Meter {
     pub(crate) fn is_used_up(&self) -> bool {
         let (used, allowed) = self.amounts();
         used >= allowed
+    }
+
+    pub(crate) fn save(&self) -> SavedMeter {
+        let (used, allowed) = self.amounts();
+        SavedMeter { used, allowed }
     }
 
     fn allow(&self, bytes_max: Option<u64>) {
@@ -100,6 +107,19 @@ impl Meters {
         entry.lease_end = entry.lease_end.max(lease_end);
         entry.meter.allow(bytes_max);
         Some(entry.meter.clone())
+    }
+
+    /// The meter of those who joined before a restart, where it was.
+    pub(crate) fn resume(
+        &mut self,
+        session: &SessionId,
+        role: Role,
+        saved: SavedMeter,
+        lease_end: UnixMillis,
+    ) -> Option<Meter> {
+        let meter = self.meter(session, role, Some(saved.allowed), lease_end)?;
+        meter.0.used.fetch_max(saved.used, Ordering::Relaxed);
+        Some(meter)
     }
 
     /// Forgets a session that nobody can join any more.

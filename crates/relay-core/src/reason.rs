@@ -59,6 +59,8 @@ reasons! {
         SrtlaMalformed = "srtla_malformed",
         /// A keepalive from an address that is no link's.
         SrtlaUnknownLink = "srtla_unknown_link",
+        /// A handshake over a link that is not registered; its sender will notice.
+        SrtlaUnregistered = "srtla_unregistered",
         /// Of SRTLA, but only receivers send it.
         SrtlaNotForReceivers = "srtla_not_for_receivers",
     }
@@ -171,5 +173,7 @@ reasons! {
         /// A pull's packets were far from any player's time: it went in a circle, or
         /// its clock was set.
         Stale = "stale",
+        /// The node stops, and the next one will not know the connection.
+        Restart = "restart",
     }
 }

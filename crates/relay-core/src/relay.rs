@@ -6,6 +6,7 @@ use std::time::Instant;
 use model::node::HeldLease;
 use model::telemetry::SessionSample;
 use model::{NodeId, SessionId, StreamId, UnixMillis};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use srt::handshake::{KMREQ, KMRSP};
 use srt::listener::Listener;
@@ -71,6 +72,7 @@ pub struct Relay {
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
     pub(crate) stream_key: [u8; 16],
+    pub(crate) group_key: Unshown<[u8; 32]>,
     pub(crate) key_desk: KeyDesk,
     pub(crate) key_source: KeySource,
     /// Where a payload is decrypted.
@@ -79,6 +81,8 @@ pub struct Relay {
 }
 
 /// A secret's holder: `Debug` shows nothing of it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Unshown<T>(pub(crate) T);
 
 impl<T> std::fmt::Debug for Unshown<T> {
@@ -137,12 +141,8 @@ impl Relay {
             low,
             high,
         ] = split(&seed);
-        let groups_max = config.shard.share(config.srtla.groups_max as u32);
-        let srtla = srtla::Config {
-            groups_max: groups_max as usize,
-            ..config.srtla
-        };
-        let srtla = Registry::new(srtla, join(low, high), now);
+        let group_key = join(low, high);
+        let srtla = Registry::new(registry_config(&config), group_key, now);
         let limits = &config.limits;
         let shard = config.shard;
         Self {
@@ -162,6 +162,7 @@ impl Relay {
             clock: WallClock::new(now, wall),
             started_at: now,
             stream_key,
+            group_key: Unshown(group_key),
             key_desk: KeyDesk::default(),
             key_source: KeySource::new(expand(&seed), shard.index()),
             clear: Box::new([0; PAYLOAD_MAX]),
@@ -186,7 +187,7 @@ impl Relay {
                 hops,
             } => self.take(now, ingress, &datagram, hops),
             Cargo::Group(moved) => self.take_group(now, *moved),
-            Cargo::News(news) => self.take_news(news),
+            Cargo::News(news) => self.take_news(now, news),
         }
     }
 
@@ -274,6 +275,9 @@ impl Relay {
             Err(_) => return Err(DropReason::Malformed),
         };
         let origin = self.origin(now, ingress, datagram.len());
+        if origin.link.is_none() && self.output.srtla.is_stranger(now, ingress.peer) {
+            return Err(DropReason::SrtlaUnregistered);
+        }
         match self.handle_handshake(now, &origin, header, &handshake)? {
             Handled::Here => Ok(()),
             Handled::Belongs(shard) => {
@@ -579,6 +583,15 @@ impl Relay {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.connections.len() == 0
+    }
+}
+
+/// A relay has its share of the node's groups.
+pub(crate) fn registry_config(config: &Config) -> srtla::Config {
+    let groups_max = config.shard.share(config.srtla.groups_max as u32);
+    srtla::Config {
+        groups_max: groups_max as usize,
+        ..config.srtla
     }
 }
 

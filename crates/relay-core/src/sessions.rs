@@ -11,6 +11,7 @@ use crate::config::PortRole;
 use crate::grant::{KeyDigest, Permission, digest};
 use crate::quota::{Meter, Meters};
 use crate::reason::RefusalReason;
+use crate::saved::SavedConnection;
 use crate::shard::Shard;
 use crate::{CommandError, Grant};
 
@@ -238,6 +239,19 @@ impl Sessions {
     /// Counts the bytes of those who join under these claims.
     pub(crate) fn meter(&mut self, claims: &Claims) -> Option<Meter> {
         self.meters.of(claims)
+    }
+
+    /// Holds a session of before a restart, without keys and leases, until it is
+    /// assigned again.
+    pub(crate) fn resume(&mut self, id: &SessionId) {
+        self.held.entry(id.clone()).or_default().assigned = true;
+    }
+
+    /// What counts the bytes of a connection of before a restart.
+    pub(crate) fn resume_meter(&mut self, saved: &SavedConnection, role: Role) -> Option<Meter> {
+        let meter = saved.meter?;
+        self.meters
+            .resume(&saved.session, role, meter, saved.lease_end)
     }
 
     /// Counts a connection of a session in.

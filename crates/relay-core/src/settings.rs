@@ -6,6 +6,7 @@ use lease::Claims;
 use model::settings::{Delivery, Resume, Start};
 
 use crate::Config;
+use crate::saved::SavedSettings;
 
 /// A stream's settings, decided when its publisher is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +29,32 @@ impl StreamSettings {
         }
     }
 
+    pub(crate) const fn save(self) -> SavedSettings {
+        SavedSettings {
+            hold: self.hold,
+            resume: self.resume,
+            delivery: self.delivery,
+            start: self.start,
+        }
+    }
+
     /// These settings when the lease of a live publisher is renewed: all but
     /// delivery, which is bound to what waits; the next publisher brings it.
     pub(crate) fn renewed(self, renewed: Self) -> Self {
         Self {
             delivery: self.delivery,
             ..renewed
+        }
+    }
+}
+
+impl From<&SavedSettings> for StreamSettings {
+    fn from(saved: &SavedSettings) -> Self {
+        Self {
+            hold: saved.hold,
+            resume: saved.resume,
+            delivery: saved.delivery,
+            start: saved.start,
         }
     }
 }

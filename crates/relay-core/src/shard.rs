@@ -25,6 +25,9 @@ pub struct Shard {
     count: u16,
 }
 
+/// Handshakes go to socket id 0, and so to this relay.
+pub(crate) const HANDSHAKE_SHARD: u16 = 0;
+
 /// A datagram is handed on so often at most: relays may be wrong about each other
 /// for a moment, but must not play with it.
 pub(crate) const HOPS_MAX: u8 = 3;
@@ -59,6 +62,8 @@ pub(crate) enum News {
     GroupGone(GroupId),
     LinkOn(SocketAddr, u16),
     LinkGone(SocketAddr),
+    /// Speaks SRTLA and is registered nowhere.
+    Stranger(SocketAddr),
 }
 
 impl Shard {

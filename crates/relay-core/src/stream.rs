@@ -22,6 +22,7 @@ use crate::publisher::{NewPublisher, Publisher};
 use crate::reason::DropReason;
 use crate::release::Release;
 use crate::ring::Ring;
+use crate::saved::SavedStream;
 use crate::settings::StreamSettings;
 use crate::start::StartPoints;
 use crate::timeline::Timeline;
@@ -62,6 +63,7 @@ pub(crate) struct Stream {
     start_points: Option<StartPoints>,
     /// The rate that the publisher's lease allows, whoever publishes.
     rate_limit: Option<TokenBucket>,
+    pub(crate) rate_bps_max: Option<u64>,
     pub(crate) ring: Ring,
     /// The next packet to come.
     pub(crate) next_index: u64,
@@ -91,6 +93,7 @@ impl Stream {
             release: None,
             start_points: None,
             rate_limit: None,
+            rate_bps_max: None,
             ring,
             next_index: INDEX_START,
             latency: Duration::ZERO,
@@ -117,6 +120,16 @@ impl Stream {
         }
         self.keep_for(longest);
         self.publisher = Some(Publisher::new(new, self.next_index, now));
+    }
+
+    /// Goes on where it was `away` ago, with the publisher that it was made with.
+    pub(crate) fn resume(&mut self, now: Instant, away: Duration, saved: &SavedStream) {
+        self.timeline = Timeline::resume(now, away, saved.timeline);
+        self.next_index = saved.next_index;
+        self.apply(self.settings);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.resume(now, &saved.publisher);
+        }
     }
 
     /// Behaves so from now on. What an earlier publisher left for its players
@@ -148,6 +161,7 @@ impl Stream {
     /// Bounds what the publisher may send from now on. A new bound, or a new
     /// publisher, brings no new burst.
     pub(crate) fn limit_rate(&mut self, now: Instant, rate_bps_max: Option<u64>) {
+        self.rate_bps_max = rate_bps_max;
         let bytes_per_second = rate_bps_max.map(|bps| bps / 8);
         let fresh = bytes_per_second
             .map(|bytes| TokenBucket::with_burst_min(now, bytes, DATAGRAM_MAX as u64));
@@ -204,6 +218,15 @@ impl Stream {
         let mut player = Player::new(new, self.live_index(), now);
         player.sender.raise_latency_to(self.player_latency());
         self.keep_for(player.sender.latency());
+        self.players.push(player);
+        (self.players.len() - 1) as u32
+    }
+
+    /// Adds a player of before a restart, whose latency was raised to this.
+    pub(crate) fn resume_player(&mut self, now: Instant, new: NewPlayer, latency: Duration) -> u32 {
+        let mut player = Player::resume(now, new, self.next_index);
+        player.sender.raise_latency_to(latency);
+        self.keep_for(latency);
         self.players.push(player);
         (self.players.len() - 1) as u32
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use srt::Timestamp;
 
+use crate::saved::SavedTimeline;
+
 /// The clock is compared once in such a time, by the quickest round trip in it.
 const DRIFT_WINDOW: Duration = Duration::from_secs(5);
 /// A comparison further off than this is no drift but a broken clock.
@@ -60,6 +62,23 @@ impl Timeline {
         };
         timeline.continue_with(now, publisher);
         timeline
+    }
+
+    pub(crate) fn save(&self, now: Instant) -> SavedTimeline {
+        SavedTimeline {
+            now_us: self.now_us(now),
+            offset_us: self.offset_us,
+        }
+    }
+
+    /// Goes on where it was `away` ago.
+    pub(crate) fn resume(now: Instant, away: Duration, saved: SavedTimeline) -> Self {
+        let away_us = i64::try_from(away.as_micros()).unwrap_or(0);
+        Self {
+            anchor_us: saved.now_us.saturating_add(away_us),
+            offset_us: saved.offset_us,
+            ..Self::new(now, Timestamp(0))
+        }
     }
 
     /// Goes on with another publisher's clock from `now`.

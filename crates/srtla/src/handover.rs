@@ -79,6 +79,7 @@ impl Registry {
     /// Another shard has this link; ignored beyond
     /// [`Config::elsewhere_max`](crate::Config::elsewhere_max), and when it is ours.
     pub fn link_is_elsewhere(&mut self, peer: SocketAddr, shard: u16) {
+        self.strangers.forget(peer);
         let known = self.addresses.find(peer);
         let is_new = known.is_none();
         if matches!(known, Some(Owner::Here(_)))

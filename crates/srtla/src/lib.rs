@@ -69,6 +69,13 @@
 //! For that, shards tell each other of links that come and go ([`Event::LinkJoined`],
 //! [`Event::LinkLeft`], [`Event::GroupClosed`]) by [`Registry::link_is_elsewhere`] and its kin.
 //!
+//! # Restarts
+//!
+//! A group can outlive the process: [`Registry::save`] says what to write down of it, and
+//! [`Registry::resume`] takes it in again, in a registry with the same key. The sender of a group
+//! that is lost instead speaks SRTLA from addresses that are no links'. Until it notices
+//! ([`Registry::is_stranger`]), what these addresses send must not be taken for a plain peer's.
+//!
 //! To add a control packet: its type and parser in [`packet`], its handling in
 //! [`Registry::handle_control`], a case in the properties in `tests/it/properties.rs`. To add a
 //! measurement: count it in `link.rs` and show it in [`LinkSample`].
@@ -87,6 +94,8 @@ mod reason;
 mod registration;
 mod registry;
 pub mod reorder;
+mod saved;
+mod strangers;
 #[cfg(test)]
 mod testing;
 pub mod throttle;
@@ -102,6 +111,7 @@ pub use link::{LinkSample, SenderSample};
 pub use places::GroupKey;
 pub use reason::{Counters, DropReason, GroupEnd, LinkEnd, Refusal};
 pub use registry::{Event, Handled, LinkKey, Registry};
+pub use saved::SavedGroup;
 pub use transit::Progress;
 pub use window::{Tally, Window};
 

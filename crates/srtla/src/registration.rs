@@ -56,7 +56,10 @@ impl Registry {
         let group = match self.group_of(now, path, id) {
             Ok(Owner::Here(group)) => group,
             Ok(Owner::Shard(shard)) => return Handled::Elsewhere(shard),
-            Err(refusal) => return self.refuse_registration(refusal, out),
+            Err(refusal) => {
+                self.strangers.note(now, path.peer);
+                return self.refuse_registration(refusal, out);
+            }
         };
         match self.join(now, path, group) {
             Ok(()) => reply(out, &REG3),
@@ -104,11 +107,16 @@ impl Registry {
         }
         self.release(now, path)?;
         self.make_link_room(now, group)?;
-        self.add_link(now, path, group)
+        self.add_link(now, path, group, self.links_made)
     }
 
-    fn add_link(&mut self, now: Instant, path: Path, group: GroupKey) -> Result<(), Refusal> {
-        let number = self.links_made;
+    pub(crate) fn add_link(
+        &mut self,
+        now: Instant,
+        path: Path,
+        group: GroupKey,
+        number: u64,
+    ) -> Result<(), Refusal> {
         let members = self.group_mut(group).ok_or(Refusal::UnknownId)?;
         members.active_at = now;
         let (id, slot) = (members.id, members.insert(Link::new(number, path, now)));
@@ -123,6 +131,7 @@ impl Registry {
         }
         self.links_made += 1;
         self.counters.links_joined += 1;
+        self.strangers.forget(path.peer);
         let peer = path.peer;
         self.report(Event::LinkJoined { link, id, peer });
         self.sweep_by(now + self.config.link_timeout);

@@ -16,6 +16,7 @@ use crate::id::{Ids, Tag};
 use crate::packet::{self, ACK_LEN, KeepAlive, Packet, REPLY_LEN_MAX};
 use crate::places::{GroupKey, Places};
 use crate::reorder::{self, Gap};
+use crate::strangers::Strangers;
 use crate::throttle::Throttle;
 use crate::{Config, Counters, DropReason, GroupEnd, GroupId, LinkEnd, LinkSample, Path, Refusal};
 
@@ -67,6 +68,12 @@ pub enum Event {
         /// Why.
         end: LinkEnd,
     },
+    /// SRTLA from an address that is no link's, not oftener than twice a second: the shard that
+    /// takes SRT handshakes needs to know ([`Registry::note_stranger`]).
+    StrangerHeard {
+        /// The address.
+        peer: SocketAddr,
+    },
     /// A group is gone, after all its links.
     GroupClosed {
         /// Its key, which finds nothing any more.
@@ -108,6 +115,7 @@ pub struct Registry {
     pub(crate) addresses_elsewhere: usize,
     pub(crate) groups_elsewhere: usize,
     pub(crate) throttle: Throttle,
+    pub(crate) strangers: Strangers,
     sweep_at: Option<Instant>,
     pub(crate) links_made: u64,
     pub(crate) events: VecDeque<Event>,
@@ -134,6 +142,7 @@ impl Registry {
         Self {
             name_key: Unshown(ids.derive(b"name")),
             addresses: Table::new(ids.derive(b"addresses"), addresses_max),
+            strangers: Strangers::new(ids.derive(b"strangers")),
             ids: Unshown(ids),
             epoch,
             places: Places::default(),
@@ -183,7 +192,10 @@ impl Registry {
         let key = match self.addresses.find(path.peer) {
             Some(Owner::Here(key)) => key,
             Some(Owner::Shard(shard)) => return Ok(Handled::Elsewhere(shard)),
-            None => return Err(DropReason::UnknownLink),
+            None => {
+                self.note_stranger(now, path.peer);
+                return Err(DropReason::UnknownLink);
+            }
         };
         let group = self.group_mut(key.group).ok_or(DropReason::UnknownLink)?;
         let link = group
@@ -194,6 +206,19 @@ impl Registry {
         }
         self.counters.keepalives += 1;
         Ok(Handled::Reply(packet::keepalive_echo(out, keepalive)))
+    }
+
+    /// Remembers that this address speaks SRTLA and is nobody's link.
+    pub fn note_stranger(&mut self, now: Instant, peer: SocketAddr) {
+        if self.strangers.note(now, peer) {
+            self.report(Event::StrangerHeard { peer });
+        }
+    }
+
+    /// Whether this address spoke SRTLA in the last three seconds and is nobody's link.
+    #[must_use]
+    pub fn is_stranger(&self, now: Instant, peer: SocketAddr) -> bool {
+        self.strangers.contains(now, peer)
     }
 
     /// Notes an SRT packet of `length` bytes; returns the link that it came on, and `None` when it

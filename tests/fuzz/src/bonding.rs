@@ -199,6 +199,7 @@ impl Node {
                 Event::GroupClosed { .. } => self.closed += 1,
                 Event::LinkJoined { .. } => self.joined += 1,
                 Event::LinkLeft { .. } => self.left += 1,
+                Event::StrangerHeard { .. } => {}
             }
         }
         let registry = &mut self.registry;

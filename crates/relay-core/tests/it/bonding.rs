@@ -17,11 +17,11 @@ use crate::world::World;
 /// Numbers of the second publisher's payloads start here.
 const SECOND: u64 = 1_000_000;
 
-fn three_modems() -> [Impairment; 3] {
+pub(crate) fn three_modems() -> [Impairment; 3] {
     [modem(40, 5), modem(90, 10), modem(160, 20)]
 }
 
-fn spec(host: u8, stream_id: String) -> Spec {
+pub(crate) fn spec(host: u8, stream_id: String) -> Spec {
     Spec {
         latency_ms: 2000,
         ..Spec::new(host, stream_id)
@@ -29,7 +29,7 @@ fn spec(host: u8, stream_id: String) -> Spec {
 }
 
 /// A bonded publisher over these links and a player, both connected.
-fn bonded(links: &[Impairment]) -> (World, usize, usize) {
+pub(crate) fn bonded(links: &[Impairment]) -> (World, usize, usize) {
     let mut world = World::with_session();
     let publisher = world.bonded(spec(1, live(1)), 0, links);
     assert_connected(&world, publisher);
@@ -38,12 +38,12 @@ fn bonded(links: &[Impairment]) -> (World, usize, usize) {
     (world, publisher, player)
 }
 
-fn assert_connected(world: &World, peer: usize) {
+pub(crate) fn assert_connected(world: &World, peer: usize) {
     let state = world.state(peer);
     assert!(matches!(state, State::Connected { .. }), "{state:?}");
 }
 
-fn finish(world: &mut World, publisher: usize) {
+pub(crate) fn finish(world: &mut World, publisher: usize) {
     world.published(publisher).is_running = false;
     world.run_ms(4000);
 }
@@ -339,7 +339,7 @@ fn a_bonded_stream_allocates_nothing() {
     assert_eq!(world.allocations, 0);
 }
 
-fn sharded(is_steered: bool, half: u8) -> World {
+pub(crate) fn sharded(is_steered: bool, half: u8) -> World {
     let shard = Shard::new(0, 4).unwrap();
     let mut world = World::with(Config {
         shard,
@@ -350,7 +350,7 @@ fn sharded(is_steered: bool, half: u8) -> World {
     world
 }
 
-fn relays(world: &World) -> impl Iterator<Item = &Relay> {
+pub(crate) fn relays(world: &World) -> impl Iterator<Item = &Relay> {
     std::iter::once(&world.relay).chain(&world.others)
 }
 
@@ -434,43 +434,6 @@ fn an_encoder_with_another_stream_takes_the_group_along() {
         let links: u32 = relays(&world).map(Relay::links).sum();
         assert_eq!((carried, groups, links), (1, 1, 3), "{session}");
     }
-}
-
-/// A relay that knows nothing of what was before, as after a crash.
-fn restart(world: &mut World) {
-    let wall = crate::leases::WALL_START;
-    let (keys, node_id) = (crate::leases::key_set(), crate::leases::node_id());
-    world.relay = Relay::new(Config::default(), [10; 32], keys, node_id, world.now, wall);
-    world.assign(assignment(1));
-}
-
-#[test]
-fn after_a_restart_links_register_anew_and_the_encoder_returns_over_all_of_them() {
-    let (mut world, publisher, _) = bonded(&three_modems());
-    world.run_ms(1000);
-    restart(&mut world);
-    // Senders give a link up after four silent seconds and look each second.
-    world.run_ms(5500);
-    assert_eq!((world.relay.links(), world.relay.groups()), (3, 1));
-    world.replace_encoder(publisher, spec(1, live(1)), SECOND);
-    world.run_ms(2000);
-    assert_connected(&world, publisher);
-    let now = world.now;
-    assert_eq!(world.relay.samples(now)[0].links.len(), 3);
-}
-
-#[test]
-fn an_encoder_that_returns_before_its_links_do_is_taken_for_a_plain_one() {
-    let (mut world, publisher, _) = bonded(&three_modems());
-    world.run_ms(1000);
-    restart(&mut world);
-    world.replace_encoder(publisher, spec(1, live(1)), SECOND);
-    world.run_ms(8000);
-    assert_connected(&world, publisher);
-    assert_eq!((world.relay.publishers(), world.relay.links()), (1, 0));
-    let now = world.now;
-    let live = world.bond(publisher).sender.links(now);
-    assert_eq!(live.iter().filter(|link| link.is_live).count(), 1);
 }
 
 fn stranger(number: u16) -> Ingress {

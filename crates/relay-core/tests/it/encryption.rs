@@ -16,8 +16,8 @@ use crate::leases::{assignment_with, live, play, session_id};
 use crate::publisher::key_request;
 use crate::world::World;
 
-const PUBLISHER: Secret = Secret::new("the publisher's passphrase", KeyLength::Bits256);
-const PLAYER: Secret = Secret::new("the players' passphrase", KeyLength::Bits128);
+pub(crate) const PUBLISHER: Secret = Secret::new("the publisher's passphrase", KeyLength::Bits256);
+pub(crate) const PLAYER: Secret = Secret::new("the players' passphrase", KeyLength::Bits128);
 const WRONG: Secret = Secret::new("another passphrase", KeyLength::Bits128);
 /// At 571 packets a second, a change each third of a second.
 const OFTEN: RefreshAfter = RefreshAfter {
@@ -38,7 +38,7 @@ fn encrypted(encryption: Encryption) -> Assignment {
     assignment
 }
 
-fn world(encryption: Encryption) -> World {
+pub(crate) fn world(encryption: Encryption) -> World {
     world_with(encryption, Config::default())
 }
 
@@ -48,7 +48,7 @@ fn world_with(encryption: Encryption, config: Config) -> World {
     world
 }
 
-fn publisher(secret: impl Into<Option<Secret>>) -> Spec {
+pub(crate) fn publisher(secret: impl Into<Option<Secret>>) -> Spec {
     Spec {
         secret: secret.into(),
         latency_ms: 400,
@@ -56,7 +56,7 @@ fn publisher(secret: impl Into<Option<Secret>>) -> Spec {
     }
 }
 
-fn player(host: u8, secret: impl Into<Option<Secret>>) -> Spec {
+pub(crate) fn player(host: u8, secret: impl Into<Option<Secret>>) -> Spec {
     Spec {
         secret: secret.into(),
         ..Spec::new(host, play(1))

@@ -31,6 +31,7 @@ mod pitfalls;
 mod player;
 mod publisher;
 mod remotes;
+mod restart;
 mod retransmission;
 mod samples;
 mod shards;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use streamhaul_relay_core::{
-    Assignment, Command, Config, Event, Ingress, KeyWork, KeyWorkDone, Relay, Shard,
+    Assignment, Command, Config, Event, Ingress, KeyWork, KeyWorkDone, Relay, Saved, Shard,
 };
 use testkit::linksim::{Impairment, Link};
 use testkit::srtla_sender::KeepAlives;
@@ -62,6 +62,10 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     /// Changes the ids that SRTLA senders propose.
     pub(crate) half: u8,
+    /// Whether the node's process is gone: what comes is lost.
+    pub(crate) is_down: bool,
+    started_at: Instant,
+    config: Config,
     callers: u32,
 }
 
@@ -77,6 +81,7 @@ impl World {
         )]
         let now = Instant::now();
         let make = |config| Relay::new(config, [9; 32], key_set(), node_id(), now, WALL_START);
+        let all = config.clone();
         let count = config.shard.count();
         let others = (1..count).map(|index| {
             let shard = Shard::new(index, count).expect("there is such a place");
@@ -101,8 +106,39 @@ impl World {
             strays: Vec::new(),
             seed: SEED,
             half: 1,
+            is_down: false,
+            started_at: now,
+            config: all,
             callers: 0,
         }
+    }
+
+    /// What every relay of the node saves.
+    pub(crate) fn save(&self) -> Vec<Saved> {
+        let relays = std::iter::once(&self.relay).chain(&self.others);
+        relays.map(|relay| relay.save(self.now)).collect()
+    }
+
+    /// The node's process ends, and another one begins that knows this. Its own
+    /// secrets are others.
+    pub(crate) fn restart(&mut self, saved: &[Saved]) {
+        let wall = WALL_START.plus(self.now - self.started_at);
+        for place in 0..=self.others.len() {
+            let config = Config {
+                shard: Shard::new(place as u16, self.others.len() as u16 + 1)
+                    .expect("there is such a place"),
+                ..self.config.clone()
+            };
+            let mut relay = Relay::new(config, [10; 32], key_set(), node_id(), self.now, wall);
+            if let Some(saved) = saved.get(place) {
+                relay.resume(self.now, saved);
+            }
+            match place {
+                0 => self.relay = relay,
+                other => self.others[other - 1] = relay,
+            }
+        }
+        self.drain();
     }
 
     /// A world whose relay holds session 1.
@@ -274,6 +310,9 @@ impl World {
     /// A datagram reaches the node.
     fn arrive(&mut self, ingress: Ingress, datagram: &[u8]) {
         let now = self.now;
+        if self.is_down {
+            return;
+        }
         match self.steer(datagram) {
             0 => self.counted(|relay| relay.handle_datagram(now, ingress, datagram)),
             other => self.others[other - 1].handle_datagram(now, ingress, datagram),
