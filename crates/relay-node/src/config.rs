@@ -80,6 +80,9 @@ pub struct Config {
     pub start: Start,
     /// A publisher silent for so long is gone.
     pub publisher_timeout_seconds: u64,
+    /// A node that starts again within so long goes on with the connections that
+    /// it had; 0: it ends them when it stops.
+    pub resume_seconds: u64,
     /// Packets after which the key changes that a player's are encrypted with.
     pub key_refresh_packets: u64,
     /// So many packets before, the next key is announced.
@@ -163,6 +166,7 @@ impl Default for Config {
             delivery: Delivery::PassThrough,
             start: Start::Newest,
             publisher_timeout_seconds: 10,
+            resume_seconds: 30,
             key_refresh_packets: refresh.packets,
             key_announce_packets: refresh.announced_before,
             remotes: Remotes::default(),
@@ -219,6 +223,7 @@ impl ServiceConfig for Config {
             1,
             3_600,
         )?;
+        within("resume_seconds", self.resume_seconds, 0, 300)?;
         within("key_refresh_packets", self.key_refresh_packets, 64, 1 << 28)?;
         within(
             "key_announce_packets",

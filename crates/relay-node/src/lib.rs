@@ -32,6 +32,7 @@ mod metrics;
 mod pace;
 mod reach;
 mod report;
+mod resume;
 mod sampler;
 mod sendmmsg;
 mod service;

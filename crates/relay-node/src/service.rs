@@ -22,7 +22,9 @@ use crate::control::{self, About, Control, Parts, READINESS};
 use crate::identity::{Identity, Store};
 use crate::lookup::{Lookups, Policy};
 use crate::report::Reporter;
+use crate::resume::Keeper;
 use crate::sampler::{self, Sampled};
+use crate::shard::Farewell;
 use crate::shards::{self, Running, Shards};
 use crate::sockets::Socket;
 use crate::stats::{self, PlayKeys};
@@ -52,12 +54,14 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     };
     tracing::info!(node.id = %identity.node_id, "the node knows who it is");
 
+    let age_max = Duration::from_secs(config.resume_seconds);
+    let keeper = Keeper::new(&config.state_dir, identity.node_id.clone(), age_max);
     let bearer = BearerInterceptor::new(&identity.credential).context("the node's credential")?;
     let Running {
         shards,
         threads,
         events,
-    } = start_data_threads(&config, ports, &identity, &context)?;
+    } = start_data_threads(&config, ports, &identity, keeper.as_ref(), &context)?;
     context.readiness.set(SOCKETS, Ok(()));
     let node = Node {
         config,
@@ -69,6 +73,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         bearer,
         identity,
         shards,
+        keeper,
     };
     let served = node.serve(events).await;
     tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(join)).await??;
@@ -93,27 +98,39 @@ struct Node {
     bearer: BearerInterceptor,
     identity: Identity,
     shards: Shards,
+    keeper: Option<Keeper>,
 }
 
 impl Node {
     /// Runs everything around the data threads, then stops them.
     async fn serve(self, events: mpsc::Receiver<Event>) -> anyhow::Result<()> {
         let shutdown = self.context.shutdown.clone();
-        let shards = self.shards.clone();
-        let mut tasks = self.spawn(events)?;
+        let (shards, keeper) = (self.shards.clone(), self.keeper.clone());
+        let (draining, is_draining) = watch::channel(false);
+        let mut tasks = self.spawn(events, draining)?;
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Some(ended) = tasks.join_next() => ended.map_err(Into::into).and_then(|ended| ended),
         };
+        tasks.shutdown().await;
+        let farewell = match keeper {
+            // A node that was drained does not come back soon.
+            Some(keeper) if !*is_draining.borrow() => leave(&keeper, &shards).await,
+            _ => Farewell::All,
+        };
         // An error means that a thread has ended already.
-        let _ = shards.stop().await;
+        let _ = shards.stop(farewell).await;
         ended
     }
 
-    fn spawn(self, events: mpsc::Receiver<Event>) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    fn spawn(
+        self,
+        events: mpsc::Receiver<Event>,
+        draining: watch::Sender<bool>,
+    ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
         let mut tasks = JoinSet::new();
         let boot_id = boot_id()?;
-        let (draining, is_draining) = watch::channel(false);
+        let is_draining = draining.subscribe();
         let (sampled, samples) = watch::channel(Sampled::nothing(self.context.clock.now()));
         let (shards, clock) = (self.shards.clone(), self.context.clock.clone());
         let (carriers, watcher) = carriers::channel(self.config.asn_database.clone());
@@ -125,6 +142,10 @@ impl Node {
                 shutdown.run_until_cancelled(watcher.run()).await;
                 Ok(())
             });
+        }
+        if let Some(keeper) = self.keeper {
+            let shards = self.shards.clone();
+            tasks.spawn(async move { Err(keeper.run(shards).await.into()) });
         }
         let play_keys = PlayKeys::default();
         let stats = stats::serve(stats::Parts {
@@ -181,6 +202,17 @@ impl Node {
         });
         tasks.spawn(async move { Ok(control.run().await?) });
         Ok(tasks)
+    }
+}
+
+/// Writes down the connections for the next process.
+async fn leave(keeper: &Keeper, shards: &Shards) -> Farewell {
+    match keeper.write_now(shards).await {
+        Ok(()) => Farewell::Unsaved,
+        Err(error) => {
+            tracing::warn!(%error, "cannot write down the connections; they end");
+            Farewell::All
+        }
     }
 }
 
@@ -272,8 +304,12 @@ fn start_data_threads(
     config: &Config,
     ports: Vec<Vec<Socket>>,
     identity: &Identity,
+    keeper: Option<&Keeper>,
     context: &Context,
 ) -> anyhow::Result<Running> {
+    let wall = context.clock.now();
+    let saved = keeper.map_or_else(Vec::new, |keeper| keeper.load(wall));
+    log_resumed(&saved);
     let (key_worker, key_work) = key_worker::channel();
     // It ends when the data threads have, and nobody waits for it.
     context
@@ -284,11 +320,22 @@ fn start_data_threads(
         config: config.relay(),
         identity: identity.clone(),
         seed: random()?,
-        wall: context.clock.now(),
+        wall,
         key_worker,
         pause_max: Duration::from_micros(config.pause_max_us),
+        saved,
     };
     let spawn =
         |name: &str, shard: crate::shard::Shard| context.spawn_thread(name, move || shard.run());
     shards::start(plan, spawn).context("the data threads")
+}
+
+fn log_resumed(saved: &[relay_core::Saved]) {
+    let connections: usize = saved.iter().map(relay_core::Saved::connections).sum();
+    if connections > 0 {
+        tracing::info!(
+            connections,
+            "goes on with the connections of the last process"
+        );
+    }
 }

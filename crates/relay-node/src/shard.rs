@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::prctl::set_timerslack;
-use relay_core::{Command, CommandError, Event, Handover, KeyWorkDone, Relay};
+use relay_core::{Command, CommandError, Event, Handover, KeyWorkDone, Relay, Saved};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::egress::Egress;
@@ -53,8 +53,19 @@ pub(crate) enum Message {
     Handover(Handover),
     /// Take keys that were derived elsewhere.
     KeyWork(Box<KeyWorkDone>),
-    /// Tell everybody good-bye and end.
-    Stop,
+    /// Say what the next process needs to go on.
+    Save(oneshot::Sender<Saved>),
+    /// Tell those good-bye whom the next process will not know, and end.
+    Stop(Farewell),
+}
+
+/// Whom a stopping node tells good-bye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Everybody: the node does not come back.
+    All,
+    /// All whose connections are not saved.
+    Unsaved,
 }
 
 /// A data thread's letter box.
@@ -106,7 +117,7 @@ pub(crate) struct Shard {
     taken: usize,
     receive_stats: ReceiveStats,
     busy: Duration,
-    stopping: bool,
+    stopping: Option<Farewell>,
 }
 
 /// What a data thread is made of.
@@ -147,7 +158,7 @@ impl Shard {
             taken: 0,
             receive_stats: ReceiveStats::default(),
             busy: Duration::ZERO,
-            stopping: false,
+            stopping: None,
         })
     }
 
@@ -158,7 +169,7 @@ impl Shard {
         }
         let mut events = Events::with_capacity(16);
         let mut woke = Instant::now();
-        while !self.stopping {
+        while self.stopping.is_none() {
             let wait = self.wait_max(woke);
             let pause = self.pace.next(woke, self.taken);
             self.busy += woke.elapsed();
@@ -259,7 +270,7 @@ impl Shard {
                 Ok(message) => self.handle_message(now, message),
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
-                    self.stopping = true;
+                    self.stopping = Some(Farewell::All);
                     return;
                 }
             }
@@ -278,7 +289,10 @@ impl Shard {
             }
             Message::Handover(handover) => self.relay.handle_handover(now, handover),
             Message::KeyWork(done) => self.relay.handle_key_work(now, *done),
-            Message::Stop => self.stopping = true,
+            Message::Save(reply) => {
+                let _ = reply.send(self.relay.save(now));
+            }
+            Message::Stop(farewell) => self.stopping = Some(farewell),
         }
     }
 
@@ -371,9 +385,23 @@ impl Shard {
         }
     }
 
-    /// Closes every connection and sends what is left, for a bounded time.
+    /// Closes connections and sends what is left, for a bounded time.
     fn say_goodbye(&mut self) {
         let now = Instant::now();
+        match self.stopping {
+            Some(Farewell::Unsaved) => self.relay.leave(now),
+            Some(Farewell::All) | None => self.revoke_all(now),
+        }
+        self.drain();
+        while now.elapsed() < FLUSH_MAX && self.has_backlog() {
+            std::thread::sleep(Duration::from_millis(5));
+            for index in 0..self.sockets.len() {
+                self.egress.retry(&self.sockets, index as u8);
+            }
+        }
+    }
+
+    fn revoke_all(&mut self, now: Instant) {
         // Neither can fail: draining and revoking ask for nothing.
         let _ = self.relay.handle_command(now, Command::Drain(true));
         for held in self.relay.held() {
@@ -382,13 +410,6 @@ impl Shard {
                 reason: STOPPING.into(),
             };
             let _ = self.relay.handle_command(now, revoke);
-        }
-        self.drain();
-        while now.elapsed() < FLUSH_MAX && self.has_backlog() {
-            std::thread::sleep(Duration::from_millis(5));
-            for index in 0..self.sockets.len() {
-                self.egress.retry(&self.sockets, index as u8);
-            }
         }
     }
 

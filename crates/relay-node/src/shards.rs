@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use model::UnixMillis;
-use relay_core::{Command, CommandError, Event, Relay, Shard as Place};
+use relay_core::{Command, CommandError, Event, Relay, Saved, Shard as Place};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::Identity;
 use crate::key_worker::KeyWorker;
-use crate::shard::{Inbox, Mailbox, Message, Parts, Shard};
+use crate::shard::{Farewell, Inbox, Mailbox, Message, Parts, Shard};
 use crate::snapshot::Snapshot;
 use crate::sockets::Socket;
 
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) key_worker: KeyWorker,
     /// The longest pause to let datagrams gather.
     pub(crate) pause_max: Duration,
+    /// What each thread of the last process left.
+    pub(crate) saved: Vec<Saved>,
 }
 
 /// The data threads, running.
@@ -78,7 +80,10 @@ pub(crate) fn start(
             ..plan.config.clone()
         };
         let (keys, node_id) = (plan.identity.keys.clone(), plan.identity.node_id.clone());
-        let relay = Relay::new(config, plan.seed, keys, node_id, now, plan.wall);
+        let mut relay = Relay::new(config, plan.seed, keys, node_id, now, plan.wall);
+        if let Some(saved) = plan.saved.get(index) {
+            relay.resume(now, saved);
+        }
         let shard = Shard::new(Parts {
             mailbox,
             inboxes: inboxes.clone(),
@@ -145,10 +150,25 @@ impl Shards {
         Ok(Snapshot::merge(snapshots))
     }
 
-    /// Has everybody told good-bye, and the threads end.
-    pub(crate) async fn stop(&self) -> Result<(), Gone> {
+    /// Asks every thread what the next process needs to go on.
+    pub(crate) async fn save(&self) -> Result<Vec<Saved>, Gone> {
+        let mut replies = Vec::with_capacity(self.inboxes.len());
         for inbox in self.inboxes.iter() {
-            send(inbox, Message::Stop).await?;
+            let (reply, saved) = oneshot::channel();
+            send(inbox, Message::Save(reply)).await?;
+            replies.push(saved);
+        }
+        let mut all = Vec::with_capacity(replies.len());
+        for reply in replies {
+            all.push(reply.await.map_err(|_| Gone)?);
+        }
+        Ok(all)
+    }
+
+    /// Has good-bye said, and the threads end.
+    pub(crate) async fn stop(&self, farewell: Farewell) -> Result<(), Gone> {
+        for inbox in self.inboxes.iter() {
+            send(inbox, Message::Stop(farewell)).await?;
         }
         Ok(())
     }

@@ -44,7 +44,11 @@ fn ports(line: &Line) -> (SocketAddr, SocketAddr) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_through_and_on_without_the_control_plane() {
     let (mut plane, home) = (Plane::start().await, tempfile::tempdir().unwrap());
-    let node = start(config(&plane, home.path()));
+    // One that does not come back.
+    let node = start(streamhaul_relay_node::Config {
+        resume_seconds: 0,
+        ..config(&plane, home.path())
+    });
     let mut line = plane.welcomed().await;
     assert_eq!(line.direct(Directive::Assign(assignment(1))).await, "");
     let (publish_port, any_port) = ports(&line);

@@ -78,6 +78,10 @@ fn free_tcp() -> SocketAddr {
     listener.local_addr().expect("bound")
 }
 
+pub(crate) fn free_udp() -> SocketAddr {
+    taken_udp().local_addr().expect("bound")
+}
+
 /// A port that nobody else gets while it is held.
 pub(crate) fn taken_udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").expect("a free port")

@@ -46,6 +46,8 @@ impl Relay {
         let (mut plane, home) = (Plane::start().await, tempfile::tempdir().expect("a home"));
         let mut config = config(&plane, home.path());
         config.remotes = remotes;
+        // It does not come back.
+        config.resume_seconds = 0;
         let node = start(config);
         let line = plane.welcomed().await;
         Self {
