@@ -1,5 +1,7 @@
 //! What an operator can set.
 
+mod bonding;
+
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
 
 use crate::stats::StatsLimits;
+pub use bonding::Srtla;
 
 /// More data threads than this are of no use on one port.
 const DATA_THREADS_MAX: u16 = 64;
@@ -57,6 +60,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much the statistics do.
     pub stats: StatsLimits,
+    /// Publishers that come over several links.
+    pub srtla: Srtla,
     /// Data threads; 0: one for each core. A stream lives on one of them.
     pub data_threads: u16,
     /// While many datagrams come, how long the next ones may gather before a
@@ -156,6 +161,7 @@ impl Default for Config {
             region: Region::parse("local").expect("a region's name"),
             limits: Limits::default(),
             stats: StatsLimits::default(),
+            srtla: Srtla::default(),
             data_threads: 0,
             pause_max_us: 200,
             latency_margin_ms: 60,
@@ -234,6 +240,7 @@ impl ServiceConfig for Config {
         for (name, value) in self.stats.named() {
             within(&format!("stats.{name}"), value.into(), 1, 1_000_000)?;
         }
+        self.srtla.validate()?;
         self.limits.validate()
     }
 }
@@ -315,6 +322,7 @@ impl Config {
             delivery: self.delivery,
             start: self.start,
             publisher_timeout: Duration::from_secs(self.publisher_timeout_seconds),
+            srtla: self.srtla.registry(),
             key_refresh: RefreshAfter {
                 packets: self.key_refresh_packets,
                 announced_before: self.key_announce_packets,
@@ -386,6 +394,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bounds_of_groups_are_the_registrys_own_unless_set() {
+        let relay = Config::default().relay().srtla;
+        let own = srtla::Config::default();
+        let elsewhere_max = own.groups_max * own.links_max;
+        assert_eq!(
+            relay,
+            srtla::Config {
+                elsewhere_max,
+                ..own
+            }
+        );
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         assert!(
             refused(|c| c.api_grpc = "https://a:1".into()).starts_with("api_grpc must be http://")
@@ -398,6 +420,14 @@ mod tests {
         assert!(refused(|c| c.latency_max_ms = 0).starts_with("latency_max_ms must be 20 to"));
         assert!(refused(|c| c.limits.sessions_max = 0).starts_with("limits.sessions_max must be"));
         assert!(refused(|c| c.stats.sockets_max = 0).starts_with("stats.sockets_max must be"));
+        assert!(
+            refused(|c| c.srtla.links_per_group_max = 17)
+                .starts_with("srtla.links_per_group_max must be 1 to 16")
+        );
+        assert!(
+            refused(|c| c.srtla.link_timeout_seconds = 31)
+                .starts_with("srtla.link_timeout_seconds must be 1 to 30")
+        );
         assert!(
             refused(|c| c.limits.connections_per_source_max = 0)
                 .starts_with("limits.connections_per_source_max must be")

@@ -44,6 +44,6 @@ mod stats;
 mod steering;
 mod trains;
 
-pub use config::{Config, Limits, Remotes};
+pub use config::{Config, Limits, Remotes, Srtla};
 pub use service::run;
 pub use stats::StatsLimits;
