@@ -18,8 +18,8 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
     <title>Streamhaul dock</title><h1>The dock is not in this build</h1>\
     <p>This binary was built without the dock's page; everything else works. To have it, \
-    install Node 20 or newer and build again:</p>\
-    <pre>cd crates/api/web\nnpm ci\nnpm run build\ncd -\ncargo build --release</pre></html>\n";
+    install Node 20.19 or newer and build again:</p>\
+    <pre>cargo xtask web build\ncargo build --release</pre></html>\n";
 
 /// `/dock`: the page itself.
 pub(crate) async fn index() -> Response {

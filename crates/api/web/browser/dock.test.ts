@@ -138,7 +138,7 @@ describe("the dock", () => {
   it("says that the sender is gone", async () => {
     sender?.kill("SIGKILL");
     await page.locator('article[data-state="grace"]').waitFor({ timeout: 2 * SOON_MS });
-    await card().locator(".findings").getByText("OBS is kept connected").waitFor();
+    await card().locator(".verdict").getByText("OBS is kept connected").waitFor();
   });
 
   it("removes a connection after asking once more", async () => {

@@ -40,6 +40,7 @@ const node = (name: string, region: string): Node => ({
 export const connection = (name: string, at: Node, more: Partial<Session> = {}): Connection => ({
   name,
   session: { session_id: `ses_${name}`, status: "active", publishing: true, region_fallback: false, node: at, ...more },
+  listed_at: 0,
 });
 
 export const AMS = node("ams-1", "eu-west");

@@ -52,6 +52,7 @@ describe("what gets into the page", () => {
       "connections[].session.node.host",
       "connections[].session.node.port",
       "connections[].session.node.online",
+      "connections[].listed_at",
     ]);
     expect(JSON.stringify(list)).not.toContain("secret");
   });
@@ -101,6 +102,12 @@ describe("answers that are not the API's", () => {
     ["no finite number", { observed_at: Number.NaN, regions: [], connections: [] }],
   ])("are refused: %s", (_, answer) => {
     expect(() => decode.connectionList(answer)).toThrow(decode.DecodeError);
+  });
+
+  it("is the news of a session and no more", () => {
+    const news = { observed_at: 1, status: "stopped", publishing: false };
+    expect(decode.sessionNews(withSecrets({ ...news, node_id: "nod_1", stop_reason: "requested" }))).toEqual(news);
+    expect(() => decode.sessionNews({ ...news, status: "lost" })).toThrow(decode.DecodeError);
   });
 
   it("may have a type of link that only newer servers know", () => {

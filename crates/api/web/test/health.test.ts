@@ -80,6 +80,11 @@ describe("health", () => {
     expect(texts(view)).toEqual(["warning: Orange is silent. Nothing came for 4 s."]);
   });
 
+  it("names the silent link before those that are blamed for what it took along", () => {
+    const links = [link({ loss_pct: 6 }), link({ number: 2, asn_org: "Orange", last_ms_ago: 5000 })];
+    expect(texts(shown(then({ links })))).toEqual(["warning: Orange is silent. Nothing came for 5 s.", "warning: T-Mobile is lossy. It loses 6.0 %."]);
+  });
+
   it("says when OBS is further away than the node allows for", () => {
     const far = { rtt_us: 90_000, latency_ms: 2060, packets_dropped_total: 0 };
     expect(texts(shown(then({ players: [far] })))).toEqual(["warning: OBS is far away. 90 ms from the node, which allows for 60 ms."]);

@@ -30,6 +30,13 @@ describe("a history", () => {
     expect(now - (old.newestAt ?? 0)).toBe(55_000);
   });
 
+  it("keeps what was said about the session when its points come", () => {
+    const news = { observed_at: 7, status: "active", publishing: true } as const;
+    const told = accept(EMPTY, { kind: "state", news }, START_MS, 0);
+    const known = accept(told, { kind: "snapshot", points: points(3) }, START_MS, 0);
+    expect(accept(known, { kind: "sample", point: point(3) }, START_MS, 0)).toMatchObject({ news, points: { length: 4 } });
+  });
+
   it("takes a sample for new, whatever the node's clock says", () => {
     const now = START_MS - 3_600_000;
     expect(accept(EMPTY, { kind: "sample", point: point(0) }, now, 0).newestAt).toBe(now);
@@ -73,6 +80,16 @@ describe("figures", () => {
     const before = publisher({ packets_total: 9000, packets_lost_total: 900, uptime_ms: 90_000 });
     const after = publisher({ packets_total: 10, uptime_ms: 500 });
     expect(loss([point(0, { publisher: before }), point(1, { publisher: after })])).toBeNull();
+  });
+
+  it("do not take for lost what a slower link brings later", () => {
+    const before = publisher({ packets_total: 100, uptime_ms: 1000 });
+    const after = publisher({ packets_total: 1100, packets_lost_total: 500, packets_recovered_total: 500, uptime_ms: 11_000 });
+    const links = [link({ share_pct: 75, loss_pct: 0.4 }), link({ number: 2, share_pct: 25, loss_pct: 2 })];
+    const bonded = [point(0, { publisher: before, links }), point(10, { publisher: after, links })];
+    expect(figures(bonded)?.loss).toEqual({ lostPct: 0.8, brokenPct: 0 });
+    const unknown = links.map((link) => ({ ...link, loss_pct: null }));
+    expect(figures([...bonded.slice(0, 1), point(10, { publisher: after, links: unknown })])?.loss?.lostPct).toBe(0);
   });
 
   it("are none when nobody publishes", () => {
@@ -127,14 +144,30 @@ describe("a state", () => {
     [connection(), null, "live"],
     [connection(), false, "grace"],
     [connection({ status: "grace", publishing: false }), false, "grace"],
-    [{ name: "Backpack", session: null }, null, "error"],
+    [{ name: "Backpack", session: null, listed_at: 0 }, null, "error"],
     [connection({ node: { ...AMS, online: false } }), true, "error"],
   ])("comes from the list and from the newest point: %#", (connection, publishing, expected) => {
-    expect(state(connection, publishing, "fresh")).toBe(expected);
+    expect(state(connection, null, publishing, "fresh")).toBe(expected);
   });
 
   it("does not trust a point that is old", () => {
-    expect(state(connection({ publishing: false }), true, "gone")).toBe("ready");
+    expect(state(connection({ publishing: false }), null, true, "gone")).toBe("ready");
+  });
+
+  it.each([
+    ["provisioning", false, "provisioning"],
+    ["active", false, "ready"],
+    ["active", true, "live"],
+    ["grace", false, "grace"],
+    ["stopped", false, "provisioning"],
+  ] as const)("follows the news: %s, publishing %s", (status, publishing, expected) => {
+    const listed = { ...connection({ status: "provisioning", publishing: false }), listed_at: 1000 };
+    expect(state(listed, { observed_at: 1001, status, publishing }, null, "gone")).toBe(expected);
+  });
+
+  it("is the list's when that is newer than the news", () => {
+    const news = { observed_at: 1000, status: "grace", publishing: false } as const;
+    expect(state({ ...connection({ publishing: false }), listed_at: 1001 }, news, null, "gone")).toBe("ready");
   });
 });
 

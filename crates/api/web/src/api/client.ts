@@ -1,7 +1,7 @@
 // Requests to the API. The browser adds the session's cookie; no token is ever seen here.
 
 import * as decode from "./decode";
-import type { Connection, ConnectionList, Urls } from "./types";
+import type { ConnectionList, Urls } from "./types";
 
 const DOCK = "/api/v1/dock";
 const TIMEOUT_MS = 15_000;
@@ -37,8 +37,8 @@ export async function list(): Promise<ConnectionList> {
 }
 
 /** Adds a connection: it is provisioned at once. */
-export async function add(name: string, region: string | null): Promise<Connection> {
-  return decode.connection(await request("POST", "/connections", { name, region }));
+export async function add(name: string, region: string | null): Promise<void> {
+  await request("POST", "/connections", { name, region });
 }
 
 /** Removes a connection: its node forgets it. */

@@ -11,6 +11,7 @@ import type {
   Point,
   Publisher,
   Session,
+  SessionNews,
   SessionStatus,
   Urls,
 } from "./types";
@@ -25,18 +26,20 @@ const STATUSES: readonly SessionStatus[] = ["provisioning", "active", "grace"];
 
 export function connectionList(value: unknown): ConnectionList {
   const fields = object(value);
+  const listedAt = number(fields, "observed_at");
   return {
-    observed_at: number(fields, "observed_at"),
+    observed_at: listedAt,
     regions: list(fields, "regions").map((region) => text({ region }, "region")),
-    connections: list(fields, "connections").map(connection),
+    connections: list(fields, "connections").map((one) => connection(one, listedAt)),
   };
 }
 
-export function connection(value: unknown): Connection {
+export function sessionNews(value: unknown): SessionNews {
   const fields = object(value);
   return {
-    name: text(fields, "name"),
-    session: fields.session == null ? null : session(fields.session),
+    observed_at: number(fields, "observed_at"),
+    status: fields.status === "stopped" ? "stopped" : status(fields),
+    publishing: flag(fields, "publishing"),
   };
 }
 
@@ -73,6 +76,15 @@ export function refusal(value: unknown): string | null {
   const { error } = value;
   if (typeof error !== "object" || error === null || !("message" in error)) return null;
   return typeof error.message === "string" ? error.message : null;
+}
+
+function connection(value: unknown, listedAt: number): Connection {
+  const fields = object(value);
+  return {
+    name: text(fields, "name"),
+    session: fields.session == null ? null : session(fields.session),
+    listed_at: listedAt,
+  };
 }
 
 function session(value: unknown): Session {

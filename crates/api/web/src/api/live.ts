@@ -1,13 +1,13 @@
 // A session's telemetry, followed for as long as somebody looks.
 //
-//   connect ─▶ snapshot ─▶ sample, sample, … ─▶ (cut) ─▶ connect with Last-Event-ID ─▶ what was missed
+//   connect ─▶ state ─▶ snapshot ─▶ sample, sample, … ─▶ (cut) ─▶ connect with Last-Event-ID ─▶ what was missed
 //
 // The server says something at least every ten seconds; silence means the
 // connection is dead although nobody said so.
 
 import * as decode from "./decode";
 import { EventParser, type ServerEvent } from "./sse";
-import type { Point } from "./types";
+import type { Point, SessionNews } from "./types";
 
 const SILENCE_MAX_MS = 25_000;
 const RETRY_MIN_MS = 500;
@@ -17,6 +17,8 @@ export type LiveEvent =
   /** Replaces all that is known. */
   | { readonly kind: "snapshot"; readonly points: readonly Point[] }
   | { readonly kind: "sample"; readonly point: Point }
+  /** What the session is doing, at first and at each change. */
+  | { readonly kind: "state"; readonly news: SessionNews }
   /** The node does not report. */
   | { readonly kind: "stale" };
 
@@ -104,6 +106,8 @@ function understand(event: ServerEvent): LiveEvent | null {
       return { kind: "snapshot", points: decode.points(JSON.parse(event.data)) };
     case "sample":
       return { kind: "sample", point: decode.point(JSON.parse(event.data)) };
+    case "state":
+      return { kind: "state", news: decode.sessionNews(JSON.parse(event.data)) };
     case "stale":
       return { kind: "stale" };
     default:

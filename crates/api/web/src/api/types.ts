@@ -3,6 +3,14 @@
 
 export type SessionStatus = "provisioning" | "active" | "grace";
 
+/** What a session is doing, told when it changes: sooner than the list is asked for. */
+export interface SessionNews {
+  /** The server's clock. */
+  readonly observed_at: number;
+  readonly status: SessionStatus | "stopped";
+  readonly publishing: boolean;
+}
+
 /** The relay node that carries a connection. */
 export interface Node {
   readonly name: string;
@@ -28,6 +36,8 @@ export interface Connection {
   readonly name: string;
   /** None while no node can take it; the server goes on trying. */
   readonly session: Session | null;
+  /** When the server said so, by its clock. */
+  readonly listed_at: number;
 }
 
 export interface ConnectionList {

@@ -1,6 +1,6 @@
 // From points to the few numbers that people read.
 
-import type { Player, Point, Publisher } from "../api/types";
+import type { Link, Player, Point, Publisher } from "../api/types";
 import { window } from "./history";
 
 /** Loss is counted over this long: one second is too jumpy to read. */
@@ -45,18 +45,35 @@ export function freshness(ageMs: number | null): Freshness {
 }
 
 /** The figures of the newest point; `null` when nobody publishes. */
-export function figures(points: readonly StreamPoint[]): Figures | null {
+export function figures(points: readonly Point[]): Figures | null {
   const newest = points.at(-1);
   if (newest?.publisher == null || !newest.publishing) return null;
   const { publisher } = newest;
   return {
     bitrateBps: newest.ingress_bitrate_bps,
     rttMs: publisher.rtt_us / 1000,
-    loss: loss(window(points, LOSS_WINDOW_S)),
+    loss: streamLoss(points, newest.links),
     latencyMs: publisher.latency_ms,
     delay: delay(publisher, newest.players),
     players: newest.players_total,
   };
+}
+
+/**
+ * What the links lose, each as much as it carries, for a sender that bonds: a packet that
+ * comes later than its neighbours over a slower link was missing for a while, and is no loss.
+ */
+export function linksLossPct(links: readonly Link[]): number | null {
+  const known = links.flatMap(({ loss_pct, share_pct }) => (loss_pct === null ? [] : { loss_pct, share_pct }));
+  const carried = known.reduce((sum, { share_pct }) => sum + share_pct, 0);
+  if (carried === 0) return null;
+  return known.reduce((sum, { loss_pct, share_pct }) => sum + loss_pct * share_pct, 0) / carried;
+}
+
+function streamLoss(points: readonly Point[], links: readonly Link[]): Loss | null {
+  const counted = loss(window(points, LOSS_WINDOW_S));
+  if (counted === null || links.length === 0) return counted;
+  return { ...counted, lostPct: Math.max(linksLossPct(links) ?? 0, counted.brokenPct) };
 }
 
 /** Loss between the first and the last point of one connection of the sender. */

@@ -114,7 +114,9 @@ function roundTrip(link: Steady, streamMs: number | null): number | null {
 }
 
 function badLinks(links: readonly ShownLink[]): Finding[] {
-  return links.flatMap((link): Finding[] => {
+  // A link that falls silent takes packets along for which others are blamed: it comes first.
+  const silentFirst = [...links].sort((a, b) => Number(b.faded) - Number(a.faded));
+  return silentFirst.flatMap((link): Finding[] => {
     const problem = linkProblem(link, links);
     return problem === null ? [] : [{ level: "warning", lane: link.lane, title: `${link.name} ${problem[0]}`, detail: problem[1] }];
   });

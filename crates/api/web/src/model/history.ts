@@ -1,7 +1,7 @@
 // What is known of one session: up to an hour of points, and how old the newest is.
 
 import type { LiveEvent } from "../api/live";
-import type { Point } from "../api/types";
+import type { Point, SessionNews } from "../api/types";
 import { track, type Lane, type TrackedPoint } from "./lanes";
 
 /** An hour of points, one a second. */
@@ -14,11 +14,13 @@ export interface History {
   readonly lanes: readonly Lane[];
   /** When the newest point was observed, on this page's clock; `null` without points. */
   readonly newestAt: number | null;
+  /** The newest that was said about the session itself. */
+  readonly news: SessionNews | null;
   /** Whether the server said that the node does not report. */
   readonly stale: boolean;
 }
 
-export const EMPTY: History = { points: [], lanes: [], newestAt: null, stale: false };
+export const EMPTY: History = { points: [], lanes: [], newestAt: null, news: null, stale: false };
 
 /**
  * Takes an event that came at `now`. A snapshot's newest point may be old: its age
@@ -28,14 +30,16 @@ export const EMPTY: History = { points: [], lanes: [], newestAt: null, stale: fa
 export function accept(history: History, event: LiveEvent, now: number, clockAhead: number): History {
   switch (event.kind) {
     case "snapshot":
-      return snapshot(event.points.slice(-POINTS_MAX), now, clockAhead);
+      return { ...snapshot(event.points.slice(-POINTS_MAX), now, clockAhead), news: history.news };
     case "sample": {
       const last = history.points.at(-1);
       if (last !== undefined && event.point.observed_at <= last.observed_at) return history;
       const kept = history.points.length < POINTS_MAX ? history.points : history.points.slice(1);
       const { point, lanes } = track(history.lanes, event.point);
-      return { points: [...kept, point], lanes, newestAt: now, stale: false };
+      return { ...history, points: [...kept, point], lanes, newestAt: now, stale: false };
     }
+    case "state":
+      return { ...history, news: event.news };
     case "stale":
       return { ...history, stale: true };
   }
@@ -51,7 +55,7 @@ function snapshot(told: readonly Point[], now: number, clockAhead: number): Hist
   }
   const newest = points.at(-1);
   const newestAt = newest === undefined ? null : Math.min(now, newest.observed_at - clockAhead);
-  return { points, lanes, newestAt, stale: false };
+  return { ...EMPTY, points, lanes, newestAt };
 }
 
 /** The points of the last `seconds` before the newest. */

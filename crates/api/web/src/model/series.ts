@@ -1,7 +1,7 @@
 // Columns for graphs: one row a second, `null` where nothing is known.
 
 import type { Publisher } from "../api/types";
-import { continues, lossBetween } from "./figures";
+import { continues, linksLossPct, lossBetween } from "./figures";
 import { laneName, type Lane, type TrackedPoint } from "./lanes";
 
 export type Column = readonly (number | null)[];
@@ -54,7 +54,8 @@ class Sheet {
 
   write(row: number, point: TrackedPoint, before: TrackedPoint | undefined): void {
     if (!point.publishing || point.publisher === null) return;
-    const loss = lossOfSecond(before?.publisher ?? null, point.publisher);
+    const bonded = point.links.length > 0;
+    const loss = bonded ? linksLossPct(point.links) : lossOfSecond(before?.publisher ?? null, point.publisher);
     this.#stream.write(row, point.ingress_bitrate_bps, point.publisher.rtt_us / 1000, loss);
     for (const link of point.links) {
       // A second of silence is a gap, not the last figures once more.

@@ -1,20 +1,23 @@
 // What a connection is doing, in the five words of the dock.
 
-import type { Connection } from "../api/types";
+import type { Connection, SessionNews } from "../api/types";
 import type { Freshness } from "./figures";
 
 export type State = "provisioning" | "ready" | "live" | "grace" | "error";
 
 /**
- * What the control plane says, corrected by what the node reports each second: the
- * list is asked for every few seconds, the points come at once.
+ * What the control plane says, in its list or since, corrected by what the node
+ * reports each second: the list is asked for every few seconds, the rest comes at once.
  */
-export function state({ session }: Connection, publishing: boolean | null, fresh: Freshness): State {
+export function state(connection: Connection, news: SessionNews | null, publishing: boolean | null, fresh: Freshness): State {
+  const { session, listed_at } = connection;
   if (session === null || !session.node.online) return "error";
-  if (session.status === "provisioning") return "provisioning";
-  const live = publishing !== null && fresh !== "gone" ? publishing : session.publishing;
+  const said = news !== null && news.observed_at > listed_at ? news : session;
+  // A session that ended makes room for the next one of its connection.
+  if (said.status === "provisioning" || said.status === "stopped") return "provisioning";
+  const live = publishing !== null && fresh !== "gone" ? publishing : said.publishing;
   if (live) return "live";
-  return session.status === "grace" || session.publishing ? "grace" : "ready";
+  return said.status === "grace" || said.publishing ? "grace" : "ready";
 }
 
 export const STATE_WORDS: Readonly<Record<State, string>> = {

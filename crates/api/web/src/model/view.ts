@@ -27,7 +27,7 @@ export function view(connection: Connection, history: History, now: number): Con
   const ageMs = history.newestAt === null ? null : Math.max(0, now - history.newestAt);
   const fresh = history.stale && freshness(ageMs) === "fresh" ? "old" : freshness(ageMs);
   const newest = history.points.at(-1);
-  const is = state(connection, newest?.publishing ?? null, fresh);
+  const is = state(connection, history.news, newest?.publishing ?? null, fresh);
   const shown = is === "live" && fresh !== "gone" ? figures(history.points) : null;
   const links = shown === null ? [] : uplinks(history, shown, ageMs ?? 0);
   const needed = shown === null ? null : latencyNeed(shown, links);

@@ -17,7 +17,7 @@ export function Health({ label, shown }: Props): React.JSX.Element {
       <Verdict worst={worst} others={others} />
       <div className="meters">
         <Meter
-          label={`Latency needed, ${RTTS_NEEDED} × RTT`}
+          label={`Latency, needs ≥ ${RTTS_NEEDED} × RTT`}
           used={needed?.latencyMs ?? null}
           budget={figures?.latencyMs ?? null}
         />
