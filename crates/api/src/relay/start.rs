@@ -11,7 +11,7 @@
 use http::HeaderMap;
 use model::session::Role;
 use model::{SessionId, StreamId};
-use placement::Request;
+use placement::{Candidate, Demand, Request, Weights};
 use sha2::{Digest, Sha256};
 use storage::Transaction;
 use storage::control::accounts::Account;
@@ -196,15 +196,19 @@ impl Round<'_> {
         let wanted = Request {
             region: self.request.region.clone(),
             silent_max: seconds(self.app.config.fleet.offline_after_seconds),
+            demand: Demand::default(),
+            weights: Weights::default(),
         };
         let nodes = nodes::list(&mut **transaction).await?;
-        let ranking = placement::choose(&nodes, &wanted, self.app.now());
+        let candidates: Vec<Candidate> = nodes.into_iter().map(Into::into).collect();
+        let ranking = placement::choose(&candidates, &wanted, self.app.now());
         let Some(best) = ranking.best() else {
             metrics::placement(Placement::NoCapacity);
             return Err(no_capacity(&ranking).into());
         };
         let locked = nodes::lock(transaction, &best.node_id).await?;
-        let still = placement::choose(locked.as_slice(), &wanted, self.app.now());
+        let locked: Vec<Candidate> = locked.into_iter().map(Into::into).collect();
+        let still = placement::choose(&locked, &wanted, self.app.now());
         if still.best().is_none() {
             return Err(Failure::Again);
         }
