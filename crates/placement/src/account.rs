@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use model::UnixMillis;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Horizon, Outlook, Quota};
+use crate::budget::{Horizon, Outlook, Quota, Rate};
 use crate::counter::{Meter, Reading};
 use crate::forecast::Profile;
 use crate::gate::Gate;
-use crate::policy::{Allowance, BandwidthPolicy};
+use crate::policy::{Allowance, BandwidthPolicy, Counts, Tariff};
 use crate::window::Window;
 
 /// How finely a rolling span and a 95th percentile are counted.
@@ -18,6 +18,8 @@ const INTERVAL_MS: i64 = 300_000;
 const ROLLING_HORIZONS: [i64; 10] = [15, 60, 120, 180, 240, 360, 480, 720, 960, 1440];
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
+/// The shortest time that a rate is taken over, ms.
+const RATE_MS_MIN: u64 = 15_000;
 
 /// A node's account with its provider. Plain data: whoever keeps it stores it whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,7 @@ pub struct Account {
     /// The interval that is being counted, and this month's above the commitment.
     bursts: Bursts,
     profile: Profile,
+    measured: Rate,
     gate: Gate,
 }
 
@@ -64,6 +67,7 @@ impl Account {
             deficit_bytes: 0,
             bursts: Bursts::default(),
             profile: Profile::default(),
+            measured: Rate::default(),
             gate: Gate::default(),
         }
     }
@@ -80,9 +84,14 @@ impl Account {
         &self.gate
     }
 
-    /// A human says that the provider lifted (or set) a restriction.
-    pub fn set_gate(&mut self, gate: Gate) {
-        self.gate = gate;
+    /// A human says that the provider lifted a restriction.
+    pub const fn lift(&mut self) {
+        self.gate = Gate::OPEN;
+    }
+
+    /// A human says that the provider restricts the node.
+    pub fn restrict(&mut self, policy: &BandwidthPolicy) {
+        self.gate = Gate::restricted(policy, self.month);
     }
 
     /// Bytes used of the allowance, as the provider counts them: of the month, of the
@@ -101,8 +110,10 @@ impl Account {
     /// bytes from around a month's border fall into the new month.
     pub fn settle(&mut self, policy: &BandwidthPolicy, reading: &Reading, now: UnixMillis) -> u64 {
         let now = now.max(self.counted_at);
-        let payload = policy.counts.of(self.meter.advance(reading));
-        let bytes = (payload as f64 * policy.overhead_ratio).ceil() as u64;
+        let traffic = self.meter.advance(reading);
+        let wire = |payload: u64| (payload as f64 * policy.overhead_ratio).ceil() as u64;
+        let bytes = wire(policy.counts.of(traffic));
+        self.measure(bytes, wire(Counts::Max.of(traffic)), now);
         self.turn_month(policy, now);
         self.book(policy, bytes, now);
         self.profile.observe(self.counted_at, now, bytes);
@@ -127,15 +138,14 @@ impl Account {
     /// What a placement decision must know, good for about a minute.
     #[must_use]
     pub fn outlook(&self, policy: &BandwidthPolicy, now: UnixMillis) -> Outlook {
-        let spent = |tariff: &crate::policy::Tariff| {
-            tariff
-                .free_bytes
-                .saturating_sub(self.used_bytes(policy, now))
-        };
+        let used_bytes = self.used_bytes(policy, now);
+        let free = |tariff: Tariff| tariff.free_bytes.saturating_sub(used_bytes);
         Outlook {
             quota: self.quota(policy, now),
             restriction: self.gate.restriction(),
-            free_bytes: policy.tariff().as_ref().map_or(0, spent),
+            used_bytes,
+            free_bytes: policy.tariff().map_or(0, free),
+            measured: self.measured,
         }
     }
 
@@ -156,7 +166,7 @@ impl Account {
                 let refill_bps = usable(*bps_per_gib as f64 * gib);
                 Quota::Bucket {
                     refill_bps,
-                    depth_bytes: (refill_bps as f64 / 8.0 * burst_hours * 3600.0) as u64,
+                    depth_bytes: usable(refill_bps as f64 / 8.0 * burst_hours * 3600.0),
                     deficit_bytes: self.deficit_bytes,
                 }
             }
@@ -190,6 +200,18 @@ impl Account {
             price_per_mbps,
             allowed: u32::try_from(intervals / 20).unwrap_or(u32::MAX),
             used: self.bursts.above,
+        }
+    }
+
+    /// Rates over too short a time are noise.
+    fn measure(&mut self, counted: u64, busier: u64, now: UnixMillis) {
+        let ms = now.since(self.counted_at).as_millis() as u64;
+        if ms >= RATE_MS_MIN {
+            let bps = |bytes: u64| bytes.saturating_mul(8000) / ms;
+            self.measured = Rate {
+                counted_bps: bps(counted),
+                port_bps: bps(busier),
+            };
         }
     }
 

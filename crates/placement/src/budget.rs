@@ -19,8 +19,21 @@ pub struct Outlook {
     pub quota: Quota,
     /// What the provider does to the node at present.
     pub restriction: Restriction,
+    /// Bytes used of the allowance, as the provider counts them.
+    pub used_bytes: u64,
     /// Bytes that still cost nothing, where bytes have a price.
     pub free_bytes: u64,
+    /// What went through the node of late.
+    pub measured: Rate,
+}
+
+/// A rate as the provider counts it and as the port feels it, bits a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// What is counted of both directions.
+    pub counted_bps: u64,
+    /// The busier direction.
+    pub port_bps: u64,
 }
 
 /// What is left of an allowance. Limits are what is planned with, not what was offered.
@@ -211,12 +224,38 @@ pub enum Denial {
 }
 
 impl Budget {
+    /// What is held, or more where more was measured: streams are not what they were
+    /// expected to be.
+    #[must_use]
+    pub fn load(&self) -> Held {
+        let measured = self.outlook.measured;
+        let expected = self.held.counted_bps.max(1) as f64;
+        let factor = (measured.counted_bps as f64 / expected).max(1.0);
+        Held {
+            bytes: (self.held.bytes as f64 * factor) as u64,
+            counted_bps: self.held.counted_bps.max(measured.counted_bps),
+            port_bps: self.held.port_bps.max(measured.port_bps),
+        }
+    }
+
+    /// Lets go of what is held for a session, and of its part of what was measured.
+    pub fn release(&mut self, held: Held) {
+        let before = self.held;
+        self.held = before.without(held);
+        let left = |before: u64, after: u64| after as f64 / before.max(1) as f64;
+        let measured = &mut self.outlook.measured;
+        let counted = left(before.counted_bps, self.held.counted_bps);
+        measured.counted_bps = (measured.counted_bps as f64 * counted) as u64;
+        let port = left(before.port_bps, self.held.port_bps);
+        measured.port_bps = (measured.port_bps as f64 * port) as u64;
+    }
+
     /// Whether `new` can be held besides what is.
     ///
     /// # Errors
     /// What it lacks.
     pub fn admit(&self, new: Held, now: UnixMillis) -> Result<(), Denial> {
-        let port = self.held.and(new).port_bps as f64;
+        let port = self.load().and(new).port_bps as f64;
         let is_slow = port > self.policy.floor_usable_bps();
         match self.outlook.restriction {
             Restriction::Exhausted => Err(Denial::Exhausted),
@@ -246,7 +285,7 @@ impl Budget {
             Restriction::Open => self.policy.port_usable_bps(),
             _ => self.policy.floor_usable_bps(),
         };
-        self.held.and(new).port_bps as f64 / usable.max(1.0)
+        self.load().and(new).port_bps as f64 / usable.max(1.0)
     }
 
     /// Whether the port carries everything even when the allowance is used up, so that
@@ -254,7 +293,7 @@ impl Budget {
     #[must_use]
     pub fn floor_carries(&self, new: Held) -> bool {
         matches!(self.policy.after, After::Floor { .. })
-            && self.held.and(new).port_bps as f64 <= self.policy.floor_usable_bps()
+            && self.load().and(new).port_bps as f64 <= self.policy.floor_usable_bps()
     }
 
     /// How much of the allowance will be used when its window ends, `new` included: above
@@ -268,7 +307,7 @@ impl Budget {
                 horizons,
             } => {
                 let at = |horizon: &Horizon| {
-                    let held = self.held.bytes_until(now, horizon.until);
+                    let held = self.load().bytes_until(now, horizon.until);
                     let come = held.max(horizon.forecast_bytes) as f64;
                     let new = new.bytes_until(now, horizon.until) as f64;
                     (horizon.used_bytes as f64 + come + new) / (*limit_bytes).max(1) as f64
@@ -281,7 +320,7 @@ impl Budget {
                 deficit_bytes,
             } => {
                 // What is faster than the refill, for as long as it lasts at that rate.
-                let all = self.held.and(new);
+                let all = self.load().and(new);
                 let above = all.counted_bps.saturating_sub(*refill_bps) as f64;
                 let share = above / all.counted_bps.max(1) as f64;
                 let deficit = *deficit_bytes as f64 + all.bytes as f64 * share;
@@ -293,11 +332,11 @@ impl Budget {
                 used,
                 ..
             } => {
-                if self.held.and(new).counted_bps <= *commit_bps {
+                if self.load().and(new).counted_bps <= *commit_bps {
                     return 0.0;
                 }
-                let lasts = self.held.and(new).bytes as f64 * 8.0
-                    / self.held.and(new).counted_bps.max(1) as f64;
+                let lasts = self.load().and(new).bytes as f64 * 8.0
+                    / self.load().and(new).counted_bps.max(1) as f64;
                 (f64::from(*used) + lasts / 300.0) / f64::from((*allowed).max(1))
             }
         }
@@ -307,7 +346,7 @@ impl Budget {
     #[must_use]
     pub fn money(&self, new: Held) -> f64 {
         if let Some(tariff) = self.policy.tariff() {
-            let free = self.outlook.free_bytes.saturating_sub(self.held.bytes);
+            let free = self.outlook.free_bytes.saturating_sub(self.load().bytes);
             return new.bytes.saturating_sub(free) as f64 / 1e12 * tariff.price_per_tb;
         }
         match self.outlook.quota {
@@ -318,28 +357,48 @@ impl Budget {
                 used,
             } if used >= allowed => {
                 let above = |bps: u64| bps.saturating_sub(commit_bps) as f64 / 1e6;
-                let added = above(self.held.and(new).counted_bps) - above(self.held.counted_bps);
+                let added =
+                    above(self.load().and(new).counted_bps) - above(self.load().counted_bps);
                 added * price_per_mbps
             }
             _ => 0.0,
         }
     }
 
-    /// Hearsay, money and a bucket that refills deny nothing: they only cost.
+    /// Whether the allowance lasts for what is held already and for `new`. Money denies
+    /// nothing: it only costs.
     fn fits(&self, new: Held, now: UnixMillis) -> bool {
-        let Quota::Bytes {
-            limit_bytes,
-            horizons,
-        } = &self.outlook.quota
-        else {
-            return true;
-        };
-        let all = self.held.and(new);
-        self.policy.confidence == Confidence::Rumour
-            || horizons.iter().all(|horizon| {
-                let committed = all.bytes_until(now, horizon.until);
-                horizon.used_bytes.saturating_add(committed) <= *limit_bytes
-            })
+        let all = self.load().and(new);
+        match &self.outlook.quota {
+            Quota::Unlimited | Quota::Bursts { .. } => true,
+            Quota::Bytes {
+                limit_bytes,
+                horizons,
+            } => {
+                let limit = self.deniable(*limit_bytes);
+                horizons.iter().all(|horizon| {
+                    let committed = all.bytes_until(now, horizon.until);
+                    horizon.used_bytes.saturating_add(committed) <= limit
+                })
+            }
+            Quota::Bucket {
+                refill_bps,
+                depth_bytes,
+                deficit_bytes,
+            } => {
+                let above = all.counted_bps.saturating_sub(*refill_bps);
+                deficit_bytes.saturating_add(bytes_in(above, TAIL)) <= *depth_bytes
+            }
+        }
+    }
+
+    /// Hearsay makes a node dear early, but denies only what it is said to be.
+    fn deniable(&self, planned: u64) -> u64 {
+        if self.policy.confidence == Confidence::Rumour {
+            (planned as f64 / self.policy.usable_ratio()) as u64
+        } else {
+            planned
+        }
     }
 }
 

@@ -56,10 +56,11 @@ pub struct Gate {
 
 impl Gate {
     /// An open gate.
-    #[must_use]
-    pub fn open() -> Self {
-        Self::default()
-    }
+    pub const OPEN: Self = Self {
+        restriction: Restriction::Open,
+        looks: 0,
+        month: None,
+    };
 
     /// A gate that somebody says is restricted: `throttled` or `exhausted` follows from the
     /// offer's floor.
@@ -92,7 +93,7 @@ impl Gate {
         if self.looks >= LOOKS {
             *self = match self.restriction {
                 Restriction::Open => Self::restricted(policy, month),
-                _ => Self::open(),
+                _ => Self::OPEN,
             };
         }
     }
@@ -162,7 +163,7 @@ mod tests {
         let policy = capped(After::Floor {
             floor_bps: 200_000_000,
         });
-        let mut gate = Gate::open();
+        let mut gate = Gate::OPEN;
         assert_eq!(
             looks(&mut gate, &policy, &[1000, 1000, 900, 1000, 1000], 0),
             Restriction::Open
@@ -183,7 +184,7 @@ mod tests {
         let policy = capped(After::Floor {
             floor_bps: 5_000_000,
         });
-        let mut gate = Gate::open();
+        let mut gate = Gate::OPEN;
         assert_eq!(
             looks(&mut gate, &policy, &[1000; 3], 0),
             Restriction::Exhausted
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn what_a_ticket_lifts_no_count_lifts() {
         let policy = capped(After::SupportTicket {
-            floor_bps: 10_000_000,
+            floor_bps: 20_000_000,
         });
         let mut gate = Gate::restricted(&policy, month(0));
         assert_eq!(
@@ -214,7 +215,7 @@ mod tests {
             ..capped(After::Suspend)
         };
         assert_eq!(
-            looks(&mut Gate::open(), &policy, &[9999; 9], 0),
+            looks(&mut Gate::OPEN.clone(), &policy, &[9999; 9], 0),
             Restriction::Open
         );
     }

@@ -30,7 +30,7 @@ mod score;
 pub mod window;
 
 pub use account::Account;
-pub use budget::{Budget, Demand, Held, Hold, Outlook, Quota};
+pub use budget::{Budget, Demand, Held, Hold, Outlook, Quota, Rate};
 pub use choice::{Candidate, Ranking, Refusal, Verdict, choose};
 pub use explain::{Explained, explain};
 pub use gate::{Gate, Restriction};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{NodeId, Region, SessionId, UnixMillis};
 
-use crate::budget::{Budget, Demand, Held, Quota};
+use crate::budget::{Budget, Demand, Held, Quota, bytes_in};
 use crate::choice::{Candidate, choose};
 use crate::gate::Restriction;
 use crate::score::Request;
@@ -119,30 +119,40 @@ pub fn plan_moves(
 
 /// The rate that must leave a node, bits a second of its port.
 fn excess_bps(budget: &Budget, policy: &MovePolicy, now: UnixMillis) -> f64 {
-    let above_floor = budget.held.port_bps as f64 - budget.policy.floor_usable_bps();
     let bites = match budget.outlook.restriction {
         Restriction::Open => bites_within(budget, policy.lead, now),
         Restriction::Throttled | Restriction::Exhausted => true,
     };
+    let above_floor = budget.load().port_bps as f64 - budget.policy.floor_shed_bps();
     if bites { above_floor.max(0.0) } else { 0.0 }
 }
 
 /// Whether the allowance is used up within `lead` at the rate of the sessions that run.
 fn bites_within(budget: &Budget, lead: Duration, now: UnixMillis) -> bool {
-    let Quota::Bytes {
-        limit_bytes,
-        horizons,
-    } = &budget.outlook.quota
-    else {
-        return false;
-    };
-    // A window that ends before that forgives the rest.
-    let Some(first) = horizons.iter().min_by_key(|horizon| horizon.until) else {
-        return false;
-    };
-    let until = first.until.min(now.plus(lead));
-    let coming = budget.held.bytes_until(now, until);
-    first.used_bytes.saturating_add(coming) > *limit_bytes
+    let load = budget.load();
+    match &budget.outlook.quota {
+        Quota::Bytes {
+            limit_bytes,
+            horizons,
+        } => {
+            let Some(first) = horizons.iter().min_by_key(|horizon| horizon.until) else {
+                return false;
+            };
+            // A window that ends before that forgives the rest.
+            let until = first.until.min(now.plus(lead));
+            let coming = bytes_in(load.counted_bps, until.since(now));
+            first.used_bytes.saturating_add(coming) > *limit_bytes
+        }
+        Quota::Bucket {
+            refill_bps,
+            depth_bytes,
+            deficit_bytes,
+        } => {
+            let above = load.counted_bps.saturating_sub(*refill_bps);
+            above > 0 && deficit_bytes.saturating_add(bytes_in(above, lead)) > *depth_bytes
+        }
+        Quota::Unlimited | Quota::Bursts { .. } => false,
+    }
 }
 
 fn in_order<'a>(sessions: &'a [Movable], from: &NodeId) -> Vec<&'a Movable> {
@@ -189,7 +199,7 @@ fn shift(fleet: &mut [Candidate], session: &Movable, to: &NodeId) {
             continue;
         };
         if is_source {
-            budget.held = budget.held.without(session.held);
+            budget.release(session.held);
         } else if is_target {
             budget.held = budget.held.and(session.demand.on(&budget.policy));
         }

@@ -18,7 +18,9 @@ pub const TERABYTE: f64 = 1e12;
 /// and retransmissions.
 const PORT_FILL_MAX: f64 = 0.7;
 /// Likewise of a throttled port's floor, which is enforced sharply.
-const FLOOR_FILL_MAX: f64 = 0.8;
+const FLOOR_FILL_MAX: f64 = 0.75;
+/// Beyond this of a floor, sessions move away.
+const FLOOR_SHED: f64 = 0.85;
 /// Speeds, bits a second: up to 10 Tbit/s.
 const BPS_MAX: u64 = 10_000_000_000_000;
 /// Amounts, bytes: up to an exabyte.
@@ -162,7 +164,7 @@ pub enum Confidence {
     Documented,
     /// Somebody tried it.
     Measured,
-    /// Hearsay. Never excludes a node, only makes it dear, and earlier.
+    /// Hearsay. Makes a node dear early, and closes no gate by itself.
     Rumour,
 }
 
@@ -268,6 +270,12 @@ impl BandwidthPolicy {
     #[must_use]
     pub fn floor_usable_bps(&self) -> f64 {
         self.after.floor_bps().min(self.port_bps) as f64 * FLOOR_FILL_MAX
+    }
+
+    /// Beyond this, sessions leave a throttled port, bits a second.
+    #[must_use]
+    pub fn floor_shed_bps(&self) -> f64 {
+        self.after.floor_bps().min(self.port_bps) as f64 * FLOOR_SHED
     }
 
     /// The bytes that nobody should go beyond, if there are such.

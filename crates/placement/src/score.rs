@@ -15,6 +15,9 @@ const STEEPNESS: f64 = 1e4;
 /// A projection beyond this is as dear as it gets.
 const PROJECTED_RATIO_MAX: f64 = 2.0;
 
+/// How late a port becomes dear: two thirds full costs a twentieth of what full does.
+const PORT_EXPONENT: i32 = 8;
+
 /// What an operator would pay for what is not money, in their currency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
@@ -110,7 +113,7 @@ pub(crate) fn cost(subject: &Subject<'_>, request: &Request, now: UnixMillis) ->
             cost.budget = weights.terabyte * terabytes * scarcity;
         }
         cost.money = budget.money(new);
-        cost.port = weights.port * budget.port_ratio(new).min(1.0).powi(4);
+        cost.port = weights.port * budget.port_ratio(new).min(1.0).powi(PORT_EXPONENT);
     }
     cost
 }

@@ -6,8 +6,8 @@ use streamhaul_placement::budget::Quota;
 use streamhaul_placement::policy::After;
 use streamhaul_placement::window::Anchor;
 use streamhaul_placement::{
-    Allowance, BandwidthPolicy, Budget, Candidate, Held, Outlook, Refusal, Restriction, choose,
-    explain,
+    Allowance, BandwidthPolicy, Budget, Candidate, Held, Outlook, Rate, Refusal, Restriction,
+    choose, explain,
 };
 
 use crate::fleet::{NOW, TB, budget, candidate, monthly, node, wants};
@@ -154,6 +154,8 @@ fn sold_bytes_are_the_last_resort_of_those_who_asked_for_no_region() {
             quota: Quota::Unlimited,
             restriction: Restriction::Open,
             free_bytes: 0,
+            used_bytes: 0,
+            measured: Rate::default(),
         },
         held: Held::default(),
         policy: metered,

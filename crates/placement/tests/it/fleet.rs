@@ -8,8 +8,8 @@ use streamhaul_placement::budget::{Horizon, Quota};
 use streamhaul_placement::policy::After;
 use streamhaul_placement::window::Anchor;
 use streamhaul_placement::{
-    Allowance, BandwidthPolicy, Budget, Candidate, Demand, Held, Outlook, Request, Restriction,
-    Weights,
+    Allowance, BandwidthPolicy, Budget, Candidate, Demand, Held, Outlook, Rate, Request,
+    Restriction, Weights,
 };
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -74,6 +74,8 @@ pub(crate) fn budget(policy: BandwidthPolicy, used_bytes: u64) -> Budget {
             },
             restriction: Restriction::Open,
             free_bytes: 0,
+            used_bytes: 0,
+            measured: Rate::default(),
         },
         policy,
         held: Held::default(),
