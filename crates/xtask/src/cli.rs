@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
     /// Common programs through a relay node, over bad paths, beside libsrt alone:
-    /// `interop [--json] [--seed N] [--at-once N] [FILTER]`.
+    /// `interop [--json] [--seed N] [--at-once N] [--srtla-send PATH]... [FILTER]`.
     Interop(Any),
     /// The checklist of a release: a bonded phone, and the dock in a headless browser:
     /// `qa [--case ID]... [--json] [--keep DIR] [--debug]

@@ -7,8 +7,11 @@
 //! same stream goes straight from one srt-live-transmit to another, through both
 //! paths in a row: the relay must not be worse than that.
 //!
+//! A [`bonded::BondedCell`] has a sender with three links between publisher and node.
+//!
 //! To add a program: a variant of [`cell::Program`] and its arms in [`callers`].
 
+pub mod bonded;
 pub mod callers;
 pub mod cell;
 pub mod completeness;

@@ -1,10 +1,12 @@
 //! Runs the matrix: what `cargo xtask interop` runs.
 #![allow(clippy::print_stdout, reason = "a report is printed")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::Parser;
+use streamhaul_interop::bonded;
 use streamhaul_interop::cell::{self, Cell};
 use streamhaul_interop::matrix::{self, Plan};
 
@@ -16,6 +18,9 @@ struct Arguments {
     /// What decides which packets are lost.
     #[arg(long, default_value_t = 20_261_121)]
     seed: u64,
+    /// Bond with this program too, run as BELABOX's `srtla_send` is; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    srtla_send: Vec<PathBuf>,
     /// Runs at the same time.
     #[arg(long, default_value_t = 6)]
     at_once: usize,
@@ -29,7 +34,12 @@ fn main() -> anyhow::Result<ExitCode> {
     let filter = arguments.filter.unwrap_or_default();
     let is_asked = |cell: &Cell| cell.to_string().contains(&filter);
     let cells: Vec<Cell> = cell::all().into_iter().filter(is_asked).collect();
-    ensure!(!cells.is_empty(), "no cell's name contains `{filter}`");
+    let mut bonded = bonded::all(&arguments.srtla_send);
+    bonded.retain(|cell| cell.to_string().contains(&filter));
+    ensure!(
+        !cells.is_empty() || !bonded.is_empty(),
+        "no cell's name contains `{filter}`"
+    );
     let plan = Plan {
         cells,
         at_once: arguments.at_once,
@@ -37,7 +47,8 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     // Beside the binaries, so that a clean build forgets it.
     let scratch = std::env::current_exe()?.with_file_name("streamhaul-interop-files");
-    let report = matrix::run(&plan, &scratch)?;
+    let mut report = matrix::run(&plan, &scratch)?;
+    report.bonded = matrix::run_bonded(&bonded, plan.at_once, &scratch, plan.seed)?;
     if arguments.json {
         println!("{}", report.to_json());
     } else {

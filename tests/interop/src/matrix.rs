@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use e2e::plane::Terms;
+
+use crate::bonded::{BondedCell, BondedLine};
 use crate::cell::{Cell, Loss};
 use crate::completeness::Completeness;
 use crate::report::{Line, Report};
@@ -63,8 +66,60 @@ pub fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Report> {
     }
     Ok(Report {
         lines,
+        bonded: Vec::new(),
         seed: plan.seed,
     })
+}
+
+/// Carries the stream over links in every one of these cells, a few at once; what
+/// does not pass is run once more with nothing else beside.
+///
+/// # Errors
+/// When the node does not come up.
+pub fn run_bonded(
+    cells: &[BondedCell],
+    at_once: usize,
+    scratch: &Path,
+    seed: u64,
+) -> anyhow::Result<Vec<BondedLine>> {
+    let stage = Stage::start_on(vec![Terms::Clear; cells.len() * 2], scratch, seed)?;
+    let run = |session: usize, cell: &BondedCell, runs| {
+        let carried = stage.run_bonded(session as u32, cell);
+        let line = BondedLine {
+            cell: cell.clone(),
+            carried: carried.map_err(|error| format!("{error:#}")),
+            runs,
+        };
+        tell(&line.to_string());
+        line
+    };
+    let next = AtomicUsize::new(0);
+    let lines = Mutex::new(BTreeMap::new());
+    let work = || {
+        while let (index, Some(cell)) = take(&next, cells) {
+            let line = run(index, cell, 1);
+            lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, line);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let lines = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let again = |(index, line): (usize, BondedLine)| match line.passes() {
+        true => line,
+        false => run(cells.len() + index, &line.cell, 2),
+    };
+    Ok(lines.into_iter().map(again).collect())
+}
+
+fn take<'a, T>(next: &AtomicUsize, all: &'a [T]) -> (usize, Option<&'a T>) {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    (index, all.get(index))
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ use std::fmt;
 use e2e::machine;
 use serde_json::{Value, json};
 
+use crate::bonded::BondedLine;
 use crate::cell::Cell;
 use crate::completeness::Completeness;
 use crate::matrix::Outcome;
@@ -57,6 +58,8 @@ impl Line {
 pub struct Report {
     /// In the order of the matrix.
     pub lines: Vec<Line>,
+    /// Those over several links.
+    pub bonded: Vec<BondedLine>,
     /// What decided which packets were lost.
     pub seed: u64,
 }
@@ -65,7 +68,7 @@ impl Report {
     /// Whether every cell passes.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.lines.iter().all(Line::passes)
+        self.lines.iter().all(Line::passes) && self.bonded.iter().all(BondedLine::passes)
     }
 
     /// One object for programs.
@@ -78,8 +81,11 @@ impl Report {
                 "incomplete_where_possible": self.count(is_needlessly_incomplete),
                 "worse_than_libsrt": self.count(Line::is_worse),
                 "not_passed": self.count(|line| !line.passes()),
+                "bonded_cells": self.bonded.len(),
+                "bonded_not_passed": self.bonded.iter().filter(|line| !line.passes()).count(),
             },
             "cells": self.lines.iter().map(line_json).collect::<Vec<_>>(),
+            "bonded": self.bonded.iter().map(BondedLine::to_json).collect::<Vec<_>>(),
             "seed": self.seed,
             "machine": machine::describe(),
         })
@@ -134,6 +140,9 @@ impl fmt::Display for Report {
         for line in &self.lines {
             writeln!(f, "{line}")?;
         }
+        for line in &self.bonded {
+            writeln!(f, "{line}")?;
+        }
         let passed = self.count(Line::passes);
         let complete = self.count(Line::is_complete);
         let worse = self.count(Line::is_worse);
@@ -142,7 +151,9 @@ impl fmt::Display for Report {
             "{passed} of {} pass; {complete} are complete, {worse} worse than libsrt alone; seed {}",
             self.lines.len(),
             self.seed
-        )
+        )?;
+        let bonded = self.bonded.iter().filter(|line| line.passes()).count();
+        writeln!(f, "{bonded} of {} over links pass", self.bonded.len())
     }
 }
 

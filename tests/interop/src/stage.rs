@@ -2,18 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use e2e::bonder::Bonded;
 use e2e::clip::{self, Recipe};
 use e2e::node;
 use e2e::plane::{Plane, Terms, stream_id};
 use e2e::ports::Ports;
 use e2e::program::{Program as Process, tail};
 use model::session::Role;
+use proto::fleet::SessionEventKind;
 use testkit::linksim::udp::UdpPath;
 
+use crate::bonded::{self, BondedCell, Carried};
 use crate::callers::{Call, Player, Publisher, Stream};
 use crate::cell::{Cell, Encryption, Loss, Program};
 use crate::completeness::Completeness;
@@ -37,8 +40,8 @@ pub struct Stage {
     seed: u64,
     node: Process,
     dir: tempfile::TempDir,
-    /// Threads share the stage, but nobody asks the control plane again.
-    _plane: Mutex<Plane>,
+    /// Threads share the stage, and ask the control plane in turn.
+    plane: Mutex<Plane>,
 }
 
 impl Stage {
@@ -48,11 +51,19 @@ impl Stage {
     /// # Errors
     /// When a program is missing, or the node does not come up.
     pub fn start(cells: &[Cell], scratch: &Path, seed: u64) -> anyhow::Result<Self> {
+        Self::start_on((0..).zip(cells).map(terms).collect(), scratch, seed)
+    }
+
+    /// The same with sessions on these terms.
+    ///
+    /// # Errors
+    /// When a program is missing, or the node does not come up.
+    pub fn start_on(terms: Vec<Terms>, scratch: &Path, seed: u64) -> anyhow::Result<Self> {
         let clip = clip::make_as(scratch, &CLIP)?;
         let dir = tempfile::Builder::new()
             .prefix("run-")
             .tempdir_in(scratch)?;
-        let plane = Plane::start((0..).zip(cells).map(terms).collect())?;
+        let plane = Plane::start(terms)?;
         let ports = Ports::free()?;
         let mut command = node::command(&plane, ports, dir.path())?;
         let log = dir.path().join("node.log");
@@ -66,7 +77,7 @@ impl Stage {
             seed,
             node,
             dir,
-            _plane: Mutex::new(plane),
+            plane: Mutex::new(plane),
         })
     }
 
@@ -95,6 +106,37 @@ impl Stage {
         judge(publisher, player)
     }
 
+    /// Carries the stream over links to the node's session with this number, and from
+    /// there to an srt-live-transmit beside it.
+    ///
+    /// # Errors
+    /// When a program fails or is not let in.
+    pub fn run_bonded(&self, session: u32, cell: &BondedCell) -> anyhow::Result<Carried> {
+        let file = self.dir.path().join(format!("bonded-{session}"));
+        let uplinks = cell.way.uplinks();
+        let bonded = Bonded::start(&cell.bonder, self.relay, uplinks, self.seed, &file)?;
+        let call = |to, role| Call {
+            to,
+            stream_id: stream_id(session, role),
+            latency: bonded::LATENCY,
+            encryption: Encryption::Clear,
+            passphrase: String::new(),
+        };
+        let publish = call(bonded.address(), Role::Publish);
+        let stream = self.stream(bonded::LATENCY);
+        let publisher = Publisher::start(cell.publisher, &publish, stream, &file)?;
+        self.wait_publisher(session)
+            .with_context(|| format!("the sender says: {}", bonded.log()))?;
+        let play = call(self.relay, Role::Play);
+        let player = Player::join(Program::SrtLiveTransmit, &play, &file)
+            .with_context(|| format!("the node says: {}", tail(&self.node.log(), 5)))?;
+        let before = bonded::disturb(cell.way, &bonded);
+        Ok(Carried {
+            completeness: judge(publisher, player)?,
+            links: bonded::link_uses(&bonded, &before),
+        })
+    }
+
     /// Carries the stream straight from one srt-live-transmit to another, through
     /// what are the publisher's and the player's leg otherwise, in a row.
     ///
@@ -117,6 +159,13 @@ impl Stage {
         let stream = self.stream(latency);
         let publisher = Publisher::start(Program::SrtLiveTransmit, &call, stream, &file)?;
         judge(publisher, player)
+    }
+
+    /// srt-live-transmit may wait for ever when it is refused, so a player calls late.
+    fn wait_publisher(&self, session: u32) -> anyhow::Result<()> {
+        let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        plane.wait_event(session, SessionEventKind::PublisherConnected)?;
+        Ok(())
     }
 
     fn stream(&self, latency: Duration) -> Stream<'_> {

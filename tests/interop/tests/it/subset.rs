@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use e2e::bonder::Bonder;
+use streamhaul_interop::bonded::{BondedCell, BondedLine, Way};
 use streamhaul_interop::cell::Program::{Ffmpeg, Moblin, Obs, SrtLiveTransmit};
 use streamhaul_interop::cell::{Cell, Encryption, Loss, Program};
 use streamhaul_interop::matrix::{self, Plan};
@@ -44,6 +46,20 @@ fn encrypted_streams_come_through_as_through_libsrt_alone() {
             (Ffmpeg, Ffmpeg, Loss::Bursts, 2000),
         ],
     );
+}
+
+#[test]
+fn a_stream_over_three_links_comes_through_with_loss_and_while_one_is_gone() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let cell = |publisher, way| BondedCell {
+        bonder: Bonder::Own,
+        publisher,
+        way,
+    };
+    let cells = [cell(Obs, Way::Lossy), cell(Moblin, Way::Outage)];
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lines = matrix::run_bonded(&cells, AT_ONCE, scratch, SEED).unwrap();
+    assert!(lines.iter().all(BondedLine::passes), "{lines:#?}");
 }
 
 /// Runs the rows, each with the next encryption in turn.
