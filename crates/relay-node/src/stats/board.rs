@@ -33,7 +33,7 @@ pub(super) struct Stream {
     pub(super) publisher: PublisherSample,
     /// A link each, of a publisher that bonds.
     pub(super) links: Vec<LinkSample>,
-    /// Of the packets of the last second those that were missing at first.
+    /// Of the packets of the last second those that were lost.
     pub(super) lost_ratio: f64,
     /// Since when nothing has come.
     quiet_since: Option<Instant>,
@@ -123,6 +123,12 @@ impl Stream {
         }
     }
 
+    /// Packets that the path lost: those that came only because they were sent again,
+    /// and those that never came. What overtakes on another link is not among them.
+    pub(super) const fn lost_packets(&self) -> u64 {
+        lost_packets(&self.publisher)
+    }
+
     /// What so many packets of it weigh, bytes of payload on average.
     pub(super) fn payload_bytes(&self, packets: u64) -> u64 {
         let received = self.publisher.packets_total.max(1);
@@ -143,17 +149,20 @@ impl Stream {
     }
 }
 
-/// Missing at first of those that should have come between two samples; 0 when
-/// the counters began anew.
+const fn lost_packets(publisher: &PublisherSample) -> u64 {
+    let repaired = publisher.packets_retransmitted_total;
+    repaired.saturating_add(publisher.packets_dropped_total)
+}
+
+/// Lost of those that should have come between two samples; 0 when the counters
+/// began anew.
 fn lost_ratio(before: &PublisherSample, now: &PublisherSample) -> f64 {
     let grown = |of: fn(&PublisherSample) -> u64| of(now).saturating_sub(of(before));
-    let lost = grown(|p| p.packets_lost_total);
-    let came = grown(|p| p.packets_total)
-        .saturating_sub(grown(|p| p.packets_recovered_total))
-        .saturating_sub(grown(|p| p.packets_duplicate_total));
-    match lost.saturating_add(came) {
+    let came = grown(|publisher| publisher.packets_total);
+    let dropped = grown(|publisher| publisher.packets_dropped_total);
+    match came.saturating_add(dropped) {
         0 => 0.0,
-        expected => lost as f64 / expected as f64,
+        expected => (grown(lost_packets) as f64 / expected as f64).min(1.0),
     }
 }
 
@@ -256,13 +265,15 @@ mod tests {
 
     #[test]
     fn loss_is_of_the_last_second() {
-        let counted = |came, lost, recovered| PublisherSample {
+        let counted = |came, repaired, dropped| PublisherSample {
             packets_total: came,
-            packets_lost_total: lost,
-            packets_recovered_total: recovered,
+            // Most of them were overtaken on another link.
+            packets_lost_total: came / 2,
+            packets_retransmitted_total: repaired,
+            packets_dropped_total: dropped,
             ..PublisherSample::default()
         };
-        let ratio = lost_ratio(&counted(1000, 10, 10), &counted(1095, 20, 15));
+        let ratio = lost_ratio(&counted(1000, 10, 10), &counted(1095, 15, 15));
         assert!((ratio - 0.1).abs() < 1e-9, "{ratio}");
         let anew = lost_ratio(&counted(1000, 10, 10), &counted(0, 0, 0));
         assert!(anew.abs() < 1e-9, "{anew}");

@@ -63,6 +63,10 @@ impl Server {
         }
     }
 
+    const fn one_means_previous(self) -> bool {
+        matches!(self, Self::OpenIrl | Self::Belabox)
+    }
+
     pub(crate) fn scene(self, body: &str, triggers: Triggers) -> Scene {
         let Some(figures) = self.parse(body) else {
             return Scene::Offline;
@@ -73,7 +77,7 @@ impl Server {
             let rtt = figures.rtt_ms.zip(limit);
             rtt.is_some_and(|(rtt, limit)| rtt >= limit.into())
         };
-        let one_means_previous = matches!(self, Self::OpenIrl | Self::Belabox);
+        let one_means_previous = self.one_means_previous();
         match bitrate {
             1.. if at_most(triggers.offline_kbps) => Scene::Offline,
             _ if rtt_from(triggers.rtt_offline_ms) => Scene::Offline,
@@ -283,6 +287,14 @@ fn a_publisher_that_has_just_connected_keeps_the_scene() {
         rtt_offline_ms: None,
     };
     assert_eq!(scenes("paused", triggers), [Scene::Previous; 5]);
+    // It compares with the trigger first, so 1 is nothing special then.
+    let offline = Triggers {
+        offline_kbps: Some(300),
+        ..triggers
+    };
+    let told = Server::ALL.map(Server::one_means_previous);
+    let expected = told.map(|one| if one { Scene::Offline } else { Scene::Previous });
+    assert_eq!(scenes("paused", offline), expected);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn publisher(stream: &Stream, bitrate: u32) -> Publisher {
         bitrate_mbps: format!("{:.2}", mbps(publisher.bitrate_bps)),
         bytes_received: publisher.bytes_total,
         bytes_dropped: stream.payload_bytes(publisher.packets_dropped_total),
-        bytes_lost: stream.payload_bytes(publisher.packets_lost_total),
+        bytes_lost: stream.payload_bytes(stream.lost_packets()),
         // The node does not probe the path: it carries at least what comes.
         mbps_bandwidth: mbps(publisher.bitrate_bps),
         mbps_recv_rate: mbps(publisher.bitrate_bps),
@@ -89,7 +89,7 @@ fn publisher(stream: &Stream, bitrate: u32) -> Publisher {
         uptime: uptime(uptime_s(publisher)),
         packet_stats: PacketStats {
             packets_dropped: publisher.packets_dropped_total,
-            packets_lost: publisher.packets_lost_total,
+            packets_lost: stream.lost_packets(),
         },
         buffer: format!("{}ms", stream.buffered_ms()),
     }

@@ -61,7 +61,7 @@ fn publisher(stream: &Stream, bitrate: u32) -> Publisher {
     Publisher {
         bitrate,
         bytes_rcv_drop: stream.payload_bytes(publisher.packets_dropped_total),
-        bytes_rcv_loss: stream.payload_bytes(publisher.packets_lost_total),
+        bytes_rcv_loss: stream.payload_bytes(stream.lost_packets()),
         latency: publisher.latency_ms,
         // The node does not probe the path: it carries at least what comes.
         mbps_bandwidth: mbps(publisher.bitrate_bps),
@@ -69,7 +69,7 @@ fn publisher(stream: &Stream, bitrate: u32) -> Publisher {
         ms_rcv_buf: int32(stream.buffered_ms().into()),
         pkt_recv: publisher.packets_total,
         pkt_rcv_drop: int32(publisher.packets_dropped_total),
-        pkt_rcv_loss: int32(publisher.packets_lost_total),
+        pkt_rcv_loss: int32(stream.lost_packets()),
         rtt: ms(publisher.rtt_us),
         uptime: uptime_s(publisher),
     }

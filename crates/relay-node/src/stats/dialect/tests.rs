@@ -15,8 +15,8 @@ const fn publisher() -> PublisherSample {
     PublisherSample {
         bytes_total: 5_527_200_000,
         packets_total: 4_200_000,
-        packets_lost_total: 42_000,
-        packets_recovered_total: 41_990,
+        packets_lost_total: 2_000_000,
+        packets_recovered_total: 1_999_990,
         packets_dropped_total: 10,
         packets_duplicate_total: 0,
         bitrate_bps: 6_012_400,
@@ -24,7 +24,7 @@ const fn publisher() -> PublisherSample {
         latency_ms: 2000,
         uptime_ms: 7_384_900,
         naks_sent_total: 0,
-        packets_retransmitted_total: 0,
+        packets_retransmitted_total: 41_990,
         packets_limited_total: 0,
         packets_missing: 0,
         packets_buffered: 57,
@@ -90,7 +90,7 @@ fn extreme() -> Stream {
     let extreme = PublisherSample {
         bytes_total: u64::MAX,
         packets_total: u64::MAX,
-        packets_lost_total: u64::MAX,
+        packets_retransmitted_total: u64::MAX,
         packets_dropped_total: u64::MAX,
         packets_buffered: u32::MAX,
         bitrate_bps: 1,

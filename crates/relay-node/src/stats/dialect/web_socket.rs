@@ -21,7 +21,7 @@ struct Entry {
     stream_id: &'static str,
     feed: &'static str,
     bitrate: u32,
-    /// Percent of the last second's packets that were missing at first.
+    /// Percent of the last second's packets that were lost.
     packet_loss: Option<f64>,
     rtt: Option<f64>,
     connected: bool,
