@@ -216,7 +216,7 @@ impl Group {
         let Some(range) = session.not_attributed(range) else {
             return;
         };
-        let shares = session.attribution.lose(&session.arrivals, range);
+        let shares = session.attribution.lose(now, &session.arrivals, range);
         for (link, share) in self.links.iter_mut().zip(shares) {
             link.iter_mut().for_each(|link| link.lost(now, share));
         }

@@ -85,6 +85,7 @@ mod arrivals;
 mod attribution;
 mod config;
 mod group;
+mod habits;
 mod handover;
 mod id;
 mod link;

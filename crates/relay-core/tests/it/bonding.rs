@@ -83,6 +83,7 @@ fn losses_on_a_link_are_repaired_and_attributed() {
     let total: u64 = lost.iter().sum();
     assert_eq!((truly[0], truly[2]), (0, 0));
     assert!(total > 100 && total <= truly[1], "{lost:?} of {truly:?}");
+    assert!(lost[1] * 10 > total * 8, "{lost:?} of {truly:?}");
     finish(&mut world, publisher);
     assert_complete(&mut world, publisher, player);
 }
