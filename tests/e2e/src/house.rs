@@ -425,6 +425,10 @@ impl House {
                     "GATEWAY_HTTP",
                     format!("http://{}", self.local(GATEWAY_HTTP)),
                 ),
+                (
+                    "GATEWAY_GRPC",
+                    format!("http://{}", self.local(GATEWAY_GRPC)),
+                ),
                 ("DATABASE_URL", self.postgres.url()),
                 ("ADMIN_TOKEN_FILE", secret("admin_token")),
                 ("SERVICE_TOKEN_FILE", secret("service_token")),
