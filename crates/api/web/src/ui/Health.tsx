@@ -55,7 +55,7 @@ function Verdict({ worst, others }: VerdictProps): React.JSX.Element {
 function More({ findings }: { readonly findings: readonly Finding[] }): React.JSX.Element {
   const titles = findings.map(({ title }) => title).join(", ");
   return (
-    <span className="badge" title={titles}>
+    <span className="verdict-more" title={titles}>
       <span aria-hidden="true">+{findings.length}</span>
       <span className="offscreen">and {titles}</span>
     </span>
