@@ -92,11 +92,11 @@ pub struct Statistics {
     pub packets: u64,
     /// Their payload bytes.
     pub bytes: u64,
-    /// Packets seen missing.
+    /// Packets missing, once that may be reported: what another path overtook is not lost.
     pub lost: u64,
-    /// Missing ones that came after all.
+    /// Lost ones that came after all.
     pub recovered: u64,
-    /// Missing ones given up.
+    /// Lost ones given up.
     pub dropped: u64,
     /// Packets that came twice or too late.
     pub duplicate: u64,
@@ -252,11 +252,11 @@ impl Receiver {
         }
         let index = self.highest - u64::from(behind);
         let (was_missing, evicted) = self.losses.remove(index, deadline);
-        self.count_dropped(evicted.as_ref().map_or(0, Gap::len));
+        self.count_evicted(evicted);
         if !was_missing {
             return Arrival::Duplicate;
         }
-        self.statistics.recovered += 1;
+        self.statistics.recovered += u64::from(!self.is_held(index));
         Arrival::Recovered { index }
     }
 
@@ -270,12 +270,12 @@ impl Receiver {
             asked_at: (!is_held).then_some(now),
             reported_at: (!is_held).then_some(now),
         };
-        self.statistics.lost += gap.len();
         let evicted = self.losses.push(gap);
-        self.count_dropped(evicted.as_ref().map_or(0, Gap::len));
+        self.count_evicted(evicted);
         if is_held {
             return;
         }
+        self.statistics.lost += last - first + 1;
         self.nak.fresh = SeqRange::new(seq_of(first), seq_of(last));
         let repeat_at = now + self.nak_interval(now);
         self.nak.repeat_at.get_or_insert(repeat_at);
@@ -291,16 +291,31 @@ impl Receiver {
         self.ack.is_due |= is_time && self.ack_moved();
     }
 
-    fn count_dropped(&mut self, packets: u64) {
+    fn count_evicted(&mut self, evicted: Option<Gap>) {
+        if let Some(gap) = evicted {
+            self.count_dropped(
+                gap.len(),
+                if self.is_held(gap.first) {
+                    gap.len()
+                } else {
+                    0
+                },
+            );
+        }
+    }
+
+    /// Packets given up; those of them that were held back are lost only now.
+    fn count_dropped(&mut self, packets: u64, held: u64) {
+        self.statistics.lost += held;
         self.statistics.dropped += packets;
     }
 
     /// Everything missing before `index` is given up, everything skipped too.
     fn give_up_before(&mut self, index: u64) {
         let skipped = index - self.highest - 1;
-        let missing = self.losses.remove_range(0, self.highest);
+        self.give_up(0, self.highest);
         self.statistics.lost += skipped;
-        self.count_dropped(missing + skipped);
+        self.statistics.dropped += skipped;
         self.nak.repeat_at = None;
     }
 
@@ -319,8 +334,14 @@ impl Receiver {
         let Some((first, last)) = self.indexes(range) else {
             return;
         };
+        self.give_up(first, last);
+    }
+
+    /// Gives up what is missing from `first` to `last`.
+    fn give_up(&mut self, first: u64, last: u64) {
+        let held = self.held_packets();
         let dropped = self.losses.remove_range(first, last);
-        self.count_dropped(dropped);
+        self.count_dropped(dropped, held - self.held_packets());
     }
 
     fn indexes(&self, range: SeqRange) -> Option<(u64, u64)> {
@@ -334,7 +355,7 @@ impl Receiver {
     /// Gives up what is due and marks the reports that are.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(gap) = self.losses.pop_due(now) {
-            self.count_dropped(gap.len());
+            self.count_evicted(Some(gap));
         }
         if self.losses.is_empty() {
             (self.nak.repeat_at, self.nak.hold_until) = (None, None);

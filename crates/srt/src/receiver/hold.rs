@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::{Receiver, seq_of};
+use crate::loss::Gap;
 use crate::seq::Seq;
 
 /// A gap that is held back.
@@ -26,27 +27,38 @@ impl Receiver {
     /// gaps, the older must not have to wait longer.
     pub fn release_gaps(&mut self, now: Instant, until: impl Fn(&HeldGap) -> Instant) {
         self.nak.hold_until = None;
-        while let Some((end, gap)) = self.oldest_held() {
-            let until = until(&gap);
+        while let Some(gap) = self.oldest_held() {
+            let until = until(&HeldGap {
+                last: seq_of(gap.last),
+                opened_at: gap.opened_at,
+            });
             if until > now {
                 self.nak.hold_until = Some(until);
                 break;
             }
-            self.release_before(now, end);
+            self.release(now, &gap);
         }
     }
 
-    /// The index behind the oldest gap that is held, and the gap.
-    fn oldest_held(&self) -> Option<(u64, HeldGap)> {
-        let gap = self.losses.first_from(self.nak.held_from?)?;
-        let held = HeldGap {
-            last: seq_of(gap.last),
-            opened_at: gap.opened_at,
-        };
-        Some((gap.last + 1, held))
+    fn oldest_held(&self) -> Option<Gap> {
+        self.losses.first_from(self.nak.held_from?).copied()
     }
 
-    fn release_before(&mut self, now: Instant, end: u64) {
+    /// Whether a gap there is held back: what is missing may be on its way.
+    pub(super) fn is_held(&self, index: u64) -> bool {
+        self.nak.held_from.is_some_and(|from| index >= from)
+    }
+
+    /// How many packets are missing in gaps that are held back.
+    pub(super) fn held_packets(&self) -> u64 {
+        let held = self.losses.iter().filter(|gap| self.is_held(gap.first));
+        held.map(Gap::len).sum()
+    }
+
+    /// The oldest gap that is held is held no longer: what is missing in it is lost.
+    fn release(&mut self, now: Instant, gap: &Gap) {
+        self.statistics.lost += gap.len();
+        let end = gap.last + 1;
         let from = self.nak.held_from.replace(end).unwrap_or(end);
         self.nak.cursor = Some(self.nak.cursor.unwrap_or(from).min(from));
         let repeat_at = now + self.nak_interval(now);
