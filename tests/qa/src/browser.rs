@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Longer than any step of the driver may take by itself.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The driver and its browser; dropping it ends both.
 #[derive(Debug)]

@@ -43,8 +43,29 @@ pub struct Carried {
     pub packets: u64,
     /// Packets that the links lost.
     pub lost: u64,
+    /// Packets that the node reported missing, lost or not.
+    pub reported: u64,
     /// Bytes of the transport stream sent.
     pub bytes: u64,
+}
+
+impl Carried {
+    /// What was carried since an earlier look.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            packets: self.packets - earlier.packets,
+            lost: self.lost - earlier.lost,
+            reported: self.reported - earlier.reported,
+            bytes: self.bytes - earlier.bytes,
+        }
+    }
+
+    /// A number of packets, percent of all.
+    #[must_use]
+    pub fn percent(self, packets: u64) -> f64 {
+        packets as f64 / self.packets.max(1) as f64 * 100.0
+    }
 }
 
 impl Phone {
@@ -102,14 +123,17 @@ impl Phone {
     /// # Errors
     /// When the file of what was sent cannot be read.
     pub fn carried(&self) -> anyhow::Result<Carried> {
-        let links = 0..self.sender.links().len();
-        let up: Vec<Tally> = links.map(|link| self.sender.tallies(link).up).collect();
+        let links = self.sender.links();
+        let up: Vec<Tally> = (0..links.len())
+            .map(|link| self.sender.tallies(link).up)
+            .collect();
         Ok(Carried {
             packets: up.iter().map(|tally| tally.sent).sum(),
             lost: up
                 .iter()
                 .map(|tally| tally.lost + tally.overflowed + tally.blacked_out)
                 .sum(),
+            reported: links.iter().map(|link| u64::from(link.naks)).sum(),
             bytes: std::fs::metadata(&self.sent)?.len(),
         })
     }

@@ -27,8 +27,10 @@ const WATCHED: Duration = Duration::from_secs(15);
 const BITRATE_TOLERANCE: f64 = 0.08;
 /// Round trips of the links, with what queues and scheduling add.
 const RTT_MS: RangeInclusive<f64> = 25.0..=180.0;
-/// Of the true loss: it is random, and seen over another window.
-const LOSS_TOLERANCE: RangeInclusive<f64> = 0.4..=2.5;
+/// Of the links' loss at least so much: it is random, and seen over another window.
+const LOSS_SHOWN_MIN: f64 = 0.4;
+/// Of what the node asked for again at most so much.
+const LOSS_SHOWN_MAX: f64 = 1.5;
 const UPDATE_MS_MAX: u64 = 2000;
 
 /// Wi-Fi, and a cell that loses packets.
@@ -48,7 +50,10 @@ struct Observation<'a> {
     name: &'a str,
     span_ms: (u64, u64),
     sent_bps: f64,
+    /// Packets that the links lost.
     lost_pct: f64,
+    /// Packets that the node asked for again: those, and what came too late for it to wait.
+    asked_pct: f64,
 }
 
 fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
@@ -61,13 +66,15 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
     let span_ms = stage.dock.watch(WATCHED)?;
     let after = phone.carried()?;
     let streams = phone.is_streaming()?;
+    let (watched, all) = (after.since(before), after.since(start));
     let seconds = (span_ms.1 - span_ms.0) as f64 / 1000.0;
     let observation = Observation {
         timeline: stage.dock.look()?,
         name: &connection.name,
         span_ms,
-        sent_bps: (after.bytes - before.bytes) as f64 * 8.0 / seconds,
-        lost_pct: (after.lost - start.lost) as f64 / (after.packets - start.packets) as f64 * 100.0,
+        sent_bps: watched.bytes as f64 * 8.0 / seconds,
+        lost_pct: all.percent(all.lost),
+        asked_pct: all.percent(all.reported),
     };
     let mut findings = observation.judge();
     findings.expect(streams, || "the phone stopped streaming".to_owned());
@@ -90,8 +97,9 @@ impl Observation<'_> {
             latency_ms..=latency_ms,
         );
         findings.measured("lost_pct", self.lost_pct);
-        let (low, high) = (LOSS_TOLERANCE.start(), LOSS_TOLERANCE.end());
-        let range = self.lost_pct * low..=self.lost_pct * high;
+        findings.measured("asked_again_pct", self.asked_pct);
+        let most = self.lost_pct.max(self.asked_pct) * LOSS_SHOWN_MAX;
+        let range = self.lost_pct * LOSS_SHOWN_MIN..=most;
         self.shown(&mut findings, "shown_loss_pct", Card::loss_pct, range);
         self.judge_updates(&mut findings);
         if let Some(card) = self.timeline.card(self.name) {
@@ -148,6 +156,7 @@ mod tests {
             span_ms: (1000, 4000),
             sent_bps,
             lost_pct,
+            asked_pct: 1.2 * lost_pct,
         };
         observation.judge()
     }
@@ -165,6 +174,7 @@ mod tests {
         let timeline = timeline(&[1000, 2000, 3000]);
         assert!(!judged(&timeline, 8e6, 1.0).pass());
         assert!(!judged(&timeline, 6e6, 20.0).pass());
+        assert!(!judged(&timeline, 6e6, 0.1).pass());
     }
 
     #[test]

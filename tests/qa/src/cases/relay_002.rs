@@ -27,6 +27,8 @@ const LEFT: [&str; 2] = ["T-Mobile", "Cox"];
 const LINK_RATE_BPS: u64 = 3_000_000;
 /// Until shares and windows have found their place.
 const SETTLING: Duration = Duration::from_secs(8);
+/// From the fade to a look at everything else, so that the node's samples are past it.
+const FADED_FOR: Duration = Duration::from_secs(2);
 /// Between the link's end in the dock and its return.
 const GONE_FOR: Duration = Duration::from_secs(2);
 
@@ -100,6 +102,7 @@ fn run(stage: &mut Stage) -> anyhow::Result<Findings> {
             is_faded,
         )
         .ok();
+    stage.dock.watch(FADED_FOR)?;
     let during = shown(stage, name)?;
     let stats_during = stats(stage, &connection)?;
     let gone_ms = stage
