@@ -190,7 +190,9 @@ mod tests {
                 mix(number)
             }
         };
-        let lost = lost_by(turns, |number| turns(number) == 2 && number % 7 == 0);
+        let lost = lost_by(turns, |number| {
+            turns(number) == 2 && number.is_multiple_of(7)
+        });
         let all: u32 = lost.iter().sum();
         assert!(lost[0] == 0 && lost[2] * 10 > all * 4, "{lost:?}");
     }
