@@ -37,6 +37,24 @@ pub enum Command {
     /// Relay nodes.
     #[command(subcommand)]
     Nodes(Nodes),
+    /// Who did what to the instance, newest first.
+    Audit {
+        /// Only this action, such as `node.drain`, or a family of them, such as `node`
+        #[arg(long)]
+        action: Option<String>,
+        /// Only what was done to this id
+        #[arg(long, value_name = "ID")]
+        subject: Option<String>,
+        /// Only what is older than this entry
+        #[arg(long, value_name = "ENTRY")]
+        before: Option<i64>,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Prints a link that signs a dock in, once: for OBS, a browser or a phone.
     DockUrl {
         /// How the browser reaches the instance, such as https://streamhaul.example

@@ -1,5 +1,6 @@
 //! One file per command that speaks to a running instance.
 
+mod audit;
 mod dock_url;
 mod nodes;
 mod relay;
@@ -24,6 +25,21 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Relay(command) => relay::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
+        Command::Audit {
+            action,
+            subject,
+            before,
+            limit,
+            target,
+        } => audit::run(
+            &audit::Filter {
+                action: action.as_deref(),
+                subject: subject.as_deref(),
+                before: *before,
+                limit: *limit,
+            },
+            target,
+        )?,
         Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -3,6 +3,7 @@
 //! `now`.
 
 pub mod accounts;
+pub mod audit;
 pub mod connections;
 pub mod docks;
 pub mod heartbeats;

@@ -96,7 +96,11 @@ macro_rules! select_nodes {
 ///
 /// # Errors
 /// [`Error::Conflict`] when the name is taken.
-pub async fn create(pool: &Pool, node: &NewNode, now: UnixMillis) -> Result<(), Error> {
+pub async fn create(
+    executor: impl PgExecutor<'_>,
+    node: &NewNode,
+    now: UnixMillis,
+) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO control.nodes
              (id, name, region, sessions_limit, join_token_sha256, join_token_expires_at, created_at)
@@ -109,7 +113,7 @@ pub async fn create(pool: &Pool, node: &NewNode, now: UnixMillis) -> Result<(), 
         node.join_token_expires_at.0,
         now.0
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -218,8 +222,11 @@ pub async fn connected(pool: &Pool, hello: &Hello, now: UnixMillis) -> Result<()
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_draining(pool: &Pool, id: &NodeId, draining: bool) -> Result<Option<Node>, Error> {
-    let mut transaction = pool.begin().await?;
+pub async fn set_draining(
+    transaction: &mut Transaction,
+    id: &NodeId,
+    draining: bool,
+) -> Result<Option<Node>, Error> {
     sqlx::query!(
         "UPDATE control.nodes SET draining = $2,
              state = CASE WHEN state NOT IN ('active', 'draining') THEN state
@@ -228,12 +235,10 @@ pub async fn set_draining(pool: &Pool, id: &NodeId, draining: bool) -> Result<Op
         id.as_str(),
         draining
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await?;
-    wake::notify(&mut transaction, id).await?;
-    let node = find(&mut *transaction, id).await?;
-    transaction.commit().await?;
-    Ok(node)
+    wake::notify(transaction, id).await?;
+    find(&mut **transaction, id).await
 }
 
 /// What the operator wants of a node.

@@ -1,5 +1,6 @@
 //! Version 1, one file a family.
 
+mod audit;
 mod dock;
 mod live;
 mod nodes;
@@ -12,6 +13,7 @@ use crate::error::ApiError;
 
 pub(super) fn routes() -> Vec<Route> {
     [
+        audit::routes(),
         dock::routes(),
         live::routes(),
         nodes::routes(),

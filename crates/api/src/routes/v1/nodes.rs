@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
+use axum::{Extension, Json};
 use http::{Method, StatusCode};
 use model::node::{Node, NodeState};
 use model::{NodeId, Region};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use storage::control::audit::{self, Action, Actor};
 use storage::control::nodes::{self, NewNode};
 
 use super::check_name;
-use crate::auth::Access;
+use crate::auth::{Access, Caller};
 use crate::config;
 use crate::error::{ApiError, Code};
 use crate::routes::{Body, Route};
@@ -85,6 +87,7 @@ struct DrainRequest {
 
 async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<CreateRequest>,
 ) -> Result<(StatusCode, Json<CreateResponse>), ApiError> {
     check_name(&request.name)?;
@@ -100,7 +103,8 @@ async fn create(
         join_token_sha256: token::hash(token.expose_secret()),
         join_token_expires_at: expires_at,
     };
-    nodes::create(&app.pool, &node, app.now())
+    let mut transaction = storage::begin(&app.pool).await?;
+    nodes::create(&mut *transaction, &node, app.now())
         .await
         .map_err(|error| match error {
             storage::Error::Conflict { .. } => {
@@ -108,6 +112,11 @@ async fn create(
             }
             error => error.into(),
         })?;
+    let detail =
+        json!({"name": node.name, "region": node.region, "sessions_max": node.sessions_limit});
+    let created = action(&caller, "node.create", &node.id);
+    audit::record(&mut transaction, created, &detail, app.now()).await?;
+    transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(node.id = %node.id, node.name = node.name, "A node was created");
     let response = CreateResponse {
         node_id: node.id,
@@ -126,15 +135,30 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiErro
 
 async fn drain(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Body(request): Body<DrainRequest>,
 ) -> Result<Json<NodeView>, ApiError> {
     let unknown = || ApiError::not_found("no such node");
     let id = NodeId::parse(&id).map_err(|_| unknown())?;
-    let node = nodes::set_draining(&app.pool, &id, request.draining).await?;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let node = nodes::set_draining(&mut transaction, &id, request.draining).await?;
     let node = node.ok_or_else(unknown)?;
+    let detail = json!({"draining": request.draining});
+    let drained = action(&caller, "node.drain", &id);
+    audit::record(&mut transaction, drained, &detail, app.now()).await?;
+    transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(node.id = %id, draining = request.draining, "A node's draining was set");
     Ok(Json(node.into()))
+}
+
+fn action<'a>(caller: &'a Caller, name: &'a str, node: &'a NodeId) -> Action<'a> {
+    Action {
+        actor: Actor::User(&caller.account.user_id),
+        name,
+        subject: node.as_str(),
+        reason: None,
+    }
 }
 
 fn region(app: &App, asked: Option<&str>) -> Result<Region, ApiError> {
