@@ -7,14 +7,29 @@ use anyhow::Context as _;
 use model::clock::Clock;
 use model::{NodeId, TenantId, UserId};
 use secrecy::ExposeSecret;
+use service_kit::seal::SealingKey;
 use storage::Pool;
 use storage::control::accounts::{self, Account};
 use storage::control::nodes::{self, NewNode};
 
 use crate::config::{BootstrapNode, Config, seconds};
+use crate::fleet::keys::{self, Keys, SigningSeed};
 use crate::token;
 
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a fresh installation begins with.
+pub(crate) struct First {
+    pub(crate) node: Option<FirstNode>,
+    /// The first key that signs leases; none: it is made.
+    pub(crate) lease_key: Option<SigningSeed>,
+}
+
+/// What the installation has, once the database is there.
+pub(crate) struct Prepared {
+    pub(crate) admin: Account,
+    pub(crate) keys: Keys,
+}
 
 /// The node to begin with, its join token read.
 pub(crate) struct FirstNode {
@@ -40,26 +55,27 @@ impl FirstNode {
     }
 }
 
-/// Brings the schema up to date, finds or makes the first account and node, for
-/// as long as it takes the database to be there.
+/// Brings the schema up to date, finds or makes the first account, lease keys and node,
+/// for as long as it takes the database to be there.
 ///
 /// # Errors
-/// When the database refuses.
+/// When the database refuses, or the lease keys in it cannot be unsealed.
 pub(crate) async fn prepare(
     pool: &Pool,
     config: &Config,
-    node: Option<FirstNode>,
+    first: &First,
+    sealing: &SealingKey,
     clock: &dyn Clock,
-) -> anyhow::Result<Account> {
+) -> anyhow::Result<Prepared> {
     let fresh = Account {
         user_id: UserId::from_u128(token::id_bits()),
         tenant_id: TenantId::from_u128(token::id_bits()),
     };
     let mut is_first = true;
     loop {
-        match attempt(pool, config, &fresh, node.as_ref(), clock).await {
-            Ok(account) => return Ok(account),
-            Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
+        match attempt(pool, config, &fresh, first, sealing, clock).await {
+            Ok(prepared) => return Ok(prepared),
+            Err(error) if !error.is_retryable() => return Err(error).context("prepare"),
             Err(error) if is_first => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "Waiting for the database");
@@ -75,15 +91,20 @@ async fn attempt(
     pool: &Pool,
     config: &Config,
     fresh: &Account,
-    node: Option<&FirstNode>,
+    first: &First,
+    sealing: &SealingKey,
     clock: &dyn Clock,
-) -> Result<Account, storage::Error> {
+) -> Result<Prepared, keys::Error> {
     storage::migrate(pool).await?;
-    let account = accounts::bootstrap(pool, fresh, clock.now()).await?;
-    if let Some(node) = node {
+    let admin = accounts::bootstrap(pool, fresh, clock.now()).await?;
+    keys::ensure(pool, sealing, first.lease_key.as_ref(), clock.now()).await?;
+    if let Some(node) = &first.node {
         create(pool, config, node, clock).await?;
     }
-    Ok(account)
+    Ok(Prepared {
+        admin,
+        keys: keys::load(pool, sealing, clock.now()).await?,
+    })
 }
 
 /// A node of that name stays as it is, whatever its token was.

@@ -32,10 +32,12 @@ pub struct Config {
     pub admin_token_file: PathBuf,
     /// A file that holds the token which the services know each other by.
     pub service_token_file: PathBuf,
-    /// A file that holds the Ed25519 seed leases are signed with, 64 hexadecimal digits.
-    pub lease_key_file: PathBuf,
-    /// The same for the key that comes next; nodes learn it ahead of time.
-    pub next_lease_key_file: Option<PathBuf>,
+    /// A file that holds the key which secrets in the database are sealed with, 64
+    /// hexadecimal digits.
+    pub sealing_key_file: PathBuf,
+    /// A file that holds the Ed25519 seed of the first key that signs leases, 64
+    /// hexadecimal digits; none: it is made. It is read at the first start only.
+    pub first_lease_key_file: Option<PathBuf>,
     /// A file that holds the secret that stream keys are derived from.
     pub stream_key_secret_file: PathBuf,
     /// The regions nodes may stand in; empty: any.
@@ -138,8 +140,8 @@ impl Default for Config {
             database_connections_max: 8,
             admin_token_file: PathBuf::new(),
             service_token_file: PathBuf::new(),
-            lease_key_file: PathBuf::new(),
-            next_lease_key_file: None,
+            sealing_key_file: PathBuf::new(),
+            first_lease_key_file: None,
             stream_key_secret_file: PathBuf::new(),
             regions: Vec::new(),
             default_region: Region::parse("local").expect("a literal region name is valid"),
@@ -212,7 +214,7 @@ impl ServiceConfig for Config {
         check_files(&[
             ("admin_token_file", &self.admin_token_file),
             ("service_token_file", &self.service_token_file),
-            ("lease_key_file", &self.lease_key_file),
+            ("sealing_key_file", &self.sealing_key_file),
             ("stream_key_secret_file", &self.stream_key_secret_file),
         ])?;
         check_positive(&[
@@ -303,7 +305,7 @@ mod tests {
             database_url: "postgres://streamhaul@localhost/streamhaul".into(),
             admin_token_file: "/a".into(),
             service_token_file: "/b".into(),
-            lease_key_file: "/c".into(),
+            sealing_key_file: "/c".into(),
             stream_key_secret_file: "/d".into(),
             ..Config::default()
         }
@@ -314,10 +316,13 @@ mod tests {
         assert_eq!(valid().validate(), Ok(()));
         assert!(Config::default().validate().is_err());
         let keyless = Config {
-            lease_key_file: PathBuf::new(),
+            sealing_key_file: PathBuf::new(),
             ..valid()
         };
-        assert_eq!(keyless.validate(), Err("lease_key_file: set it".to_owned()));
+        assert_eq!(
+            keyless.validate(),
+            Err("sealing_key_file: set it".to_owned())
+        );
         let mut idle = valid();
         idle.fleet.sync_seconds = 0;
         assert_eq!(

@@ -68,6 +68,8 @@ pub enum Directive {
     Drain,
     /// How many sessions it may hold.
     Limits,
+    /// Which lease keys to believe.
+    Keys,
 }
 
 impl Directive {
@@ -78,6 +80,7 @@ impl Directive {
         Self::Resync,
         Self::Drain,
         Self::Limits,
+        Self::Keys,
     ];
 
     /// The label's value.
@@ -89,6 +92,7 @@ impl Directive {
             Self::Resync => "resync",
             Self::Drain => "drain",
             Self::Limits => "limits",
+            Self::Keys => "keys",
         }
     }
 }

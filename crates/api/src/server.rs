@@ -11,15 +11,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use model::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
+use service_kit::seal::SealingKey;
 use service_kit::{Context, Readiness};
 use storage::Pool;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::bootstrap::{self, FirstNode};
+use crate::bootstrap::{self, First, FirstNode};
 use crate::config::{Config, seconds};
 use crate::dock::ready;
+use crate::fleet::keys::SigningSeed;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
@@ -43,7 +45,8 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         readiness: context.readiness,
         clock: context.clock,
     };
-    Server::bind(config, surroundings).await?.serve().await
+    let server = Server::bind(config, surroundings).await?;
+    Box::pin(server.serve()).await
 }
 
 /// What the service is run in.
@@ -70,7 +73,8 @@ pub struct Server {
 struct Secrets {
     admin_token: token::Hash,
     service_token: SecretString,
-    issuer: Issuer,
+    sealing: SealingKey,
+    first_lease_key: Option<SigningSeed>,
     stream_keys: KeyDeriver,
     first_node: Option<FirstNode>,
 }
@@ -115,10 +119,22 @@ impl Server {
             readiness,
             clock,
         } = self.surroundings.clone();
+        let first = First {
+            node: self.secrets.first_node,
+            lease_key: self.secrets.first_lease_key,
+        };
+        let prepare = bootstrap::prepare(
+            &self.pool,
+            &self.config,
+            &first,
+            &self.secrets.sealing,
+            clock.as_ref(),
+        );
         let prepared = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            admin = bootstrap::prepare(&self.pool, &self.config, self.secrets.first_node, clock.as_ref()) => admin?,
+            prepared = prepare => prepared?,
         };
+        let lifetime = seconds(self.config.sessions.lease_token_seconds);
         let live_streams_max = self.config.http.live_streams_max;
         let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
         let app = Arc::new(App {
@@ -127,9 +143,9 @@ impl Server {
             pool: self.pool,
             clock,
             admin_token: self.secrets.admin_token,
-            admin: prepared,
+            admin: prepared.admin,
             service_token: self.secrets.service_token,
-            issuer: self.secrets.issuer,
+            issuer: Issuer::new(self.secrets.sealing, prepared.keys, lifetime),
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
             wakes: broadcast::Sender::new(states::WAKES_BEHIND_MAX),
@@ -152,18 +168,29 @@ impl Server {
 impl Secrets {
     fn read(config: &Config) -> anyhow::Result<Self> {
         let admin_token = service_kit::secret::read_file(&config.admin_token_file)?;
-        let lifetime = seconds(config.sessions.lease_token_seconds);
-        let next = config.next_lease_key_file.as_deref();
         Ok(Self {
             admin_token: token::hash(admin_token.expose_secret()),
             service_token: service_kit::secret::read_file(&config.service_token_file)?,
-            issuer: Issuer::read(&config.lease_key_file, next, lifetime)?,
+            sealing: SealingKey::read(&config.sealing_key_file).context("sealing_key_file")?,
+            first_lease_key: first_lease_key(config)?,
             stream_keys: KeyDeriver::new(service_kit::secret::read_file(
                 &config.stream_key_secret_file,
             )?),
             first_node: FirstNode::read(config)?,
         })
     }
+}
+
+fn first_lease_key(config: &Config) -> anyhow::Result<Option<SigningSeed>> {
+    let Some(path) = &config.first_lease_key_file else {
+        return Ok(None);
+    };
+    let text = service_kit::secret::read_file(path)?;
+    let seed = SigningSeed::parse(text.expose_secret()).with_context(|| {
+        let path = path.display();
+        format!("{path}: not a lease key: expected 64 hexadecimal digits")
+    })?;
+    Ok(Some(seed))
 }
 
 fn pool(config: &Config) -> anyhow::Result<Pool> {

@@ -140,7 +140,7 @@ impl KeySet {
         if key.is_weak() {
             return Err(InvalidKey::PublicKey);
         }
-        if self.find(kid.as_str()).is_some() {
+        if self.contains(&kid) {
             return Err(InvalidKey::Duplicate);
         }
         if self.keys.len() == KEYS_MAX {
@@ -150,11 +150,16 @@ impl KeySet {
         Ok(())
     }
 
-    pub(crate) fn find(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.keys
-            .iter()
-            .find(|(name, _)| name.as_str() == kid)
-            .map(|(_, key)| key)
+    pub(crate) fn named(&self, kid: &str) -> Option<(&Kid, &VerifyingKey)> {
+        let mut keys = self.keys.iter();
+        let (name, key) = keys.find(|(name, _)| name.as_str() == kid)?;
+        Some((name, key))
+    }
+
+    /// Whether a key of this name is in it.
+    #[must_use]
+    pub fn contains(&self, kid: &Kid) -> bool {
+        self.named(kid.as_str()).is_some()
     }
 
     /// Every key with its name, in the order given.

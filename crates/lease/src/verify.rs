@@ -6,7 +6,7 @@ use model::{NodeId, UnixMillis};
 
 use crate::claims::parse_footer;
 use crate::paseto::Token;
-use crate::{Claims, KeySet, LENGTH_MAX};
+use crate::{Claims, KeySet, Kid, LENGTH_MAX};
 
 /// How far the clocks of the control plane and a node may differ: a lease is
 /// good this much before it begins and after it expires.
@@ -67,12 +67,26 @@ impl KeySet {
     /// With the reason for which it is refused. Everything from
     /// [`Refusal::WrongNode`] on is said only of genuine leases.
     pub fn verify(&self, token: &str, node: &NodeId, now: UnixMillis) -> Result<Claims, Refusal> {
+        self.verify_named(token, node, now)
+            .map(|(_, claims)| claims)
+    }
+
+    /// The same, with the name of the key that signed it.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`].
+    pub fn verify_named(
+        &self,
+        token: &str,
+        node: &NodeId,
+        now: UnixMillis,
+    ) -> Result<(Kid, Claims), Refusal> {
         if token.len() > LENGTH_MAX {
             return Err(Refusal::Malformed);
         }
         let token = Token::parse(token).ok_or(Refusal::Malformed)?;
         let (kid, meant) = parse_footer(token.footer_unverified()).ok_or(Refusal::Malformed)?;
-        let key = self.find(kid).ok_or(Refusal::UnknownKey)?;
+        let (name, key) = self.named(kid).ok_or(Refusal::UnknownKey)?;
         let message = token
             .verify(key, meant.as_str().as_bytes())
             .ok_or(Refusal::BadSignature)?;
@@ -81,7 +95,7 @@ impl KeySet {
         }
         let claims = Claims::from_json(message).ok_or(Refusal::Malformed)?;
         claims.check_time(now)?;
-        Ok(claims)
+        Ok((name.clone(), claims))
     }
 }
 

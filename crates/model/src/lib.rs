@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod id;
 pub mod job;
+pub mod lease_key;
 pub mod live;
 pub mod node;
 pub mod passphrase;

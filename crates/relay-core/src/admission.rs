@@ -14,7 +14,7 @@ use srt::packet::ControlHeader;
 use srt::streamid::StreamIdText;
 
 use crate::bonding::Origin;
-use crate::connections::{Connection, Leg};
+use crate::connections::{Connection, Leg, OwnLease};
 use crate::encryption::{NoKeys, keys_for};
 use crate::key_work::{KeyWorkDone, Purpose};
 use crate::player::NewPlayer;
@@ -319,8 +319,11 @@ impl Relay {
             stream: u32::MAX,
             leg: Leg::Publisher,
             session: permit.claims.session.clone(),
-            lease_end: permit.own_lease.then(|| end_of(&permit.claims)),
             resumed_until: None,
+            own_lease: permit.own_lease.clone().map(|kid| OwnLease {
+                kid,
+                end: end_of(&permit.claims),
+            }),
             reply: Some(reply),
             dial: None,
         })
@@ -515,7 +518,7 @@ impl Relay {
         };
         (connection.stream, connection.leg) = (stream, leg);
         let (session, peer) = (connection.session.clone(), connection.source);
-        let lease_end = connection.lease_end;
+        let lease_end = connection.own_lease.as_ref().map(|lease| lease.end);
         self.sessions.join(&session);
         self.output.report(match leg {
             Leg::Publisher => Event::PublisherConnected {

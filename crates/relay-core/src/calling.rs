@@ -193,8 +193,8 @@ impl Relay {
             stream: u32::MAX,
             leg: Leg::Publisher,
             session: dial.session.clone(),
-            lease_end: None,
             resumed_until: None,
+            own_lease: None,
             reply: None,
             dial: Some(key),
         };

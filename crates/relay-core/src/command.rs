@@ -25,7 +25,8 @@ pub enum Command {
         /// The new bound.
         sessions_max: u32,
     },
-    /// Verify leases with these keys from now on.
+    /// Verify leases with these keys from now on. What lives on the leases of a key that
+    /// is not among them is cut.
     Keys(lease::KeySet),
     /// Hold exactly these sessions: assign each, revoke all others that were
     /// assigned. Sessions admitted by their own lease are not touched.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use lease::Kid;
 use model::session::Role;
 use model::{SessionId, UnixMillis};
 use siphasher::sip::SipHasher24;
@@ -34,8 +35,8 @@ pub(crate) struct Connection {
     pub(crate) stream: u32,
     pub(crate) leg: Leg,
     pub(crate) session: SessionId,
-    /// When the lease that the caller brought itself is over.
-    pub(crate) lease_end: Option<UnixMillis>,
+    /// The lease that the caller brought itself.
+    pub(crate) own_lease: Option<OwnLease>,
     /// When the lease ends under which it outlived a restart: in force until its
     /// session is assigned again.
     pub(crate) resumed_until: Option<UnixMillis>,
@@ -47,6 +48,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// When the lease that it lives on alone is over.
+    pub(crate) fn lease_end(&self) -> Option<UnixMillis> {
+        let own = self.own_lease.as_ref().map(|lease| lease.end);
+        own.or(self.resumed_until)
+    }
+
     /// Whether it is we who called.
     pub(crate) const fn is_ours(&self) -> bool {
         self.reply.is_none() && self.resumed_until.is_none()
@@ -56,6 +63,15 @@ impl Connection {
     pub(crate) const fn is_withdrawn(&self) -> bool {
         self.is_ours() && self.dial.is_none()
     }
+}
+
+/// What a connection lives on whose caller brought its own lease.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnLease {
+    /// Which key signed it.
+    pub(crate) kid: Kid,
+    /// When it is over.
+    pub(crate) end: UnixMillis,
 }
 
 /// Which end of a stream a connection is.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use lease::KeySet;
 use model::SessionId;
 use model::session::Role;
 
@@ -19,7 +20,7 @@ impl Relay {
             Command::Revoke { session, .. } => self.revoke(now, &BTreeSet::from([&session])),
             Command::Drain(draining) => self.draining = draining,
             Command::Limits { sessions_max } => self.sessions.set_sessions_max(sessions_max),
-            Command::Keys(keys) => self.sessions.set_keys(keys),
+            Command::Keys(keys) => self.believe(now, keys),
             Command::Resync { grants, keep } => return self.resync(now, grants, &keep),
             Command::Clock(wall) => {
                 self.clock = WallClock::new(now, wall);
@@ -32,6 +33,21 @@ impl Relay {
             } => self.handle_found(now, &session, attempt, address),
         }
         Ok(())
+    }
+
+    /// What lives on the leases of a key that is believed no more ends.
+    fn believe(&mut self, now: Instant, keys: KeySet) {
+        self.sessions.set_keys(keys);
+        let disowned: Vec<_> = self.sessions.disowned().cloned().collect();
+        self.revoke(now, &disowned.iter().collect());
+        let disowned = self.connections.iter().filter(|(_, connection)| {
+            let lease = connection.own_lease.as_ref();
+            lease.is_some_and(|lease| !self.sessions.believes(&lease.kid))
+        });
+        let disowned: Vec<u32> = disowned.map(|(key, _)| key).collect();
+        for key in disowned {
+            self.close(now, key, GoneReason::Revoked);
+        }
     }
 
     fn revoke(&mut self, now: Instant, sessions: &BTreeSet<&SessionId>) {

@@ -187,8 +187,8 @@ impl Relay {
     /// A caller that brought its own lease has that; others have their session's.
     fn has_expired(&self, now: Instant, connection: &Connection) -> bool {
         let wall = self.clock.at(now);
-        if let Some(end) = connection.lease_end {
-            return wall >= end;
+        if let Some(lease) = &connection.own_lease {
+            return wall >= lease.end;
         }
         let claims = self
             .sessions
@@ -211,7 +211,7 @@ impl Relay {
         let own = self
             .connections
             .iter()
-            .filter_map(|(_, connection)| connection.lease_end.or(connection.resumed_until))
+            .filter_map(|(_, connection)| connection.lease_end())
             .filter(|end| *end > wall);
         let lease_end = own.chain(self.sessions.next_expiry(wall)).min();
         let lease_at = lease_end.map(|end| self.clock.instant_of(end));

@@ -3,7 +3,7 @@
 //! Verifying a signature takes longer than forwarding a dozen packets, so it is
 //! done before the relay is told, wherever its owner has time for it.
 
-use lease::{Claims, KeySet};
+use lease::{Claims, KeySet, Kid};
 use model::session::Role;
 use model::{NodeId, Passphrase, SessionId, StreamKey, UnixMillis};
 use sha2::{Digest as _, Sha256};
@@ -28,6 +28,8 @@ pub struct Grant {
 pub(crate) struct Permission {
     pub(crate) digest: KeyDigest,
     pub(crate) claims: Claims,
+    /// Which key signed them.
+    pub(crate) kid: Kid,
     pub(crate) passphrase: Option<Passphrase>,
 }
 
@@ -89,14 +91,15 @@ impl Assignment {
         node: &NodeId,
         wall: UnixMillis,
     ) -> Result<Permission, CommandError> {
-        let verified = keys.verify(&keyed.lease, node, wall);
-        let claims = verified.map_err(CommandError::Lease)?;
+        let verified = keys.verify_named(&keyed.lease, node, wall);
+        let (kid, claims) = verified.map_err(CommandError::Lease)?;
         if claims.session != self.session || claims.role != role {
             return Err(CommandError::Mismatch);
         }
         Ok(Permission {
             digest: digest(&keyed.key),
             claims,
+            kid,
             passphrase: keyed.passphrase.clone(),
         })
     }

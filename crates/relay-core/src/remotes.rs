@@ -177,7 +177,7 @@ impl Relay {
         let is_valid = claims.check_time(self.clock.at(now)).is_ok();
         (is_valid && claims.stream == dial.stream).then(|| Permit {
             claims: claims.clone(),
-            own_lease: false,
+            own_lease: None,
             passphrase: None,
         })
     }

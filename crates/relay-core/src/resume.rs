@@ -19,12 +19,13 @@
 
 use std::time::{Duration, Instant};
 
+use lease::Kid;
 use model::session::Role;
 use srt::{Seq, SocketId, Timestamp};
 use srtla::{GroupId, Registry};
 
 use crate::bonding::Route;
-use crate::connections::{Connection, Leg};
+use crate::connections::{Connection, Leg, OwnLease};
 use crate::player::NewPlayer;
 use crate::publisher::{NewPublisher, Publisher};
 use crate::reason::GoneReason;
@@ -101,6 +102,7 @@ impl Relay {
             .sessions
             .claims(&connection.session, connection.leg.role());
         let (caller, caller_id) = connection.caller;
+        let own_lease = connection.own_lease.as_ref();
         Some(SavedConnection {
             socket_id: connection.socket_id.0,
             caller,
@@ -108,9 +110,9 @@ impl Relay {
             source: connection.source,
             isn: connection.isn.value(),
             session: connection.session.clone(),
-            own_lease: connection.lease_end.is_some(),
-            lease_end: connection
-                .lease_end
+            own_lease: own_lease.map(|lease| lease.kid.to_string()),
+            lease_end: own_lease
+                .map(|lease| lease.end)
                 .or(claims.map(end_of))
                 .or(connection.resumed_until)?,
             meter: None,
@@ -205,7 +207,7 @@ impl Relay {
         Some(())
     }
 
-    /// `None` when its place is taken.
+    /// `None` when its place is taken, or its own lease's key is no key.
     fn resume_connection(&mut self, saved: &SavedConnection) -> Option<u32> {
         let socket_id = SocketId(saved.socket_id);
         let caller = (saved.caller, SocketId(saved.caller_id));
@@ -214,10 +216,18 @@ impl Relay {
         if is_taken || socket_id == SocketId::LISTENER {
             return None;
         }
-        if !saved.own_lease {
+        let end = saved.lease_end;
+        let own_lease = match saved.own_lease.as_deref() {
+            Some(kid) => Some(OwnLease {
+                kid: Kid::parse(kid).ok()?,
+                end,
+            }),
+            None => None,
+        };
+        if own_lease.is_none() {
             self.sessions.resume(&saved.session);
         }
-        self.upkeep_by(self.clock.instant_of(saved.lease_end));
+        self.upkeep_by(self.clock.instant_of(end));
         Some(self.connections.insert(Connection {
             socket_id,
             caller,
@@ -226,8 +236,8 @@ impl Relay {
             stream: u32::MAX,
             leg: Leg::Publisher,
             session: saved.session.clone(),
-            lease_end: saved.own_lease.then_some(saved.lease_end),
-            resumed_until: Some(saved.lease_end),
+            own_lease,
+            resumed_until: Some(end),
             reply: None,
             dial: None,
         }))

@@ -66,8 +66,8 @@ pub(crate) struct SavedConnection {
     pub(crate) source: SocketAddr,
     pub(crate) isn: u32,
     pub(crate) session: SessionId,
-    /// Whether the caller brought its lease itself.
-    pub(crate) own_lease: bool,
+    /// When the caller brought its lease itself, the key that signed it.
+    pub(crate) own_lease: Option<String>,
     pub(crate) lease_end: UnixMillis,
     /// What it has used of the bytes that its lease allows, when that has a bound.
     pub(crate) meter: Option<SavedMeter>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lease::{Claims, KeySet, Refusal};
+use lease::{Claims, KeySet, Kid, Refusal};
 use model::session::Role;
 use model::{NodeId, Passphrase, SessionId, StreamKey, UnixMillis};
 use srt::streamid::StreamIdText;
@@ -46,8 +46,8 @@ pub(crate) struct Permit {
     pub(crate) claims: Claims,
     /// What the caller may encrypt with.
     pub(crate) passphrase: Option<Passphrase>,
-    /// Whether the caller brought the lease itself.
-    pub(crate) own_lease: bool,
+    /// Of the lease that the caller brought itself: which key signed it.
+    pub(crate) own_lease: Option<Kid>,
 }
 
 /// Why a caller may not, and whose session it asked for.
@@ -88,6 +88,21 @@ impl Sessions {
 
     pub(crate) fn set_keys(&mut self, keys: KeySet) {
         self.keys = keys;
+    }
+
+    /// Whether leases of this key are believed.
+    pub(crate) fn believes(&self, kid: &Kid) -> bool {
+        self.keys.contains(kid)
+    }
+
+    /// The sessions that were assigned by leases of a key that is believed no more.
+    pub(crate) fn disowned(&self) -> impl Iterator<Item = &SessionId> {
+        let held = self.held.iter().filter(|(_, session)| {
+            let permissions = [&session.publish, &session.play];
+            let mut permissions = permissions.into_iter().flatten();
+            permissions.any(|permission| !self.believes(&permission.kid))
+        });
+        held.map(|(id, _)| id)
     }
 
     pub(crate) fn set_sessions_max(&mut self, sessions_max: u32) {
@@ -216,13 +231,13 @@ impl Sessions {
         Ok(Permit {
             claims: claims.clone(),
             passphrase: self.passphrase(id, *role).cloned(),
-            own_lease: false,
+            own_lease: None,
         })
     }
 
     fn permit_lease(&self, token: &str, wall: UnixMillis) -> Result<Permit, Refused> {
-        let verified = self.keys.verify(token, &self.node_id, wall);
-        let claims = verified.map_err(|refusal| Refused::unknown(reason(refusal)))?;
+        let verified = self.keys.verify_named(token, &self.node_id, wall);
+        let (kid, claims) = verified.map_err(|refusal| Refused::unknown(reason(refusal)))?;
         if self.revoked.contains(&claims.session) {
             return Err(Refused {
                 reason: RefusalReason::Revoked,
@@ -232,7 +247,7 @@ impl Sessions {
         Ok(Permit {
             claims,
             passphrase: None,
-            own_lease: true,
+            own_lease: Some(kid),
         })
     }
 

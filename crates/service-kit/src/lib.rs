@@ -32,6 +32,7 @@ mod launch;
 pub mod metrics;
 mod readiness;
 mod run;
+pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

@@ -34,3 +34,11 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 pub async fn begin(pool: &Pool) -> Result<Transaction, Error> {
     Ok(pool.begin().await?)
 }
+
+/// Makes what a [`Transaction`] did stand.
+///
+/// # Errors
+/// When the database is away or refuses; then nothing of it was done, or all.
+pub async fn commit(transaction: Transaction) -> Result<(), Error> {
+    Ok(transaction.commit().await?)
+}

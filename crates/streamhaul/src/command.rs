@@ -2,6 +2,7 @@
 
 mod audit;
 mod dock_url;
+mod keys;
 mod nodes;
 mod relay;
 mod status;
@@ -25,6 +26,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Relay(command) => relay::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
+        Command::Keys(command) => keys::run(command)?,
         Command::Audit {
             action,
             subject,

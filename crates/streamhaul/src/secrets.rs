@@ -43,7 +43,7 @@ impl Secrets {
         };
         ensure(&secrets.admin_token(), "sh_admin_")?;
         ensure(&secrets.service_token(), "sh_svc_")?;
-        ensure(&secrets.lease_key(), "")?;
+        ensure(&secrets.sealing_key(), "")?;
         ensure(&secrets.stream_key_secret(), "")?;
         Ok(secrets)
     }
@@ -60,10 +60,10 @@ impl Secrets {
         self.dir.join("service_token")
     }
 
-    /// The seed of the key that signs leases.
+    /// What secrets in the database are sealed with.
     #[must_use]
-    pub fn lease_key(&self) -> PathBuf {
-        self.dir.join("lease_key")
+    pub fn sealing_key(&self) -> PathBuf {
+        self.dir.join("sealing_key")
     }
 
     /// What stream keys are derived from.
@@ -145,13 +145,13 @@ mod tests {
         for path in [
             second.admin_token(),
             second.service_token(),
-            second.lease_key(),
+            second.sealing_key(),
             second.stream_key_secret(),
         ] {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", path.display());
         }
-        let key = std::fs::read_to_string(second.lease_key()).unwrap();
+        let key = std::fs::read_to_string(second.sealing_key()).unwrap();
         assert_eq!(hex::decode(key.trim()).unwrap().len(), 32);
     }
 }

@@ -432,7 +432,8 @@ impl House {
                 ("DATABASE_URL", self.postgres.url()),
                 ("ADMIN_TOKEN_FILE", secret("admin_token")),
                 ("SERVICE_TOKEN_FILE", secret("service_token")),
-                ("LEASE_KEY_FILE", secret("lease_key")),
+                ("SEALING_KEY_FILE", secret("sealing_key")),
+                ("FIRST_LEASE_KEY_FILE", secret("lease_key")),
                 ("STREAM_KEY_SECRET_FILE", secret("stream_key_secret")),
             ],
             Service::Jobs => vec![
@@ -476,6 +477,7 @@ impl House {
     fn write_secrets(&self) -> anyhow::Result<()> {
         self.write_secret("admin_token", &self.admin_token)?;
         self.write_secret("service_token", &format!("sh_svc_{}", random_hex::<32>()?))?;
+        self.write_secret("sealing_key", &random_hex::<32>()?)?;
         self.write_secret("lease_key", &hex::encode(self.lease_seed))?;
         self.write_secret("stream_key_secret", &random_hex::<32>()?)
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease::{KeySet, Kid};
 use model::node::{Heartbeat, Hello, SessionEvent};
 use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use proto::fleet as pb;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Status, Streaming};
 
+use super::leases::key_set;
 use super::registry::Seat;
 use crate::config::seconds;
 use crate::metrics::{self, Directive as Label};
@@ -46,6 +48,8 @@ pub(crate) struct Connection {
     /// Which sessions an Ack confirms.
     unacknowledged: BTreeMap<u64, BTreeSet<SessionId>>,
     orders: Orders,
+    /// Whose leases the node was told to believe.
+    believed: KeySet,
     /// Whether the node knows the complete set.
     is_synced: bool,
 }
@@ -57,12 +61,15 @@ struct Told {
     renew_at: UnixMillis,
     generation: u32,
     settings: StreamSettings,
+    /// Which key signed it; unknown for what a node holds from before.
+    kid: Option<Kid>,
 }
 
 impl Told {
     /// Whether the node knows all that there is to know.
-    fn is_fresh(&self, record: &Record, now: UnixMillis) -> bool {
+    fn is_fresh(&self, record: &Record, believed: &KeySet, now: UnixMillis) -> bool {
         self.renew_at > now
+            && self.kid.as_ref().is_some_and(|kid| believed.contains(kid))
             && self.generation == record.generation
             && self.settings == record.settings
     }
@@ -74,6 +81,7 @@ fn held_already(hello: &Hello) -> BTreeMap<SessionId, Told> {
         renew_at: UnixMillis(0),
         generation: 0,
         settings: StreamSettings::default(),
+        kid: None,
     };
     let held = hello.held.iter();
     held.map(|held| (held.session_id.clone(), unknown.clone()))
@@ -94,6 +102,7 @@ impl Connection {
                 draining: false,
                 sessions_limit: None,
             },
+            believed: KeySet::default(),
             is_synced: false,
         }
     }
@@ -148,9 +157,10 @@ impl Connection {
 
     async fn welcome(&mut self) -> Result<(), Ended> {
         let heartbeat = seconds(self.app.config.fleet.heartbeat_seconds);
+        self.believed = self.app.issuer.believed();
         let welcome = pb::Welcome {
             heartbeat_interval_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
-            keys: Some(self.app.issuer.key_set()),
+            keys: Some(key_set(&self.believed)),
             now_unix_ms: self.app.now().0,
         };
         self.send(0, Directive::Welcome(welcome)).await
@@ -233,6 +243,7 @@ impl Connection {
         let Some((orders, records)) = wanted else {
             return Err(Status::unauthenticated("the node is no longer enrolled"));
         };
+        self.believe().await?;
         self.order(orders).await?;
         if self.is_synced {
             self.revoke(&records).await?;
@@ -250,6 +261,17 @@ impl Connection {
         };
         let records = sessions::live_of_node(&self.app.pool, &self.node).await?;
         Ok(Some((orders, records)))
+    }
+
+    /// Comes before the leases that a new key signed.
+    async fn believe(&mut self) -> Result<(), Ended> {
+        let believed = self.app.issuer.believed();
+        if believed != self.believed {
+            let keys = Directive::Keys(key_set(&believed));
+            self.direct(Label::Keys, keys, BTreeSet::new()).await?;
+            self.believed = believed;
+        }
+        Ok(())
     }
 
     async fn order(&mut self, orders: Orders) -> Result<(), Ended> {
@@ -317,7 +339,7 @@ impl Connection {
             let is_fresh = self
                 .told
                 .get(session)
-                .is_some_and(|told| told.is_fresh(record, now));
+                .is_some_and(|told| told.is_fresh(record, &self.believed, now));
             if is_fresh {
                 continue;
             }
@@ -334,12 +356,13 @@ impl Connection {
     fn leases(&mut self, record: &Record) -> Option<pb::AssignLease> {
         let now = self.app.now();
         match self.app.issuer.assign(record, &self.app.stream_keys, now) {
-            Ok(assign) => {
+            Ok((assign, kid)) => {
                 let renew_at = now.plus(self.app.issuer.lifetime / 2);
                 let told = Told {
                     renew_at,
                     generation: record.generation,
                     settings: record.settings.clone(),
+                    kid: Some(kid),
                 };
                 self.told.insert(record.session.id.clone(), told);
                 Some(assign)

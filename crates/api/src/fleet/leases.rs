@@ -1,74 +1,89 @@
 //! Signs leases, and tells nodes which keys to believe.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use lease::{Claims, KeySet, SigningKey};
+use arc_swap::ArcSwap;
+use lease::{Claims, KeySet, Kid, SigningKey};
 use model::UnixMillis;
 use model::session::Role;
 use proto::fleet as pb;
-use secrecy::ExposeSecret;
+use service_kit::seal::SealingKey;
+use storage::Pool;
 use storage::control::sessions::Record;
 
+use super::keys::{self, Keys};
 use crate::metrics;
 use crate::relay::keys::KeyDeriver;
 
+/// For how long a replica that cannot read the keys may go on with those it read last.
+const STALE_MAX: Duration = Duration::from_secs(3600);
 /// A signed lease outlives its session by this, so that the database's word that a
 /// session ended is the one that cuts it.
 const OVERHANG: Duration = Duration::from_secs(60);
 
 /// Signs the leases of sessions.
 pub(crate) struct Issuer {
-    key: SigningKey,
-    keys: KeySet,
+    sealing: SealingKey,
+    /// As they were read last.
+    keys: ArcSwap<Keys>,
     /// How long a signed lease is good.
     pub(crate) lifetime: Duration,
 }
 
 impl Issuer {
-    /// Reads the signing key, and the one that comes next.
-    pub(crate) fn read(
-        current: &Path,
-        next: Option<&Path>,
-        lifetime: Duration,
-    ) -> anyhow::Result<Self> {
-        let key = read_key(current)?;
-        let next = next.map(read_key).transpose()?;
-        let keys = KeySet::of(std::iter::once(&key).chain(&next)).context("lease keys")?;
-        Ok(Self {
-            key,
-            keys,
+    pub(crate) fn new(sealing: SealingKey, keys: Keys, lifetime: Duration) -> Self {
+        Self {
+            sealing,
+            keys: ArcSwap::from_pointee(keys),
             lifetime,
-        })
-    }
-
-    /// The key set for nodes.
-    pub(crate) fn key_set(&self) -> pb::KeySet {
-        let keys = self.keys.iter().map(|(kid, public_key)| pb::PublicKey {
-            kid: kid.to_string(),
-            public_key: public_key.to_vec(),
-        });
-        pb::KeySet {
-            keys: keys.collect(),
         }
     }
 
-    /// Both leases of a session, each beside its stream key.
+    /// Reads the keys again; says whether nodes have to be told.
+    pub(crate) async fn refresh(&self, pool: &Pool, now: UnixMillis) -> Result<bool, keys::Error> {
+        let fresh = keys::load(pool, &self.sealing, now).await?;
+        let have = self.keys.load();
+        let is_same = have.believed == fresh.believed;
+        if !is_same || have.signing.kid() != fresh.signing.kid() {
+            tracing::info!(kid = %fresh.signing.kid(), "Leases are signed with this key now");
+            self.keys.store(Arc::new(fresh));
+        }
+        Ok(!is_same)
+    }
+
+    pub(crate) const fn sealing(&self) -> &SealingKey {
+        &self.sealing
+    }
+
+    /// How long after its last lease a key must be believed.
+    pub(crate) fn overlap(&self) -> Duration {
+        self.lifetime + lease::SKEW_TOLERATED + STALE_MAX
+    }
+
+    /// Whose leases nodes have to believe.
+    pub(crate) fn believed(&self) -> KeySet {
+        self.keys.load().believed.clone()
+    }
+
+    /// Both leases of a session, each beside its stream key, and the key that signed them.
     pub(crate) fn assign(
         &self,
         record: &Record,
         stream_keys: &KeyDeriver,
         now: UnixMillis,
-    ) -> Result<pb::AssignLease, lease::Error> {
-        let keyed = |role| self.keyed(record, stream_keys, role, now).map(Some);
-        Ok(pb::AssignLease {
+    ) -> Result<(pb::AssignLease, Kid), lease::Error> {
+        let keys = self.keys.load();
+        let key = &keys.signing;
+        let keyed = |role| self.keyed(record, stream_keys, role, key, now).map(Some);
+        let assign = pb::AssignLease {
             session_id: record.session.id.to_string(),
             publish: keyed(Role::Publish)?,
             play: keyed(Role::Play)?,
             pull: None,
             push: Vec::new(),
-        })
+        };
+        Ok((assign, key.kid().clone()))
     }
 
     fn keyed(
@@ -76,16 +91,17 @@ impl Issuer {
         record: &Record,
         stream_keys: &KeyDeriver,
         role: Role,
+        key: &SigningKey,
         now: UnixMillis,
     ) -> Result<pb::KeyedLease, lease::Error> {
         let session = &record.session;
-        let key = stream_keys.derive(role, &session.stream_id, record.generation);
+        let stream_key = stream_keys.derive(role, &session.stream_id, record.generation);
         let passphrase = stream_keys.passphrase_of(role, record);
         let claims = self.claims(record, role, now);
-        let lease = lease::issue(&self.key, &claims, &session.node_id);
+        let lease = lease::issue(key, &claims, &session.node_id);
         metrics::lease_issued(lease.is_ok());
         Ok(pb::KeyedLease {
-            stream_key: key.expose().to_owned(),
+            stream_key: stream_key.expose().to_owned(),
             lease: lease?,
             passphrase: passphrase.map_or_else(String::new, |it| it.expose().to_owned()),
         })
@@ -115,14 +131,13 @@ impl Issuer {
     }
 }
 
-fn read_key(path: &Path) -> anyhow::Result<SigningKey> {
-    let text = service_kit::secret::read_file(path)?;
-    let mut seed = [0; 32];
-    hex::decode_to_slice(text.expose_secret(), &mut seed).map_err(|_| {
-        anyhow::anyhow!(
-            "{}: not a lease key: expected 64 hexadecimal digits",
-            path.display()
-        )
-    })?;
-    Ok(SigningKey::from_seed(&seed))
+/// A key set as nodes get it.
+pub(crate) fn key_set(keys: &KeySet) -> pb::KeySet {
+    let keys = keys.iter().map(|(kid, public_key)| pb::PublicKey {
+        kid: kid.to_string(),
+        public_key: public_key.to_vec(),
+    });
+    pb::KeySet {
+        keys: keys.collect(),
+    }
 }

@@ -5,6 +5,7 @@
 //! costs time, never correctness.
 
 pub(crate) mod connection;
+pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod pause;
 pub(crate) mod registry;

@@ -46,6 +46,7 @@ pub(crate) async fn database(app: Arc<App>, readiness: Readiness) {
 async fn figures(app: &App) -> Result<(), storage::Error> {
     metrics::nodes(&nodes::count_by_state(&app.pool).await?);
     metrics::sessions(&sessions::count_by_state(&app.pool).await?);
+    refresh_keys(app).await;
     Ok(())
 }
 
@@ -65,10 +66,10 @@ pub(crate) async fn wakes(app: Arc<App>) {
 
 async fn listen(app: &App, mut listener: Listener) {
     // Whatever was said before we listened was missed.
-    pass_on(app, Wake::Missed);
+    pass_on(app, Wake::Missed).await;
     loop {
         match listener.next().await {
-            Ok(wake) => pass_on(app, wake),
+            Ok(wake) => pass_on(app, wake).await,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "Listening ended");
                 return;
@@ -78,12 +79,27 @@ async fn listen(app: &App, mut listener: Listener) {
 }
 
 /// To the streams of nodes, and to those who watch sessions.
-fn pass_on(app: &App, wake: Wake) {
+async fn pass_on(app: &App, wake: Wake) {
     match &wake {
         Wake::Node(node) => app.registry.wake(node),
+        Wake::Keys => refresh_keys(app).await,
         Wake::Missed => app.registry.wake_all(),
         Wake::Session(_) => {}
     }
     // Nobody may be watching.
     let _ = app.wakes.send(wake);
+}
+
+/// Reads the lease keys again, and wakes everyone who has to tell a node.
+async fn refresh_keys(app: &App) {
+    match app.issuer.refresh(&app.pool, app.now()).await {
+        Ok(true) => app.registry.wake_all(),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "Lease keys cannot be read"
+            );
+        }
+    }
 }

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{counted, status};
 use crate::fleet::connection::{Connection, OUTGOING_MAX};
+use crate::fleet::leases::key_set;
 use crate::state::App;
 use crate::token::{self, Kind};
 
@@ -67,7 +68,7 @@ impl Fleet {
         Ok(pb::EnrolResponse {
             node_id: node.to_string(),
             credential: credential.expose_secret().to_owned(),
-            keys: Some(self.app.issuer.key_set()),
+            keys: Some(key_set(&self.app.issuer.believed())),
         })
     }
 

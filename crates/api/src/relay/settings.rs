@@ -81,7 +81,7 @@ pub(crate) async fn change(
     let stream = owned(streams::lock(&mut transaction, &id).await?, caller)?;
     let settings = patch.apply(&stream.settings)?;
     streams::set_settings(&mut transaction, &stream, &settings).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     let user = &caller.account.user_id;
     tracing::info!(stream.id = %stream.id, user.id = %user, "A stream's settings were changed");
     Ok(Description { settings, ..stream })

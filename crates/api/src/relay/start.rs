@@ -145,7 +145,7 @@ impl Round<'_> {
         };
         self.remember(&mut transaction, &started.record.session.id)
             .await?;
-        transaction.commit().await.map_err(storage::Error::from)?;
+        storage::commit(transaction).await?;
         if started.created {
             let session = &started.record.session;
             tracing::info!(session.id = %session.id, node.id = %session.node_id, "A session began");

@@ -146,6 +146,7 @@ impl Watcher {
         match wake {
             Wake::Session(session) => *session == self.session,
             Wake::Node(node) => self.told.as_ref().is_none_or(|told| told.node_id == *node),
+            Wake::Keys => false,
             Wake::Missed => true,
         }
     }

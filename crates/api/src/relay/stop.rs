@@ -41,7 +41,7 @@ pub(crate) async fn stop(
     let stopped = sessions::find(&mut *transaction, &id)
         .await?
         .ok_or_else(unknown)?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     if was_live {
         metrics::stopped(metrics::Stopped::Requested, 1);
         tracing::info!(session.id = %id, "A session was stopped");
@@ -60,7 +60,7 @@ pub(crate) async fn remove(app: &App, account: &Account, name: &str) -> Result<(
     if let Some(record) = &live {
         sessions::stop(&mut transaction, &record.session.id, "requested", app.now()).await?;
     }
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     if let Some(record) = live {
         metrics::stopped(metrics::Stopped::Requested, 1);
         tracing::info!(session.id = %record.session.id, "A connection was removed");

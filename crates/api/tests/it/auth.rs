@@ -14,6 +14,7 @@ async fn every_route_refuses_who_it_is_not_for() {
     for (method, path, access) in table() {
         let path = path
             .replace("{id}", "nod_1")
+            .replace("{kid}", "0123456789ab")
             .replace("{name}", "cam1")
             .replace("{*file}", "missing.js");
         let ask = async |token: Option<&str>| {

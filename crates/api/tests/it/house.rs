@@ -39,7 +39,7 @@ pub(crate) struct House {
     stop: DropGuard,
     serving: JoinHandle<anyhow::Result<()>>,
     _secrets: tempfile::TempDir,
-    _database: TestDb,
+    database: Arc<TestDb>,
 }
 
 /// An answer: its status and its JSON body (null when empty).
@@ -67,6 +67,30 @@ impl House {
 
     /// On a database that is reached by a URL of its own.
     pub(crate) async fn on(database: TestDb, url: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::sharing(Arc::new(database), url, change).await
+    }
+
+    /// Another api on the same database.
+    pub(crate) async fn replica(&self) -> Self {
+        let url = self.database.url().to_owned();
+        Self::sharing(self.database.clone(), &url, |_| {}).await
+    }
+
+    /// Why an api that is configured like this does not start on the same database.
+    pub(crate) async fn refused(&self, change: impl FnOnce(&mut Config)) -> anyhow::Error {
+        let secrets = tempfile::tempdir().unwrap();
+        let mut config = config(secrets.path(), self.database.url());
+        change(&mut config);
+        let surroundings = Surroundings {
+            shutdown: CancellationToken::new(),
+            readiness: Readiness::default(),
+            clock: self.clock.clone(),
+        };
+        let server = Server::bind(config, surroundings).await.unwrap();
+        Box::pin(server.serve()).await.unwrap_err()
+    }
+
+    async fn sharing(database: Arc<TestDb>, url: &str, change: impl FnOnce(&mut Config)) -> Self {
         let secrets = tempfile::tempdir().unwrap();
         let mut config = config(secrets.path(), url);
         change(&mut config);
@@ -90,7 +114,7 @@ impl House {
             stop,
             serving,
             _secrets: secrets,
-            _database: database,
+            database,
         };
         eventually("ready", async || house.readiness.is_ready()).await;
         house
@@ -294,8 +318,7 @@ fn config(secrets: &Path, database_url: &str) -> Config {
         database_connections_max: 6,
         admin_token_file: file("admin", ADMIN),
         service_token_file: file("service", SERVICE),
-        lease_key_file: file("lease", &"07".repeat(32)),
-        next_lease_key_file: Some(file("next", &"08".repeat(32))),
+        sealing_key_file: file("sealing", &"07".repeat(32)),
         stream_key_secret_file: file("stream", "a secret of the tests"),
         ..Config::default()
     };

@@ -11,6 +11,7 @@ mod expiry;
 mod fleet;
 mod house;
 mod idempotency;
+mod keys;
 mod links;
 mod live;
 mod node;

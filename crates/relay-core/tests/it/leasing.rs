@@ -1,12 +1,14 @@
 //! What revocation, expiry and resynchronisation do to live connections.
 
+use lease::{KeySet, SigningKey};
 use model::session::Role;
 use streamhaul_relay_core::{Command, Event, GoneReason, RefusalReason};
 
 use crate::caller::{Spec, State};
 use crate::forwarding::delayed;
 use crate::leases::{
-    WALL_START, assignment, assignment_for, claims, grant, live, play, session_id, sign,
+    WALL_START, assignment, assignment_for, claims, grant, key_set, live, play, session_id, sign,
+    signing_key,
 };
 use crate::world::World;
 
@@ -186,4 +188,55 @@ fn a_new_session_with_the_old_keys_inherits_them() {
         (&held[0].session_id, held[0].publishing, held[0].players),
         (&session_id(5), true, 1)
     );
+}
+
+/// A key that signs nothing here.
+fn another_key() -> KeySet {
+    KeySet::of([&SigningKey::from_seed(&[8; 32])]).unwrap()
+}
+
+#[test]
+fn what_lives_on_a_key_that_is_believed_no_more_is_cut() {
+    let mut world = World::with_session();
+    let peers = streaming(live(1), play(1), &mut world);
+    world.command(Command::Keys(another_key()));
+    assert_all_cut(&mut world, peers, GoneReason::Revoked);
+    let late = world.publisher(Spec::new(3, live(1)), 0, &delayed(1));
+    world.run_ms(100);
+    assert!(matches!(world.state(late), State::Refused(_)));
+}
+
+#[test]
+fn callers_own_leases_go_with_their_key() {
+    let mut world = World::new();
+    let token = |role| sign(&claims(1, 1, role, 1000));
+    let peers = streaming(token(Role::Publish), token(Role::Play), &mut world);
+    world.command(Command::Keys(another_key()));
+    assert_all_cut(&mut world, peers, GoneReason::Revoked);
+    assert!(world.relay.held().is_empty());
+}
+
+#[test]
+fn a_key_that_joins_the_set_cuts_nobody() {
+    let mut world = World::with_session();
+    let [publisher, player] = streaming(live(1), play(1), &mut world);
+    let (old, new) = (signing_key(), SigningKey::from_seed(&[8; 32]));
+    world.command(Command::Keys(KeySet::of([&old, &new]).unwrap()));
+    world.run_ms(100);
+    for peer in [publisher, player] {
+        assert!(matches!(world.state(peer), State::Connected { .. }));
+    }
+}
+
+#[test]
+fn a_session_whose_key_went_lives_again_with_leases_of_another() {
+    let mut world = World::with_session();
+    let peers = streaming(live(1), play(1), &mut world);
+    world.command(Command::Keys(another_key()));
+    assert_all_cut(&mut world, peers, GoneReason::Revoked);
+    world.command(Command::Keys(key_set()));
+    world.assign(assignment(1));
+    let again = world.publisher(Spec::new(3, live(1)), 0, &delayed(1));
+    world.run_ms(200);
+    assert!(matches!(world.state(again), State::Connected { .. }));
 }

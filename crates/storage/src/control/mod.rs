@@ -8,6 +8,7 @@ pub mod connections;
 pub mod docks;
 pub mod heartbeats;
 pub mod idempotency;
+pub mod lease_keys;
 pub mod nodes;
 pub mod sessions;
 pub mod streams;

@@ -7,6 +7,8 @@ use sqlx::postgres::PgListener;
 use crate::{Error, Pool, Transaction};
 
 const CHANNEL: &str = "streamhaul_fleet";
+/// Instead of a node's id.
+const KEYS: &str = "keys";
 
 /// Says, when the transaction commits, that a node's sessions changed.
 ///
@@ -28,9 +30,17 @@ pub async fn notify_session(
     say(transaction, session.as_str()).await
 }
 
+/// Says, when the transaction commits, that the lease keys changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify_keys(transaction: &mut Transaction) -> Result<(), Error> {
+    say(transaction, KEYS).await
+}
+
 /// Identifiers say by their prefix whose they are.
-async fn say(transaction: &mut Transaction, id: &str) -> Result<(), Error> {
-    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, id)
+async fn say(transaction: &mut Transaction, what: &str) -> Result<(), Error> {
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, what)
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -43,11 +53,13 @@ pub enum Wake {
     Node(NodeId),
     /// What this session is doing changed.
     Session(SessionId),
-    /// The connection was lost for a while: any node's may have.
+    /// The lease keys changed.
+    Keys,
+    /// The connection was lost for a while: any node's may have, and the keys.
     Missed,
 }
 
-/// A connection of its own that hears every [`notify`] and [`notify_session`].
+/// A connection of its own that hears all of them.
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
@@ -71,6 +83,9 @@ impl Listener {
             let Some(notification) = self.0.try_recv().await? else {
                 return Ok(Wake::Missed);
             };
+            if notification.payload() == KEYS {
+                return Ok(Wake::Keys);
+            }
             if let Ok(node) = notification.payload().parse() {
                 return Ok(Wake::Node(node));
             }

@@ -11,6 +11,7 @@ mod bench_relay;
 mod crashes;
 mod encryption;
 mod flood;
+mod keys;
 mod metrics;
 mod picture;
 mod restart;

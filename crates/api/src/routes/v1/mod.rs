@@ -2,6 +2,7 @@
 
 mod audit;
 mod dock;
+mod keys;
 mod live;
 mod nodes;
 mod relay;
@@ -15,6 +16,7 @@ pub(super) fn routes() -> Vec<Route> {
     [
         audit::routes(),
         dock::routes(),
+        keys::routes(),
         live::routes(),
         nodes::routes(),
         relay::routes(),

@@ -116,7 +116,7 @@ async fn create(
         json!({"name": node.name, "region": node.region, "sessions_max": node.sessions_limit});
     let created = action(&caller, "node.create", &node.id);
     audit::record(&mut transaction, created, &detail, app.now()).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     tracing::info!(node.id = %node.id, node.name = node.name, "A node was created");
     let response = CreateResponse {
         node_id: node.id,
@@ -147,7 +147,7 @@ async fn drain(
     let detail = json!({"draining": request.draining});
     let drained = action(&caller, "node.drain", &id);
     audit::record(&mut transaction, drained, &detail, app.now()).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     tracing::info!(node.id = %id, draining = request.draining, "A node's draining was set");
     Ok(Json(node.into()))
 }

@@ -13,7 +13,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         database_url: settings.database_url.clone(),
         admin_token_file: settings.secrets.admin_token(),
         service_token_file: settings.secrets.service_token(),
-        lease_key_file: settings.secrets.lease_key(),
+        sealing_key_file: settings.secrets.sealing_key(),
         stream_key_secret_file: settings.secrets.stream_key_secret(),
         gateway_http: settings.gateway_http(),
         gateway_grpc: settings.gateway_grpc(),
