@@ -8,7 +8,7 @@ default:
 up *args:
     cargo xtask up {{args}}
 
-# The same with a moving test picture and live figures.
+# The same with a picture from a bonded phone, its figures and the dock.
 demo *args:
     cargo xtask up --demo {{args}}
 

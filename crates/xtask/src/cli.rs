@@ -50,7 +50,8 @@ pub(crate) enum Command {
 /// Options of `up`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
-    /// Publish a moving test picture with a tone, play it back, print live figures.
+    /// Publish a moving test picture over a bonded phone with three modems on made-up
+    /// carriers, play it back, print live figures and the link to the dock.
     #[arg(long)]
     pub(crate) demo: bool,
     /// End the demo by itself after this many seconds of figures; fails when no
@@ -60,6 +61,9 @@ pub(crate) struct Up {
     /// Print the demo's figures as JSON: a line each second, the summary last.
     #[arg(long, requires = "demo")]
     pub(crate) json: bool,
+    /// Build without optimisation: sooner there, and more work for the processor.
+    #[arg(long)]
+    pub(crate) debug: bool,
     /// Options of `streamhaul up`, such as `--port-base 12000`.
     #[arg(last = true, value_name = "STREAMHAUL ARGS")]
     pub(crate) arguments: Vec<OsString>,

@@ -13,6 +13,7 @@
 )]
 
 pub mod bench;
+mod broadcast;
 mod cli;
 pub mod codegen;
 mod demo;
@@ -23,6 +24,7 @@ mod interop;
 mod lint;
 mod live;
 mod packages;
+mod phone;
 mod picture;
 mod probe;
 mod qa;

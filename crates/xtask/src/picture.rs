@@ -42,7 +42,7 @@ pub(crate) fn publish(url: &str, log: &Path) -> anyhow::Result<Program> {
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) program: Program,
-    frames: Arc<AtomicU64>,
+    pub(crate) frames: Arc<AtomicU64>,
 }
 
 /// Plays and decodes a stream, and shows it to nobody.

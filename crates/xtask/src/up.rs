@@ -7,16 +7,26 @@ use crate::cli::Up;
 use crate::demo;
 use crate::instance::Instance;
 use crate::packages::{self, Program};
+use crate::phone::Carriers;
 use crate::stop::Stop;
+use crate::web;
 use crate::workspace::{cargo, run as succeed, target_dir};
 
 /// Finds what is missing, builds, and runs until Ctrl-C.
 pub(crate) fn run(options: &Up) -> anyhow::Result<ExitCode> {
     packages::ensure(&needs(options))?;
-    let binary = build()?;
+    if options.demo {
+        web::provide();
+    }
+    let binary = build(if options.debug {
+        Profile::Debug
+    } else {
+        Profile::Release
+    })?;
     let stop = Stop::on_signals()?;
     if options.demo {
-        let instance = Instance::start(&binary, &demo::arguments(&options.arguments))?;
+        let carriers = Carriers::write()?;
+        let instance = Instance::start(&binary, &demo::arguments(&options.arguments, &carriers))?;
         return demo::run(instance, options, stop);
     }
     let instance = Instance::start(&binary, &options.arguments)?;
@@ -44,8 +54,26 @@ fn needs(options: &Up) -> Vec<Program> {
     needs
 }
 
-fn build() -> anyhow::Result<PathBuf> {
-    let mut build = cargo(&["build", "--release", "--package", "streamhaul-streamhaul"]);
-    succeed(build.args(["--bin", "streamhaul"]))?;
-    Ok(target_dir().join("release/streamhaul"))
+/// How the product is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Optimised, as users run it.
+    Release,
+    /// Sooner there.
+    Debug,
+}
+
+/// Builds the product; says where it is.
+pub(crate) fn build(profile: Profile) -> anyhow::Result<PathBuf> {
+    let mut build = cargo(&["build", "--package", "streamhaul-streamhaul"]);
+    build.args(["--bin", "streamhaul"]);
+    let directory = match profile {
+        Profile::Debug => "debug",
+        Profile::Release => {
+            build.arg("--release");
+            "release"
+        }
+    };
+    succeed(&mut build)?;
+    Ok(target_dir().join(directory).join("streamhaul"))
 }

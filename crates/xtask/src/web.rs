@@ -30,10 +30,13 @@ pub(crate) fn run(what: Web) -> anyhow::Result<()> {
     }
 }
 
-/// Builds the page; the next build of api puts it into the binary.
+/// Builds the page from scratch and says how large it is; the next build of api puts it
+/// into the binary.
 pub(crate) fn build() -> anyhow::Result<()> {
     install(&sources())?;
-    succeed(&mut npm(&["run", "build"]))
+    succeed(&mut npm(&["run", "build"]))?;
+    eprintln!("the page: {}", size(&page())?);
+    Ok(())
 }
 
 /// Installs the Node packages that the lock file in `directory` names.
@@ -41,6 +44,38 @@ pub(crate) fn install(directory: &Path) -> anyhow::Result<()> {
     check_node()?;
     let mut install = npm(&["ci", "--no-audit", "--no-fund"]);
     succeed(install.current_dir(directory))
+}
+
+/// Builds the page unless it is there; without Node the instance does without it.
+pub(crate) fn provide() {
+    if page().join("index.html").is_file() {
+        return;
+    }
+    if let Err(error) = build() {
+        eprintln!("the dock will say how to build it, as it is not in this build: {error:#}");
+    }
+}
+
+fn page() -> PathBuf {
+    sources().join("dist")
+}
+
+/// The files of a directory and what they weigh, as they go to the browser.
+fn size(directory: &Path) -> anyhow::Result<String> {
+    let (mut files, mut bytes) = (0_u32, 0);
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                left.push(entry.path());
+            } else {
+                files += 1;
+                bytes += entry.metadata()?.len();
+            }
+        }
+    }
+    Ok(format!("{files} files, {:.0} kB", bytes as f64 / 1000.0))
 }
 
 fn test() -> anyhow::Result<()> {
@@ -56,7 +91,8 @@ fn test() -> anyhow::Result<()> {
     succeed(Command::new(program).arg("dock").arg(sources()))
 }
 
-fn sources() -> PathBuf {
+/// Where the page's sources are.
+pub(crate) fn sources() -> PathBuf {
     root().join("crates/api/web")
 }
 
@@ -92,6 +128,15 @@ fn version_of(text: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_weighed_with_what_is_below_it() {
+        let page = tempfile::tempdir().unwrap();
+        std::fs::create_dir(page.path().join("assets")).unwrap();
+        std::fs::write(page.path().join("index.html"), [0; 600]).unwrap();
+        std::fs::write(page.path().join("assets/a.js"), [0; 1000]).unwrap();
+        assert_eq!(size(page.path()).unwrap(), "2 files, 2 kB");
+    }
 
     #[test]
     fn nodes_version_is_read() {
