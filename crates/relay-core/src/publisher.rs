@@ -133,10 +133,12 @@ impl Publisher {
         })
     }
 
-    /// Goes on where it was: what came since is missing, and asked for again.
-    pub(crate) fn resume(&mut self, now: Instant, saved: &SavedPublisher) {
+    /// Goes on where it was `away` ago: what came since is missing, and asked for again while that
+    /// can help.
+    pub(crate) fn resume(&mut self, now: Instant, away: Duration, saved: &SavedPublisher) {
         let settings = receiver_settings(Seq::new(saved.connection.isn));
-        self.receiver = Receiver::resume(settings, saved.ack_point, now);
+        let due = (now + saved.latency).checked_sub(away).unwrap_or(now);
+        self.receiver = Receiver::resume(settings, saved.ack_point, due, now);
         if matches!(self.route, Route::Group(_)) {
             self.receiver.hold_gaps();
         }

@@ -128,7 +128,7 @@ impl Stream {
         self.next_index = saved.next_index;
         self.apply(self.settings);
         if let Some(publisher) = &mut self.publisher {
-            publisher.resume(now, &saved.publisher);
+            publisher.resume(now, away, &saved.publisher);
         }
     }
 

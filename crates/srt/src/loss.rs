@@ -13,6 +13,8 @@ pub struct Gap {
     pub first: u64,
     /// The last missing index.
     pub last: u64,
+    /// When the packet before it is due.
+    pub due_from: Instant,
     /// When the packet behind it is due: the time to give it up.
     pub deadline: Instant,
     /// When the first packet behind it came.
@@ -28,6 +30,41 @@ impl Gap {
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.last - self.first + 1
+    }
+
+    /// The first packet that a repair may bring in time: at `now` the one behind it is not due, if
+    /// the sender made all of the gap at one rate. Behind `last` when all come too late.
+    #[must_use]
+    pub fn first_in_time(&self, now: Instant) -> u64 {
+        let span = self.deadline.saturating_duration_since(self.due_from);
+        let over = now.saturating_duration_since(self.due_from);
+        let due = over.as_nanos() * u128::from(self.len() + 1) / span.as_nanos().max(1);
+        let late = due.saturating_sub(1);
+        self.first + u64::try_from(late).map_or(self.len(), |late| late.min(self.len()))
+    }
+
+    /// When the packet at `index`, one of its own, is due, at one rate.
+    fn due(&self, index: u64) -> Instant {
+        let span = self.deadline.saturating_duration_since(self.due_from);
+        let part = (index - self.first + 1) as f64 / (self.len() + 1) as f64;
+        self.due_from + span.mul_f64(part)
+    }
+
+    /// What is left of it before `index`, which is due at `due`, and behind it.
+    fn split(&self, index: u64, due: Instant) -> (Option<Self>, Option<Self>) {
+        let due = due.min(self.deadline);
+        let before = (self.first < index).then(|| Self {
+            last: index - 1,
+            due_from: self.due_from.min(due),
+            deadline: due,
+            ..*self
+        });
+        let after = (index < self.last).then(|| Self {
+            first: index + 1,
+            due_from: due,
+            ..*self
+        });
+        (before, after)
     }
 
     /// Never: a gap has at least one packet.
@@ -120,16 +157,7 @@ impl LossList {
         let Some(at) = self.find(index) else {
             return (false, None);
         };
-        let gap = self.gaps[at];
-        let before = (gap.first < index).then(|| Gap {
-            last: index - 1,
-            deadline: deadline.min(gap.deadline),
-            ..gap
-        });
-        let after = (index < gap.last).then(|| Gap {
-            first: index + 1,
-            ..gap
-        });
+        let (before, after) = self.gaps[at].split(index, deadline);
         self.replace(at, before, after);
         (true, self.evict())
     }
@@ -147,6 +175,7 @@ impl LossList {
             });
             let after = (gap.last > last).then(|| Gap {
                 first: last + 1,
+                due_from: gap.due(last),
                 ..gap
             });
             at = self.replace(at, before, after);
@@ -217,6 +246,7 @@ mod tests {
         Gap {
             first,
             last,
+            due_from: at,
             deadline: at,
             opened_at: at,
             asked_at: Some(at),
@@ -233,6 +263,51 @@ mod tests {
         assert_eq!(list.remove(7, now), (false, None));
         let ranges: Vec<_> = list.iter().map(|gap| (gap.first, gap.last)).collect();
         assert_eq!(ranges, [(5, 6), (8, 9)]);
+    }
+
+    #[test]
+    fn what_is_due_is_beyond_repair() {
+        let (now, ms) = (start(), Duration::from_millis);
+        let gap = Gap {
+            due_from: now,
+            deadline: now + ms(100),
+            ..gap(11, 19, now)
+        };
+        let first = |after| gap.first_in_time(now + ms(after));
+        assert_eq!((first(0), first(19), first(20)), (11, 11, 12));
+        assert_eq!((first(55), first(99)), (15, 19));
+        assert_eq!((first(100), first(999)), (20, 20), "all");
+    }
+
+    #[test]
+    fn a_packet_tells_when_those_around_it_are_due() {
+        let (now, ms) = (start(), Duration::from_millis);
+        let mut list = LossList::new(8);
+        list.push(Gap {
+            due_from: now,
+            deadline: now + ms(100),
+            ..gap(11, 19, now)
+        });
+        list.remove(15, now + ms(80));
+        let ends: Vec<_> = list
+            .iter()
+            .map(|gap| (gap.due_from, gap.deadline))
+            .collect();
+        assert_eq!(ends[0], (now, now + ms(80)));
+        assert_eq!(ends[1], (now + ms(80), now + ms(100)));
+    }
+
+    #[test]
+    fn what_is_behind_a_dropped_range_is_due_when_it_was() {
+        let (now, ms) = (start(), Duration::from_millis);
+        let mut list = LossList::new(8);
+        list.push(Gap {
+            due_from: now,
+            deadline: now + ms(100),
+            ..gap(11, 19, now)
+        });
+        list.remove_range(5, 15);
+        assert_eq!(list.first().map(|gap| gap.due_from), Some(now + ms(50)));
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub struct Statistics {
 pub struct Receiver {
     window_packets: u32,
     highest: u64,
+    /// When the newest packet is due; `None` before the first.
+    highest_due: Option<Instant>,
     losses: LossList,
     rtt: Rtt,
     rate: Rate,
@@ -157,6 +159,7 @@ impl Receiver {
         Self {
             window_packets: settings.window_packets,
             highest: (1 << 31) + u64::from(settings.isn.value()) - 1,
+            highest_due: None,
             losses: LossList::new(settings.gaps_max),
             rtt: Rtt::default(),
             rate: Rate::new(now),
@@ -183,11 +186,13 @@ impl Receiver {
     }
 
     /// Goes on where another receiver of the same connection was: all before the index `next` has
-    /// come, whatever is asked for again in vain. What that one measured is measured anew.
+    /// come, whatever is asked for again in vain, and the last of it was due at `due`. What that one
+    /// measured is measured anew.
     #[must_use]
-    pub fn resume(settings: Settings, next: u64, now: Instant) -> Self {
+    pub fn resume(settings: Settings, next: u64, due: Instant, now: Instant) -> Self {
         Self {
             highest: next.saturating_sub(1),
+            highest_due: Some(due),
             ..Self::new(settings, now)
         }
     }
@@ -228,13 +233,13 @@ impl Receiver {
         let index = self.highest + u64::from(ahead);
         if index - self.ack_point() > u64::from(self.window_packets) {
             self.give_up_before(index);
-            self.highest = index;
+            (self.highest, self.highest_due) = (index, Some(deadline));
             return Arrival::Resync { index };
         }
         if ahead > 1 {
             self.open_gap(now, self.highest + 1, index - 1, deadline);
         }
-        self.highest = index;
+        (self.highest, self.highest_due) = (index, Some(deadline));
         Arrival::New { index }
     }
 
@@ -265,6 +270,7 @@ impl Receiver {
         let gap = Gap {
             first,
             last,
+            due_from: self.highest_due.unwrap_or(deadline).min(deadline),
             deadline,
             opened_at: now,
             asked_at: (!is_held).then_some(now),
@@ -276,8 +282,8 @@ impl Receiver {
             return;
         }
         self.statistics.lost += last - first + 1;
-        self.nak.fresh = SeqRange::new(seq_of(first), seq_of(last));
-        let repeat_at = now + self.nak_interval(now);
+        self.nak.fresh = in_time(&gap, now);
+        let repeat_at = now + self.nak_interval();
         self.nak.repeat_at.get_or_insert(repeat_at);
     }
 
@@ -362,7 +368,7 @@ impl Receiver {
         }
         if self.nak.repeat_at.is_some_and(|at| at <= now) {
             self.nak.cursor = Some(0);
-            self.nak.repeat_at = Some(now + self.nak_interval(now));
+            self.nak.repeat_at = Some(now + self.nak_interval());
         }
         self.ack.is_due |= self.ack_timer().is_some_and(|at| at <= now);
     }
@@ -454,7 +460,7 @@ impl Receiver {
 
     fn repeat_nak(&mut self, now: Instant) -> Option<Report<'_>> {
         let from = self.nak.cursor.take()?;
-        let interval = self.nak_interval(now);
+        let (interval, patience) = (self.nak_interval(), self.repair_patience(now));
         let released = from..self.nak.held_from.unwrap_or(u64::MAX);
         self.nak.ranges.clear();
         let gaps = self.losses.iter_mut();
@@ -463,12 +469,10 @@ impl Receiver {
                 self.nak.cursor = Some(gap.first);
                 break;
             }
-            if gap.reported_at.is_none_or(|at| at + interval <= now) {
+            if is_due(gap, now, interval, patience) {
                 gap.asked_at.get_or_insert(now);
                 gap.reported_at = Some(now);
-                self.nak
-                    .ranges
-                    .extend(SeqRange::new(seq_of(gap.first), seq_of(gap.last)));
+                self.nak.ranges.extend(in_time(gap, now));
             }
         }
         if self.nak.ranges.is_empty() {
@@ -478,15 +482,16 @@ impl Receiver {
         Some(Report::Nak(&self.nak.ranges))
     }
 
-    /// How long a report is given. On one path libsrt's measure, half of what a round trip may
-    /// take; on several, what repairs really take, for each copy of a packet fills them more.
-    fn nak_interval(&self, now: Instant) -> Duration {
-        let patience = self.rtt.patience();
-        let interval = match self.nak.held_from {
-            None => patience / 2,
-            Some(_) => patience.max(self.repair.patience(now)),
-        };
-        interval.max(NAK_INTERVAL_MIN)
+    /// How often the list is looked through, and on one path reported: libsrt's measure, half of
+    /// what a round trip may take.
+    fn nak_interval(&self) -> Duration {
+        (self.rtt.patience() / 2).max(NAK_INTERVAL_MIN)
+    }
+
+    /// How long a repair may take on several paths, where each copy of a packet fills them more.
+    fn repair_patience(&self, now: Instant) -> Option<Duration> {
+        let is_held = self.nak.held_from.is_some();
+        is_held.then(|| self.rtt.patience().max(self.repair.patience(now)))
     }
 
     /// The first index that is still missing, or to come.
@@ -545,6 +550,23 @@ impl Receiver {
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
     }
+}
+
+/// Whether `gap` is to be reported: for the first time, or again once its repair has had `patience`.
+/// A repair that is lost must leave time for another: it never has more than half of what is left.
+fn is_due(gap: &Gap, now: Instant, interval: Duration, patience: Option<Duration>) -> bool {
+    gap.reported_at.is_none_or(|at| {
+        let left = gap.deadline.saturating_duration_since(at);
+        let patience = patience.map_or(interval, |patience| patience.min(left / 2).max(interval));
+        at + patience <= now
+    })
+}
+
+/// What of `gap` is worth a repair. After a long silence the sender would begin with what comes too
+/// late, and full links drop the rest behind it.
+fn in_time(gap: &Gap, now: Instant) -> Option<SeqRange> {
+    let first = gap.first_in_time(now);
+    (first <= gap.last).then(|| SeqRange::new(seq_of(first), seq_of(gap.last)))?
 }
 
 /// The sequence number of an index.

@@ -1,5 +1,6 @@
 //! What is published is played.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use testkit::linksim::{Impairment, Reorder};
@@ -42,7 +43,17 @@ pub(crate) fn assert_complete(world: &mut World, publisher: usize, player: usize
     let numbers = world.played(player).numbers();
     let first = *numbers.first().expect("something was played");
     assert!(first < sent / 2, "joined at packet {first} of {sent}");
-    assert_eq!(numbers, (first..sent).collect::<Vec<_>>());
+    let in_order = numbers.is_sorted_by(|before, after| before < after);
+    assert!(in_order, "played out of order or twice");
+    assert_eq!(missing(&numbers, first..sent), [], "never played");
+}
+
+/// The runs of `wanted` that ascending `numbers` leave out.
+pub(crate) fn missing(numbers: &[u64], wanted: Range<u64>) -> Vec<Range<u64>> {
+    let ends = numbers.iter().copied().chain([wanted.end]);
+    let starts = std::iter::once(wanted.start).chain(numbers.iter().map(|number| number + 1));
+    let runs = starts.zip(ends).map(|(start, end)| start..end);
+    runs.filter(|run| !run.is_empty()).collect()
 }
 
 /// From hand-over to play, in milliseconds, of the played packet `place`.

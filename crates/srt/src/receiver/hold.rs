@@ -61,7 +61,7 @@ impl Receiver {
         let end = gap.last + 1;
         let from = self.nak.held_from.replace(end).unwrap_or(end);
         self.nak.cursor = Some(self.nak.cursor.unwrap_or(from).min(from));
-        let repeat_at = now + self.nak_interval(now);
+        let repeat_at = now + self.nak_interval();
         self.nak.repeat_at.get_or_insert(repeat_at);
     }
 }

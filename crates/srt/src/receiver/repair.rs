@@ -76,6 +76,7 @@ mod tests {
         Gap {
             first: 1,
             last: 1,
+            due_from: asked_at,
             deadline: asked_at,
             opened_at: asked_at,
             asked_at: Some(asked_at),

@@ -106,10 +106,50 @@ fn a_held_gap_is_reported_when_it_is_let_go_and_then_repeated() {
         release(&mut receiver, now, ms(40));
         assert_eq!(reports(&mut receiver, now).naks, expected, "{at_ms} ms");
     }
-    let later = start + ms(45) + receiver.nak_interval(start);
+    let later = start + ms(45) + receiver.rtt().patience();
     receiver.handle_timeout(later);
     release(&mut receiver, later, ms(40));
     assert_eq!(reports(&mut receiver, later).naks, [(1, 2), (4, 5)]);
+}
+
+#[test]
+fn a_lost_repair_leaves_time_for_another() {
+    let start = start();
+    let mut receiver = receiver(start);
+    receiver.hold_gaps();
+    take(&mut receiver, start, 0);
+    take(&mut receiver, start, 2);
+    release(&mut receiver, start, ms(0));
+    assert_eq!(reports(&mut receiver, start).naks, [(1, 1)]);
+    // Repairs are seen to take longer than there is left.
+    (0..50).for_each(|_| receiver.rtt.sample(ms(600)));
+    let asked = (1..=500).filter(|at_ms| {
+        let now = start + ms(*at_ms);
+        receiver.handle_timeout(now);
+        !reports(&mut receiver, now).naks.is_empty()
+    });
+    assert_eq!(asked.count(), 1);
+}
+
+#[test]
+fn what_would_come_too_late_is_not_asked_for() {
+    let start = start();
+    let mut receiver = receiver(start);
+    take(&mut receiver, start, 0);
+    // 2 s later; there is half a second to the deadline.
+    let back = start + ms(2000);
+    take(&mut receiver, back, 200);
+    let naks = reports(&mut receiver, back).naks;
+    assert_eq!(
+        naks,
+        [(150, 199)],
+        "one in 10 ms, and the last 500 ms are in time"
+    );
+    assert_eq!(
+        receiver.missing(),
+        199,
+        "should they come, they are welcome"
+    );
 }
 
 #[test]

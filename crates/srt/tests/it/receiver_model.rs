@@ -69,6 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[derive(Debug, Clone, Copy)]
 struct Missing {
+    /// When the packet before it is due, or one before that.
+    due_from: Instant,
     deadline: Instant,
     reported_at: Instant,
 }
@@ -77,6 +79,7 @@ struct Missing {
 struct Model {
     gaps_max: usize,
     highest: u64,
+    highest_due: Option<Instant>,
     arrived: BTreeSet<u64>,
     missing: BTreeMap<u64, Missing>,
     statistics: Statistics,
@@ -92,6 +95,7 @@ impl Model {
         Self {
             gaps_max,
             highest: (1 << 31) + u64::from(isn) - 1,
+            highest_due: None,
             arrived: BTreeSet::new(),
             missing: BTreeMap::new(),
             statistics: Statistics::default(),
@@ -137,12 +141,13 @@ impl Model {
             self.statistics.dropped += index - self.highest - 1;
             self.give_up(|_, _| true);
             self.repeat_at = None;
-            self.highest = index;
+            (self.highest, self.highest_due) = (index, Some(deadline));
             return Arrival::Resync { index };
         }
         if index > self.highest + 1 {
             let reported_at = now;
             let missing = Missing {
+                due_from: self.highest_due.unwrap_or(deadline),
                 deadline,
                 reported_at,
             };
@@ -152,7 +157,7 @@ impl Model {
             self.repeat_at.get_or_insert(now + nak);
             self.forget_oldest_gap_when_full();
         }
-        self.highest = index;
+        (self.highest, self.highest_due) = (index, Some(deadline));
         Arrival::New { index }
     }
 
@@ -165,6 +170,11 @@ impl Model {
         while let Some(missing) = self.missing.get_mut(&before) {
             missing.deadline = missing.deadline.min(deadline);
             before -= 1;
+        }
+        let mut behind = index + 1;
+        while let Some(missing) = self.missing.get_mut(&behind) {
+            missing.due_from = missing.deadline.min(deadline);
+            behind += 1;
         }
         self.statistics.recovered += 1;
         self.forget_oldest_gap_when_full();
@@ -366,7 +376,7 @@ impl Pair {
         assert!(next.is_none_or(|at| at > self.now), "a timer spins");
     }
 
-    /// Takes every report; the losses in them must be exactly `losses`.
+    /// Takes every report; the losses in them must be exactly `losses`, but for what comes too late.
     fn reports(&mut self, losses: Vec<(u64, u64)>) {
         let mut reported = Vec::new();
         while let Some(report) = self.receiver.poll_report(self.now) {
@@ -379,11 +389,19 @@ impl Pair {
                 Report::Ack(ack) => self.model.acknowledge(self.now, &ack),
             }
         }
-        let losses: Vec<_> = losses
-            .into_iter()
-            .map(|(first, last)| range(first, last))
-            .collect();
-        assert_eq!(reported, losses);
+        let mut reported = reported.into_iter().peekable();
+        for (first, last) in losses {
+            let (all, end) = (range(first, last), Seq::new(last as u32));
+            let rest = reported.next_if(|said| said.last() == end);
+            let is_late = self
+                .model
+                .missing
+                .get(&first)
+                .is_none_or(|missing| missing.due_from.min(missing.deadline) <= self.now);
+            assert!(rest == Some(all) || is_late, "{rest:?} of {all:?}");
+            assert!(rest.is_none_or(|rest| all.contains(rest.first())));
+        }
+        assert_eq!(reported.next(), None);
     }
 
     fn check(&self) {

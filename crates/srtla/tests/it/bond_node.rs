@@ -30,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) data_at: Instant,
     /// The longest time without one.
     pub(crate) longest_pause: Duration,
+    /// Packets that came by themselves, after a later one.
+    overtaken: u64,
     timestamp: Timestamp,
 }
 
@@ -118,6 +120,8 @@ impl BondNode {
             session
                 .receiver
                 .handle_data(now, header.seq, length, header.retransmitted, deadline);
+        let is_overtaken = matches!(arrival, Arrival::Recovered { .. }) && !header.retransmitted;
+        session.overtaken += u64::from(is_overtaken);
         if let Arrival::New { .. } | Arrival::Recovered { .. } = arrival {
             let pause = now - session.data_at;
             session.longest_pause = session.longest_pause.max(pause);
@@ -144,6 +148,7 @@ impl BondNode {
             began_at: now,
             data_at: now,
             longest_pause: Duration::ZERO,
+            overtaken: 0,
             timestamp: header.timestamp,
         });
     }
@@ -199,6 +204,11 @@ impl BondNode {
     pub(crate) fn samples(&mut self, now: Instant) -> Vec<LinkSample> {
         let group = self.session.as_ref().unwrap().group;
         self.registry.samples(now, group)
+    }
+
+    /// Packets that came by themselves, after a later one.
+    pub(crate) fn overtaken(&self) -> u64 {
+        self.session.as_ref().unwrap().overtaken
     }
 
     pub(crate) fn statistics(&self) -> srt::receiver::Statistics {

@@ -36,10 +36,10 @@ fn links_of_different_delay_are_no_loss() {
     bond.run(seconds(30));
     let statistics = bond.node.statistics();
     assert!(
-        statistics.lost > 1000,
-        "packets do overtake each other: {statistics:?}"
+        bond.node.overtaken() > 1000,
+        "packets do overtake each other"
     );
-    assert_eq!(statistics.naks, 0, "{statistics:?}");
+    assert_eq!((statistics.lost, statistics.naks), (0, 0));
     assert_eq!(bond.publisher.resent, 0);
     assert_whole(&bond, 29);
 }
