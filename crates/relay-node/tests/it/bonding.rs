@@ -60,7 +60,8 @@ fn stream(to: SocketAddr, mut before: impl FnMut(u32, &UdpSender)) {
         played.extend(next.filter(|number| *number < PAYLOADS));
     }
     let missing: Vec<u32> = (0..PAYLOADS).filter(|n| !played.contains(n)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    let figures = (publisher.sent(), player.received());
+    assert!(missing.is_empty(), "{missing:?}, {figures:?}");
     let links = sender.links();
     assert!(links.iter().all(|link| link.packets > 0), "{links:?}");
     publisher.shutdown().expect("a working socket");
