@@ -19,6 +19,8 @@ use crate::plane::{Plane, assignment, stream_key};
 const LATENCY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAYLOADS: u32 = 3000;
+/// From one payload to the next: 4 Mbit/s.
+const INTERVAL: Duration = Duration::from_millis(2);
 
 fn modem(delay_ms: u64) -> Impairment {
     Impairment::delayed(Duration::from_millis(delay_ms))
@@ -45,19 +47,28 @@ fn stream(to: SocketAddr, mut before: impl FnMut(u32, &UdpSender)) {
     let mut publisher = connect(sender.address(), &live, Role::Publisher);
     let mut player = connect(to, &play, Role::Player);
     let mut played = BTreeSet::new();
+    let began = Instant::now();
+    let mut publish = |number: u32, played: &mut BTreeSet<u32>| {
+        let due = began + INTERVAL * number;
+        while let Some(wait) = due.checked_duration_since(Instant::now()) {
+            played.extend(receive(&mut player, wait));
+        }
+        publisher
+            .send(&number.to_be_bytes().repeat(250))
+            .expect("sent");
+    };
     for number in 0..PAYLOADS {
         before(number, &sender);
-        let payload = number.to_be_bytes().repeat(250);
-        publisher.send(&payload).expect("sent");
-        played.extend(receive(&mut player, Duration::from_millis(1)));
+        publish(number, &mut played);
     }
-    let give_up_at = Instant::now() + PATIENCE;
-    while played.len() < PAYLOADS as usize && Instant::now() < give_up_at {
-        // It goes on: what follows shows that something is missing.
-        let more = PAYLOADS.to_be_bytes().repeat(250);
-        publisher.send(&more).expect("sent");
-        let next = receive(&mut player, Duration::from_millis(5));
-        played.extend(next.filter(|number| *number < PAYLOADS));
+    // It goes on: what follows shows that something is missing.
+    let is_whole = |played: &BTreeSet<u32>| played.range(..PAYLOADS).count() == PAYLOADS as usize;
+    let end = PAYLOADS + PATIENCE.div_duration_f64(INTERVAL) as u32;
+    for number in PAYLOADS..end {
+        if is_whole(&played) {
+            break;
+        }
+        publish(number, &mut played);
     }
     let missing: Vec<u32> = (0..PAYLOADS).filter(|n| !played.contains(n)).collect();
     let figures = (publisher.sent(), player.received());
