@@ -9,36 +9,26 @@
 //! A gap is reported at once, as libsrt does it, unless the stream comes over
 //! several paths: see [`Receiver::hold_gaps`].
 
+mod ack;
 mod hold;
+mod nak;
 mod repair;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use ack::{ACK_INTERVAL, AckState, LIGHT_ACK_PACKETS};
 pub use hold::HeldGap;
+use nak::{NakState, in_time};
 use repair::Repair;
 
 use crate::loss::{Gap, LossList};
-use crate::packet::{Ack, AckDetail, AckRates};
+use crate::packet::Ack;
 use crate::rate::Rate;
 use crate::rtt::{AckBook, Rtt};
 use crate::seq::{Seq, SeqRange};
 
-/// How often a full acknowledgement is sent while packets arrive.
-const ACK_INTERVAL: Duration = Duration::from_millis(10);
-/// How much later the timer does it when no packet came to do it on time: so
-/// that a steady stream needs no timer at all.
-const ACK_TIMER_SLACK: Duration = Duration::from_millis(5);
-/// Packets between two light acknowledgements.
-const LIGHT_ACK_PACKETS: u32 = 64;
-/// A report of losses is repeated no sooner than this.
-const NAK_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// A jump forward of up to so many packets is a new place; beyond it is noise.
 const RESYNC_MAX: u32 = 1 << 20;
-/// Ranges in one loss report: two words each, and 364 words fit.
-const NAK_RANGES_MAX: usize = 180;
-/// No live sender uses the capacity; an honest floor keeps old ones going.
-const CAPACITY_MIN: u32 = 1000;
-
 /// What a receiver is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -123,35 +113,6 @@ pub struct Receiver {
     statistics: Statistics,
 }
 
-#[derive(Debug)]
-struct AckState {
-    /// The number of the last full acknowledgement.
-    number: u32,
-    /// What it said, and when.
-    sent: Option<(u64, Instant)>,
-    /// The first one that said so.
-    first_number: u32,
-    /// Whether the peer confirmed it.
-    confirmed: bool,
-    packets_since: u32,
-    is_due: bool,
-}
-
-#[derive(Debug)]
-struct NakState {
-    /// A gap found just now, to be reported at once.
-    fresh: Option<SeqRange>,
-    /// When the list is reported again.
-    repeat_at: Option<Instant>,
-    /// Where the repetition under way goes on.
-    cursor: Option<u64>,
-    /// Gaps from here on are held back; `None`: gaps are not held.
-    held_from: Option<u64>,
-    /// When the oldest of them may be let go.
-    hold_until: Option<Instant>,
-    ranges: Vec<SeqRange>,
-}
-
 impl Receiver {
     /// Begins right before the first sequence number.
     #[must_use]
@@ -164,23 +125,9 @@ impl Receiver {
             rtt: Rtt::default(),
             rate: Rate::new(now),
             acks: AckBook::new(),
-            ack: AckState {
-                number: 0,
-                sent: None,
-                first_number: 0,
-                confirmed: true,
-                packets_since: 0,
-                is_due: false,
-            },
+            ack: AckState::new(),
             repair: Repair::default(),
-            nak: NakState {
-                fresh: None,
-                repeat_at: None,
-                cursor: None,
-                held_from: None,
-                hold_until: None,
-                ranges: Vec::with_capacity(NAK_RANGES_MAX),
-            },
+            nak: NakState::new(),
             statistics: Statistics::default(),
         }
     }
@@ -325,15 +272,6 @@ impl Receiver {
         self.nak.repeat_at = None;
     }
 
-    /// Takes the peer's answer to a full acknowledgement. Returns the round
-    /// trip, unless the answer is a copy or to nothing we sent.
-    pub fn handle_ackack(&mut self, now: Instant, number: u32) -> Option<Duration> {
-        let round_trip = self.acks.answered(number, now)?;
-        self.rtt.sample(round_trip);
-        self.ack.confirmed |= (self.ack.first_number..=self.ack.number).contains(&number);
-        Some(round_trip)
-    }
-
     /// Takes the peer's word that it will not send these packets again. Only
     /// what is missing already is given up: nobody can make us skip ahead.
     pub fn handle_drop_request(&mut self, range: SeqRange) {
@@ -388,14 +326,6 @@ impl Receiver {
             .min()
     }
 
-    fn ack_timer(&self) -> Option<Instant> {
-        match self.ack.sent {
-            Some((_, at)) if self.ack_moved() => Some(at + ACK_INTERVAL + ACK_TIMER_SLACK),
-            Some((_, at)) if !self.ack.confirmed => Some(at + self.rtt.patience() + ACK_INTERVAL),
-            _ => None,
-        }
-    }
-
     /// The next report to send; call until `None` after every change.
     pub fn poll_report(&mut self, now: Instant) -> Option<Report<'_>> {
         if let Some(range) = self.nak.fresh.take() {
@@ -419,94 +349,12 @@ impl Receiver {
         self.repeat_nak(now)
     }
 
-    fn full_ack(&mut self, now: Instant) -> Ack {
-        let number = self.ack.number.wrapping_add(1).max(1);
-        let point = self.ack_point();
-        let repeats = self.ack.sent.is_some_and(|(said, _)| said == point);
-        self.acks.sent(number, now);
-        self.ack = AckState {
-            number,
-            first_number: if repeats {
-                self.ack.first_number
-            } else {
-                number
-            },
-            sent: Some((point, now)),
-            confirmed: false,
-            packets_since: 0,
-            is_due: false,
-        };
-        Ack {
-            number,
-            next: seq_of(point),
-            detail: Some(self.ack_detail(now)),
-        }
-    }
-
-    fn ack_detail(&self, now: Instant) -> AckDetail {
-        let packets_per_second = self.rate.packets_per_second(now);
-        AckDetail {
-            rtt_us: micros(self.rtt.smoothed()),
-            rtt_var_us: micros(self.rtt.variance()),
-            buffer_available: self.window_packets,
-            rates: Some(AckRates {
-                packets_per_second,
-                capacity_packets_per_second: packets_per_second.max(CAPACITY_MIN),
-                bytes_per_second: u32::try_from(self.rate.bytes_per_second(now))
-                    .unwrap_or(u32::MAX),
-            }),
-        }
-    }
-
-    fn repeat_nak(&mut self, now: Instant) -> Option<Report<'_>> {
-        let from = self.nak.cursor.take()?;
-        let (interval, patience) = (self.nak_interval(), self.repair_patience(now));
-        let released = from..self.nak.held_from.unwrap_or(u64::MAX);
-        self.nak.ranges.clear();
-        let gaps = self.losses.iter_mut();
-        for gap in gaps.filter(|gap| released.contains(&gap.first)) {
-            if self.nak.ranges.len() == NAK_RANGES_MAX {
-                self.nak.cursor = Some(gap.first);
-                break;
-            }
-            if is_due(gap, now, interval, patience) {
-                gap.asked_at.get_or_insert(now);
-                gap.reported_at = Some(now);
-                self.nak.ranges.extend(in_time(gap, now));
-            }
-        }
-        if self.nak.ranges.is_empty() {
-            return None;
-        }
-        self.statistics.naks += 1;
-        Some(Report::Nak(&self.nak.ranges))
-    }
-
-    /// How often the list is looked through, and on one path reported: libsrt's measure, half of
-    /// what a round trip may take.
-    fn nak_interval(&self) -> Duration {
-        (self.rtt.patience() / 2).max(NAK_INTERVAL_MIN)
-    }
-
-    /// How long a repair may take on several paths, where each copy of a packet fills them more.
-    fn repair_patience(&self, now: Instant) -> Option<Duration> {
-        let is_held = self.nak.held_from.is_some();
-        is_held.then(|| self.rtt.patience().max(self.repair.patience(now)))
-    }
-
     /// The first index that is still missing, or to come.
     #[must_use]
     pub fn ack_point(&self) -> u64 {
         self.losses
             .first()
             .map_or(self.highest + 1, |gap| gap.first)
-    }
-
-    fn ack_moved(&self) -> bool {
-        match self.ack.sent {
-            Some((point, _)) => point != self.ack_point(),
-            None => self.statistics.packets > 0,
-        }
     }
 
     /// The newest index; before the first packet, the one before the first.
@@ -552,31 +400,10 @@ impl Receiver {
     }
 }
 
-/// Whether `gap` is to be reported: for the first time, or again once its repair has had `patience`.
-/// A repair that is lost must leave time for another: it never has more than half of what is left.
-fn is_due(gap: &Gap, now: Instant, interval: Duration, patience: Option<Duration>) -> bool {
-    gap.reported_at.is_none_or(|at| {
-        let left = gap.deadline.saturating_duration_since(at);
-        let patience = patience.map_or(interval, |patience| patience.min(left / 2).max(interval));
-        at + patience <= now
-    })
-}
-
-/// What of `gap` is worth a repair. After a long silence the sender would begin with what comes too
-/// late, and full links drop the rest behind it.
-fn in_time(gap: &Gap, now: Instant) -> Option<SeqRange> {
-    let first = gap.first_in_time(now);
-    (first <= gap.last).then(|| SeqRange::new(seq_of(first), seq_of(gap.last)))?
-}
-
 /// The sequence number of an index.
 #[must_use]
 pub const fn seq_of(index: u64) -> Seq {
     Seq::new(index as u32)
-}
-
-fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The receiver against its promises.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
