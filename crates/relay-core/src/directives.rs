@@ -8,9 +8,10 @@ use model::SessionId;
 use model::session::Role;
 
 use crate::reason::GoneReason;
-use crate::relay::{Relay, WallClock};
+use crate::relay::Relay;
 use crate::sessions::end_of;
 use crate::settings::StreamSettings;
+use crate::wall_clock::WallClock;
 use crate::{Command, CommandError, Grant};
 
 impl Relay {

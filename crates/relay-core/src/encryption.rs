@@ -15,8 +15,9 @@ use srt::listener::ConnectRequest;
 
 use crate::key_work::{KeyWork, KeyWorkDone, Purpose, Unwrapped};
 use crate::reason::{DropReason, RefusalReason};
-use crate::relay::{Relay, Unshown};
+use crate::relay::Relay;
 use crate::sealer::Sealer;
+use crate::secrets::Unshown;
 use crate::sessions::Permit;
 
 /// What the keys are made from that the relay makes itself.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use srtla::SavedGroup;
 
 use crate::Ingress;
-use crate::relay::Unshown;
+use crate::secrets::Unshown;
 
 /// Counts and clocks beyond this are no relay's.
 const COUNT_MAX: u64 = 1 << 60;

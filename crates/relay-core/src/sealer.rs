@@ -8,7 +8,7 @@ use srt::crypto::{KeyMaterial, RefreshAfter, SendKeys};
 use srt::packet::KeyParity;
 
 use crate::key_work::Unwrapped;
-use crate::relay::Unshown;
+use crate::secrets::Unshown;
 
 /// The keys that a player brought, and those that follow.
 #[derive(Debug)]
