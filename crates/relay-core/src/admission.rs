@@ -1,13 +1,15 @@
 //! Handshakes: who is answered, who is let in, who is refused and why.
 
+mod player;
+mod publisher;
+mod room;
+
 use std::time::{Duration, Instant};
 
-use lease::Claims;
 use model::session::Role;
-use model::settings::{Resume, Start};
 use model::{Passphrase, StreamId};
 use srt::Timestamp;
-use srt::crypto::{KeyMaterial, ReceiveKeys};
+use srt::crypto::KeyMaterial;
 use srt::handshake::{Handshake, Kind, Latency};
 use srt::listener::{ConnectRequest, DropReason as HandshakeDrop, Step};
 use srt::packet::ControlHeader;
@@ -15,16 +17,11 @@ use srt::streamid::StreamIdText;
 
 use crate::bonding::Origin;
 use crate::connections::{Connection, Leg, OwnLease};
-use crate::encryption::{NoKeys, keys_for};
+use crate::encryption::NoKeys;
 use crate::key_work::{KeyWorkDone, Purpose};
-use crate::player::NewPlayer;
-use crate::publisher::NewPublisher;
-use crate::quota::Meter;
-use crate::reason::{DropReason, GoneReason, RefusalReason};
+use crate::reason::{DropReason, RefusalReason};
 use crate::relay::Relay;
-use crate::ring::Ring;
 use crate::sessions::{Permit, Refused, end_of};
-use crate::settings::StreamSettings;
 use crate::stream::Stream;
 use crate::{Event, Ingress};
 
@@ -228,77 +225,6 @@ impl Relay {
         self.sessions.permit(text, port, self.clock.at(now))
     }
 
-    fn admit_publisher(
-        &mut self,
-        now: Instant,
-        origin: &Origin,
-        request: &ConnectRequest,
-        permit: &Permit,
-        done: Option<&KeyWorkDone>,
-    ) -> Result<(), NoKeys> {
-        let replaced = self.publisher_to_replace(permit)?;
-        if self.find_stream(&permit.claims.stream).is_none() {
-            self.check_room(origin.path)?;
-        }
-        let latency = self.latency(request.latency.send_ms, Duration::ZERO, permit)?;
-        let meter = self.meter(&permit.claims)?;
-        let keys = keys_for(permit, request, done)?;
-        let settings = self.make_way(now, permit, replaced);
-        if origin.link.is_some() {
-            // A group carries one session; its sender's last word counts.
-            self.close_group(now, origin.address, GoneReason::TakenOver);
-        }
-        let own = Latency {
-            receive_ms: latency_ms(latency),
-            send_ms: 0,
-        };
-        let key = self.connect(origin, request, permit, own, Timestamp(0));
-        let stream = self.attach_publisher(
-            now,
-            &permit.claims.stream,
-            NewPublisher {
-                connection: key,
-                session: permit.claims.session.clone(),
-                route: origin.route(),
-                caller_id: request.caller_id,
-                isn: request.isn,
-                latency,
-                timestamp: request.timestamp,
-                meter,
-                keys: keys.map(|keys| Box::new(ReceiveKeys::new(keys.kek, &keys.seks))),
-                rate_bps_max: permit.claims.rate_bps_max,
-                settings,
-                clock_start: now,
-                is_pulled: false,
-            },
-        );
-        if let Some(link) = origin.link {
-            self.output.srtla.session_started(now, link.group);
-        }
-        self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
-        Ok(())
-    }
-
-    /// Ends what a new publisher puts an end to; says how its stream behaves.
-    pub(crate) fn make_way(
-        &mut self,
-        now: Instant,
-        permit: &Permit,
-        replaced: Option<u32>,
-    ) -> StreamSettings {
-        if let Some(replaced) = replaced {
-            // No word to the players or the log of events: the stream goes on.
-            self.end(now, replaced, GoneReason::TakenOver);
-        }
-        let settings = StreamSettings::of(&permit.claims, &self.config);
-        if settings.resume == Resume::Cut
-            && let Some(stream) = self.streams_by_id.get(&permit.claims.stream).copied()
-        {
-            self.cut_players(now, stream);
-        }
-        settings
-    }
-
     /// Answers a caller that is let in, and gives it a place in the table.
     fn connect(
         &mut self,
@@ -329,186 +255,9 @@ impl Relay {
         })
     }
 
-    /// Whose place a new publisher takes.
-    pub(crate) fn publisher_to_replace(
-        &self,
-        permit: &Permit,
-    ) -> Result<Option<u32>, RefusalReason> {
-        let Some((_, stream)) = self.find_stream(&permit.claims.stream) else {
-            return self.check_new_stream().map(|()| None);
-        };
-        match &stream.publisher {
-            Some(publisher) if publisher.session != permit.claims.session => {
-                Err(RefusalReason::Conflict)
-            }
-            publisher => Ok(publisher.as_ref().map(|publisher| publisher.connection)),
-        }
-    }
-
-    /// Streams on hold count: each has its memory.
-    fn check_new_stream(&self) -> Result<(), RefusalReason> {
-        if self.draining {
-            Err(RefusalReason::Draining)
-        } else if self.streams.len() >= self.sessions.sessions_max() {
-            Err(RefusalReason::OverCapacity)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Only what is new needs room: a publisher that returns, or takes over, is
-    /// let in on a full node too.
-    fn check_room(&self, ingress: Ingress) -> Result<(), RefusalReason> {
-        let limits = &self.config.limits;
-        let per_source_max = self.config.shard.share(limits.connections_per_source_max);
-        self.check_connections()?;
-        if self.connections.count_from(ingress.peer) >= per_source_max {
-            return Err(RefusalReason::SourceFull);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn check_connections(&self) -> Result<(), RefusalReason> {
-        let connections_max = self.config.shard.share(self.config.limits.connections_max);
-        if self.connections.len() >= connections_max as usize {
-            Err(RefusalReason::OverCapacity)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// What counts the caller's bytes, when its lease has a bound.
-    pub(crate) fn meter(&mut self, claims: &Claims) -> Result<Option<Meter>, RefusalReason> {
-        let meter = self.sessions.meter(claims);
-        if meter.as_ref().is_some_and(Meter::is_used_up) {
-            return Err(RefusalReason::BytesUsed);
-        }
-        Ok(meter)
-    }
-
-    /// What the caller asks for, and no less than `least` or the lease says.
-    pub(crate) fn latency(
-        &self,
-        wish_ms: u16,
-        least: Duration,
-        permit: &Permit,
-    ) -> Result<Duration, RefusalReason> {
-        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
-        let wish = ms(u32::from(wish_ms));
-        let most = permit
-            .claims
-            .latency_max_ms
-            .map_or(self.config.latency_max, ms);
-        if wish > most.min(self.config.latency_max) {
-            return Err(RefusalReason::LatencyTooHigh);
-        }
-        let leased = permit.claims.latency_min_ms.map_or(Duration::ZERO, ms);
-        Ok(wish.max(least).max(leased).max(self.config.latency_min))
-    }
-
-    pub(crate) fn attach_publisher(
-        &mut self,
-        now: Instant,
-        id: &StreamId,
-        new: NewPublisher,
-    ) -> u32 {
-        if let Some(key) = self.streams_by_id.get(id).copied()
-            && let Some(stream) = self.streams.item_mut(key)
-        {
-            stream.attach(new, now);
-            return key;
-        }
-        let margin = self.config.latency_margin;
-        let ring = Ring::new(self.config.limits.ring_bytes_max, self.chunks.clone());
-        let stream = Stream::new(id.clone(), new, margin, ring, now);
-        let key = self.streams.insert(stream);
-        self.streams_by_id.insert(id.clone(), key);
-        key
-    }
-
     pub(crate) fn find_stream(&self, id: &StreamId) -> Option<(u32, &Stream)> {
         let key = *self.streams_by_id.get(id)?;
         Some((key, self.streams.item(key)?))
-    }
-
-    fn admit_player(
-        &mut self,
-        now: Instant,
-        origin: &Origin,
-        request: &ConnectRequest,
-        permit: &Permit,
-        done: Option<&KeyWorkDone>,
-    ) -> Result<(), NoKeys> {
-        if origin.link.is_some() {
-            // Bonding is for what goes up.
-            return Err(RefusalReason::Unsupported.into());
-        }
-        let (stream_key, stream) = self.stream_to_play(permit)?;
-        self.check_room(origin.path)?;
-        let least = stream.player_latency();
-        let latency = self.latency(request.latency.receive_ms, least, permit)?;
-        let from_start = permit.claims.start != Some(Start::Newest);
-        let first_index = stream.first_index(now, from_start);
-        let settings = srt::sender::Settings {
-            destination: request.caller_id,
-            isn: request.isn,
-            first_index,
-            timeline_offset_us: stream.player_offset_us(now),
-            latency,
-            window_packets: request.flow_window,
-        };
-        let clock = stream.timeline.now(now);
-        let own = Latency {
-            receive_ms: 0,
-            send_ms: latency_ms(latency),
-        };
-        let timestamp = clock.shifted_us(settings.timeline_offset_us);
-        let meter = self.meter(&permit.claims)?;
-        let keys = keys_for(permit, request, done)?;
-        let sealer = keys.map(|keys| self.sealer(keys));
-        let key = self.connect(origin, request, permit, own, timestamp);
-        self.players_made += 1;
-        let new = NewPlayer {
-            id: self.players_made,
-            connection: key,
-            session: permit.claims.session.clone(),
-            path: origin.path,
-            payload_max: request.payload_max(),
-            settings,
-            meter,
-            sealer,
-        };
-        if let Some(stream) = self.streams.item_mut(stream_key) {
-            let leg = Leg::Player(stream.add_player(new, now));
-            self.joined(now, key, stream_key, leg, false);
-        }
-        Ok(())
-    }
-
-    /// The stream that a new player may join.
-    fn stream_to_play(&self, permit: &Permit) -> Result<(u32, &Stream), RefusalReason> {
-        let Some((key, stream)) = self.find_stream(&permit.claims.stream) else {
-            return Err(if self.draining {
-                RefusalReason::Draining
-            } else {
-                RefusalReason::NoPublisher
-            });
-        };
-        self.check_players(stream, permit)?;
-        Ok((key, stream))
-    }
-
-    fn check_players(&self, stream: &Stream, permit: &Permit) -> Result<(), RefusalReason> {
-        let node_max = self.config.limits.players_per_stream_max;
-        let players_max = permit
-            .claims
-            .players_max
-            .map_or(node_max, |max| max.min(node_max));
-        if stream.players.len() < players_max as usize {
-            Ok(())
-        } else {
-            Err(RefusalReason::SessionFull)
-        }
     }
 
     /// What every new connection needs.
