@@ -73,7 +73,7 @@ impl TryFrom<Row> for LeaseKey {
     }
 }
 
-/// Every key, the oldest first.
+/// Every key, the oldest first; of those made at once, the one that signs or signed before.
 ///
 /// # Errors
 /// When the database fails, or a row holds what this version does not know.
@@ -82,7 +82,8 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<LeaseKey>, Error> 
         Row,
         "SELECT kid, public_key, state, sealed_seed, created_at, promoted_at, believed_until,
              revoked_at
-         FROM control.lease_keys ORDER BY created_at, kid"
+         FROM control.lease_keys
+         ORDER BY created_at, array_position(ARRAY['revoked', 'retired', 'current', 'next'], state), kid"
     )
     .fetch_all(executor)
     .await?;
