@@ -4,12 +4,14 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod budgets;
 pub mod connections;
 pub mod docks;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod lease_keys;
 pub mod nodes;
+pub mod placements;
 pub mod sessions;
 pub mod streams;
 pub mod wake;
