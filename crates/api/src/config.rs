@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Region;
+use placement::{Demand, Weights};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
@@ -51,6 +52,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// How nodes are watched.
     pub fleet: FleetConfig,
+    /// What a session is expected to take, and what counts when a node is chosen.
+    pub placement: PlacementConfig,
     /// What one caller may ask for.
     pub http: HttpConfig,
     /// The metrics-gateway's HTTP listener, for the live view.
@@ -115,6 +118,25 @@ pub struct FleetConfig {
     pub sync_seconds: u32,
 }
 
+/// What a session is expected to take, and what counts when a node is chosen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementConfig {
+    /// A stream's rate unless its settings limit it, bits a second.
+    pub stream_bps: u64,
+    /// Players of a stream.
+    pub players: u32,
+    /// How long it lasts.
+    pub duration_seconds: u32,
+    /// What a session in the region that was asked for is worth, in your currency.
+    pub region_price: f64,
+    /// What a terabyte is worth on a node whose allowance will just be used up: what it
+    /// costs where bytes are sold.
+    pub terabyte_price: f64,
+    /// What it is worth to keep a port from being full.
+    pub port_price: f64,
+}
+
 /// What one caller may ask for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,6 +170,7 @@ impl Default for Config {
             bootstrap_node: None,
             sessions: SessionsConfig::default(),
             fleet: FleetConfig::default(),
+            placement: PlacementConfig::default(),
             http: HttpConfig::default(),
             gateway_http: "http://127.0.0.1:8081".to_owned(),
             gateway_grpc: "http://127.0.0.1:7004".to_owned(),
@@ -186,6 +209,59 @@ impl Default for FleetConfig {
             join_token_seconds: 24 * 3600,
             sync_seconds: 5,
         }
+    }
+}
+
+impl Default for PlacementConfig {
+    fn default() -> Self {
+        let (demand, weights) = (Demand::default(), Weights::default());
+        Self {
+            stream_bps: demand.stream_bps,
+            players: demand.players,
+            duration_seconds: 4 * 3600,
+            region_price: weights.region,
+            terabyte_price: weights.terabyte,
+            port_price: weights.port,
+        }
+    }
+}
+
+impl PlacementConfig {
+    pub(crate) fn demand(&self) -> Demand {
+        Demand {
+            stream_bps: self.stream_bps,
+            players: self.players,
+            duration: seconds(self.duration_seconds),
+        }
+    }
+
+    pub(crate) fn weights(&self) -> Weights {
+        Weights {
+            region: self.region_price,
+            terabyte: self.terabyte_price,
+            port: self.port_price,
+            ..Weights::default()
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !(1..=10_000_000_000).contains(&self.stream_bps) {
+            return Err("placement.stream_bps: 1 to 10^10 bits a second".to_owned());
+        }
+        if self.players > 10_000 {
+            return Err("placement.players: 0 to 10000".to_owned());
+        }
+        let prices = [
+            ("placement.region_price", self.region_price),
+            ("placement.terabyte_price", self.terabyte_price),
+            ("placement.port_price", self.port_price),
+        ];
+        for (name, price) in prices {
+            if !(0.0..=1e9).contains(&price) {
+                return Err(format!("{name}: 0 to 10^9"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -235,9 +311,14 @@ impl ServiceConfig for Config {
             ("fleet.join_token_seconds", self.fleet.join_token_seconds),
             ("fleet.sync_seconds", self.fleet.sync_seconds),
             ("http.timeout_seconds", self.http.timeout_seconds),
+            (
+                "placement.duration_seconds",
+                self.placement.duration_seconds,
+            ),
             ("dock.link_seconds", self.dock.link_seconds),
             ("dock.session_seconds", self.dock.session_seconds),
         ])?;
+        self.placement.validate()?;
         self.validate_gateway()?;
         self.validate_regions()
     }

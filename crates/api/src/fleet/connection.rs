@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Status, Streaming};
 
+use super::budget;
 use super::leases::key_set;
 use super::registry::Seat;
 use crate::config::seconds;
@@ -52,6 +53,8 @@ pub(crate) struct Connection {
     believed: KeySet,
     /// Whether the node knows the complete set.
     is_synced: bool,
+    /// When its byte budget was last settled by this stream.
+    settled_at: Option<UnixMillis>,
 }
 
 /// What a node was told of one session.
@@ -104,6 +107,7 @@ impl Connection {
             },
             believed: KeySet::default(),
             is_synced: false,
+            settled_at: None,
         }
     }
 
@@ -133,6 +137,10 @@ impl Connection {
     }
 
     async fn talk(&mut self, incoming: &mut Streaming<pb::NodeMessage>) -> Result<(), Ended> {
+        // What its last boot moved, before this one's counters replace it.
+        self.settle().await;
+        // The first heartbeat is a reading to count from.
+        self.settled_at = None;
         self.welcome().await?;
         let mut interval = tokio::time::interval(seconds(self.app.config.fleet.sync_seconds));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,6 +205,21 @@ impl Connection {
         if let Err(error) = written {
             app.pause.trouble(app.now());
             self.note("A heartbeat could not be written", &error);
+            return;
+        }
+        let is_due = self
+            .settled_at
+            .is_none_or(|at| app.now().since(at) >= budget::SETTLE_INTERVAL);
+        if is_due {
+            self.settle().await;
+        }
+    }
+
+    /// The next one makes up for one that failed.
+    async fn settle(&mut self) {
+        self.settled_at = Some(self.app.now());
+        if let Err(error) = budget::settle(&self.app, &self.node).await {
+            self.note("A node's byte budget could not be settled", &error);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::SessionId;
 use proto::fleet as pb;
-use storage::control::{idempotency, nodes, sessions};
+use storage::control::{idempotency, nodes, placements, sessions};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};
@@ -18,8 +18,10 @@ use crate::token;
 /// The most sessions one call stops.
 const EXPIRE_MAX: u32 = 1000;
 const EXPIRE_DEFAULT: u32 = 100;
-/// The most expired idempotency records one call drops.
+/// The most expired idempotency records, and old decisions, one call drops.
 const TRIM_MAX: u32 = 1000;
+/// How long it can be asked why a session is where it is.
+const PLACEMENTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) struct Control {
     pub(super) app: Arc<App>,
@@ -88,6 +90,9 @@ impl Control {
             .await
             .map_err(status)?;
         idempotency::trim(&self.app.pool, now, TRIM_MAX)
+            .await
+            .map_err(status)?;
+        placements::trim(&self.app.pool, now.minus(PLACEMENTS_KEPT), TRIM_MAX)
             .await
             .map_err(status)?;
         metrics::stopped(metrics::Stopped::Expired, stopped.len());

@@ -11,12 +11,13 @@
 use http::HeaderMap;
 use model::session::Role;
 use model::{SessionId, StreamId};
-use placement::{Candidate, Demand, Request, Weights};
+use placement::{Held, Ranking, Request, Verdict};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use storage::Transaction;
 use storage::control::accounts::Account;
 use storage::control::idempotency::{self, Key};
-use storage::control::nodes;
+use storage::control::placements;
 use storage::control::sessions::{self, NewSession, Record};
 use storage::control::streams::{self, Slot, Stream};
 use subtle::ConstantTimeEq;
@@ -24,6 +25,7 @@ use subtle::ConstantTimeEq;
 use super::request::{StartRequest, unknown_stream_token};
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
+use crate::fleet::budget;
 use crate::metrics::{self, Placement};
 use crate::state::App;
 use crate::token;
@@ -34,6 +36,8 @@ const KEY_LENGTH_MAX: usize = 128;
 const ROUNDS_MAX: usize = 16;
 /// Slots looked through for a stream token.
 const SLOTS_MAX: u32 = 1000;
+/// Candidates that a decision's record names, the best first.
+const EXPLAINED_MAX: usize = 100;
 
 /// A caller's name for what it wants done once.
 #[derive(Debug)]
@@ -122,6 +126,14 @@ pub(crate) async fn start(
     ))
 }
 
+/// Where a session goes.
+struct Place {
+    node: Verdict,
+    /// What to hold of the node's budget, if it has one.
+    held: Option<Held>,
+    ranking: Ranking,
+}
+
 struct Round<'a> {
     app: &'a App,
     account: &'a Account,
@@ -174,51 +186,91 @@ impl Round<'_> {
         let now = self.app.now();
         let limits = &self.app.config.sessions;
         let ends_at = now.plus(seconds(limits.max_session_seconds));
-        let node = self.place(transaction).await?;
+        let wanted = self.wanted();
+        let place = self.place(transaction, &wanted).await?;
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),
             account: self.account.clone(),
             stream_id: stream.id,
             connection_id: self.request.connection.clone(),
-            node_id: node.node_id,
-            region: node.region,
+            node_id: place.node.node_id.clone(),
+            region: place.node.region.clone(),
             region_requested: self.request.region.clone(),
             lease_expires_at: now.plus(seconds(limits.lease_seconds)).min(ends_at),
             ends_at,
         };
         sessions::insert(transaction, &session, now).await?;
+        if let Some(held) = place.held {
+            budget::hold(transaction, &session.id, held).await?;
+        }
+        let decision = self.decision(&place.ranking, Some(session.id.clone()));
+        placements::record(&mut **transaction, &decision).await?;
         let record = sessions::find(&mut **transaction, &session.id).await?;
         record.ok_or_else(|| Failure::Refused(ApiError::internal()))
     }
 
-    /// A node that can take the session, locked until the end of the transaction.
-    async fn place(&self, transaction: &mut Transaction) -> Result<placement::Verdict, Failure> {
-        let wanted = Request {
+    fn wanted(&self) -> Request {
+        let placement = &self.app.config.placement;
+        Request {
             region: self.request.region.clone(),
             silent_max: seconds(self.app.config.fleet.offline_after_seconds),
-            demand: Demand::default(),
-            weights: Weights::default(),
-        };
-        let nodes = nodes::list(&mut **transaction).await?;
-        let candidates: Vec<Candidate> = nodes.into_iter().map(Into::into).collect();
-        let ranking = placement::choose(&candidates, &wanted, self.app.now());
-        let Some(best) = ranking.best() else {
+            demand: placement.demand(),
+            weights: placement.weights(),
+        }
+    }
+
+    /// A node that can take the session, locked until the end of the transaction. What
+    /// other starts hold is waited for, so nobody is told of no capacity that is there.
+    async fn place(
+        &self,
+        transaction: &mut Transaction,
+        wanted: &Request,
+    ) -> Result<Place, Failure> {
+        let now = self.app.now();
+        let candidates = budget::candidates(transaction).await?;
+        let ranking = placement::choose(&candidates, wanted, now);
+        let Some(best) = ranking.best().cloned() else {
             metrics::placement(Placement::NoCapacity);
+            self.note_refusal(&ranking).await;
             return Err(no_capacity(&ranking).into());
         };
-        let locked = nodes::lock(transaction, &best.node_id).await?;
-        let locked: Vec<Candidate> = locked.into_iter().map(Into::into).collect();
-        let still = placement::choose(&locked, &wanted, self.app.now());
+        let locked = budget::lock(transaction, &best.node_id).await?;
+        let locked = locked.ok_or(Failure::Again)?;
+        let still = placement::choose(std::slice::from_ref(&locked), wanted, now);
         if still.best().is_none() {
             return Err(Failure::Again);
         }
-        let fallback = ranking.region_fallback;
-        metrics::placement(if fallback {
+        metrics::placement(if ranking.region_fallback {
             Placement::RegionFallback
         } else {
             Placement::Placed
         });
-        Ok(best.clone())
+        Ok(Place {
+            node: best,
+            held: locked.budget.map(|it| wanted.demand.on(&it.policy)),
+            ranking,
+        })
+    }
+
+    /// The transaction of a refused start is undone, so its decision is written beside it.
+    async fn note_refusal(&self, ranking: &Ranking) {
+        let decision = self.decision(ranking, None);
+        if let Err(error) = placements::record(&self.app.pool, &decision).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "A decision could not be written down");
+        }
+    }
+
+    fn decision(&self, ranking: &Ranking, session: Option<SessionId>) -> placements::Placement {
+        let candidates = placement::explain(ranking, EXPLAINED_MAX);
+        placements::Placement {
+            at: self.app.now(),
+            user_id: self.account.user_id.clone(),
+            session_id: session,
+            region_requested: self.request.region.clone(),
+            region_fallback: ranking.region_fallback,
+            candidates: json!(candidates),
+        }
     }
 
     async fn stream(&self, transaction: &mut Transaction) -> Result<Stream, Failure> {
@@ -279,17 +331,15 @@ fn mismatch() -> ApiError {
     )
 }
 
-fn no_capacity(ranking: &placement::Ranking) -> ApiError {
-    for verdict in &ranking.verdicts {
-        let refusal = verdict
-            .outcome
-            .as_ref()
-            .err()
-            .map_or("", |refusal| refusal.as_str());
-        tracing::info!(node.id = %verdict.node_id, refusal, "A node was refused");
+fn no_capacity(ranking: &Ranking) -> ApiError {
+    let refusals = || {
+        let outcomes = ranking.verdicts.iter().map(|verdict| &verdict.outcome);
+        outcomes.filter_map(|outcome| outcome.as_ref().err())
+    };
+    for (verdict, refusal) in ranking.verdicts.iter().zip(refusals()) {
+        tracing::info!(node.id = %verdict.node_id, refusal = refusal.as_str(), "A node was refused");
     }
-    let full = |verdict: &placement::Verdict| verdict.outcome == Err(placement::Refusal::Full);
-    let reason = if ranking.verdicts.iter().any(full) {
+    let reason = if refusals().any(|refusal| refusal.is_lack_of_room()) {
         "nodes_full"
     } else {
         "no_node_online"

@@ -4,6 +4,7 @@
 
 mod audit;
 mod auth;
+mod budgets;
 mod contract;
 mod dock;
 mod enrolment;

@@ -1,10 +1,12 @@
 //! Version 1, one file a family.
 
 mod audit;
+mod budgets;
 mod dock;
 mod keys;
 mod live;
 mod nodes;
+mod placement;
 mod relay;
 mod streams;
 mod users;
@@ -15,10 +17,12 @@ use crate::error::ApiError;
 pub(super) fn routes() -> Vec<Route> {
     [
         audit::routes(),
+        budgets::routes(),
         dock::routes(),
         keys::routes(),
         live::routes(),
         nodes::routes(),
+        placement::routes(),
         relay::routes(),
         streams::routes(),
         users::routes(),

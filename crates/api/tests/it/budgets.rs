@@ -1,0 +1,205 @@
+//! Byte budgets: held by starts, settled by heartbeats, explained, reconciled.
+
+use std::time::Duration;
+
+use proto::fleet as pb;
+use proto::fleet::node_message::Message;
+use serde_json::{Value, json};
+
+use crate::house::{ADMIN, House, eventually};
+use crate::node::{self, Enrolled, Node};
+
+/// What one session holds: 6 Mbit/s in and out with retransmissions and headers, 4 hours.
+const HOLD_BYTES: u64 = 23_360_400_000;
+
+fn monthly(limit_bytes: u64) -> Value {
+    json!({"policy": {
+        "port_bps": 1_000_000_000_u64,
+        "overhead_ratio": 1.0,
+        "allowance": {"kind": "monthly_cap", "limit_bytes": limit_bytes},
+        "after": {"kind": "floor", "floor_bps": 1_000_000},
+    }})
+}
+
+fn path(node: &Enrolled) -> String {
+    format!("/api/v1/ops/nodes/{}/budget", node.node_id)
+}
+
+async fn budgeted(house: &House, name: &str, policy: Value) -> (Enrolled, Node) {
+    let (enrolled, node) = node::joined(house, name, 100).await;
+    let set = house.post(ADMIN, &path(&enrolled), policy).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    (enrolled, node)
+}
+
+async fn show(house: &House, node: &Enrolled) -> Value {
+    let shown = house.get(ADMIN, &path(node)).await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    shown.body
+}
+
+async fn beat(node: &Node, boot_id: &str, ingress: u64, egress: u64) {
+    node.say(Message::Heartbeat(pb::Heartbeat {
+        boot_id: boot_id.into(),
+        ingress_bytes_total: ingress,
+        egress_bytes_total: egress,
+        ..Default::default()
+    }))
+    .await;
+}
+
+async fn used(house: &House, node: &Enrolled, bytes: u64) {
+    eventually("the bytes are counted", async || {
+        show(house, node).await["used_bytes"] == bytes
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_holds_bytes_until_its_session_stops() {
+    let house = House::new().await;
+    let (enrolled, _node) = budgeted(&house, "one", monthly(32_000_000_000_000)).await;
+    let user = house.user("someone").await;
+    let started = house.start(&user, "cam1").await;
+    assert_eq!(started.status, 201, "{started:?}");
+    let held = show(&house, &enrolled).await["held_bytes"]
+        .as_u64()
+        .unwrap();
+    assert!(held.abs_diff(HOLD_BYTES) < HOLD_BYTES / 20, "{held}");
+    let stop = json!({"session_id": started.body["session"]["session_id"]});
+    assert_eq!(
+        house.post(&user, "/api/v1/relay/stop", stop).await.status,
+        200
+    );
+    assert_eq!(show(&house, &enrolled).await["held_bytes"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_at_once_hold_no_more_than_there_is() {
+    let house = House::new().await;
+    // 95 % of it is enough for three sessions and a half.
+    let (enrolled, _node) = budgeted(&house, "one", monthly(HOLD_BYTES * 35 / 10 * 100 / 95)).await;
+    let mut users = Vec::new();
+    for number in 0..8 {
+        users.push(house.user(&format!("user {number}")).await);
+    }
+    let starts = users.iter().map(|user| house.start(user, "cam1"));
+    let answers = futures_util::future::join_all(starts).await;
+    let created = answers.iter().filter(|it| it.status == 201).count();
+    assert_eq!(created, 3, "{answers:?}");
+    let refused = answers.iter().find(|it| it.status != 201).unwrap();
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.body["error"]["reason_code"], "nodes_full");
+    let explained = house
+        .post(ADMIN, "/api/v1/ops/placement/explain", json!({}))
+        .await;
+    let candidate = &explained.body["candidates"][0];
+    assert_eq!(candidate["node_id"], enrolled.node_id.as_str());
+    assert_eq!(candidate["refusal"], "budget_spent");
+    assert_eq!(explained.body["node_id"], Value::Null);
+    // A smaller one still fits.
+    let small = json!({"stream_bps": 1_000_000});
+    let explained = house
+        .post(ADMIN, "/api/v1/ops/placement/explain", small)
+        .await;
+    assert_eq!(explained.body["node_id"], enrolled.node_id.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_avoids_the_node_whose_allowance_will_not_last_and_says_why() {
+    let house = House::new().await;
+    let (scarce, _one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    let (ample, _two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
+    let user = house.user("someone").await;
+    let started = house.start(&user, "cam1").await;
+    let session = started.body["session"]["session_id"].as_str().unwrap();
+    let why = house
+        .get(ADMIN, &format!("/api/v1/ops/placement/sessions/{session}"))
+        .await;
+    let candidates = why.body["candidates"].as_array().unwrap();
+    assert_eq!(candidates[0]["node_id"], ample.node_id.as_str());
+    assert_eq!(candidates[1]["node_id"], scarce.node_id.as_str());
+    let term = |candidate: &Value| candidate["terms"]["budget"].as_f64().unwrap();
+    assert!(term(&candidates[1]) > term(&candidates[0]));
+    for name in ["region", "latency", "budget", "money", "port", "load"] {
+        assert!(candidates[0]["terms"][name].is_number(), "{name}");
+    }
+    let unknown = "/api/v1/ops/placement/sessions/ses_1";
+    assert_eq!(house.get(ADMIN, unknown).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_settle_real_bytes_across_boots() {
+    let house = House::new().await;
+    let (enrolled, node) = budgeted(&house, "one", monthly(32_000_000_000_000)).await;
+    // What is from before anybody counted is not counted.
+    let settled_at = async || show(&house, &enrolled).await["settled_at"].clone();
+    let offered_at = settled_at().await;
+    house.advance(Duration::from_secs(1));
+    beat(&node, "a", 500, 500).await;
+    eventually("the first reading is taken", async || {
+        settled_at().await != offered_at
+    })
+    .await;
+    house.advance(Duration::from_secs(61));
+    beat(&node, "a", 1_500, 3_500).await;
+    used(&house, &enrolled, 4_000).await;
+    // More goes through, and before it is settled the node starts again.
+    let heard_at = async || {
+        let nodes = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
+        nodes["nodes"][0]["heartbeat_at"].clone()
+    };
+    let before = heard_at().await;
+    house.advance(Duration::from_secs(5));
+    beat(&node, "a", 1_600, 3_600).await;
+    eventually("heard", async || heard_at().await != before).await;
+    drop(node);
+    let node = node::connect(&house, &enrolled, 100, Vec::new())
+        .await
+        .unwrap();
+    used(&house, &enrolled, 4_200).await;
+    house.advance(Duration::from_secs(61));
+    beat(&node, "b", 10, 20).await;
+    used(&house, &enrolled, 4_230).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_providers_reading_replaces_ours_and_is_written_down() {
+    let house = House::new().await;
+    let (enrolled, _node) = budgeted(&house, "one", monthly(32_000_000_000_000)).await;
+    let reconcile = format!("{}/reconcile", path(&enrolled));
+    let reading = json!({"used_bytes": 31_000_000_000_000_u64, "restricted": true});
+    let answer = house.post(ADMIN, &reconcile, reading).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["used_bytes"], 31_000_000_000_000_u64);
+    assert_eq!(answer.body["restriction"], "exhausted");
+    let event = &answer.body["events"][0];
+    assert_eq!(event["kind"], "reconciled");
+    assert_eq!(event["details"]["ours_bytes"], 0);
+    assert!(event["user_id"].is_string());
+    let user = house.user("someone").await;
+    assert_eq!(house.start(&user, "cam1").await.status, 503);
+    let lifted = json!({"used_bytes": 1000, "restricted": false});
+    let answer = house.post(ADMIN, &reconcile, lifted).await;
+    assert_eq!(answer.body["restriction"], "open");
+    assert_eq!(house.start(&user, "cam1").await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_is_none_is_refused_by_name_and_one_can_be_taken_away() {
+    let house = House::new().await;
+    let (enrolled, _node) = budgeted(&house, "one", monthly(1_000_000_000_000)).await;
+    let wrong = house.post(ADMIN, &path(&enrolled), monthly(0)).await;
+    assert_eq!(wrong.status, 400);
+    let message = wrong.body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("policy.allowance.limit_bytes"),
+        "{message}"
+    );
+    let nobody = "/api/v1/ops/nodes/nod_1/budget";
+    assert_eq!(house.post(ADMIN, nobody, monthly(1)).await.status, 404);
+    let none = json!({"policy": null});
+    let removed = house.post(ADMIN, &path(&enrolled), none).await;
+    assert_eq!(removed.status, 200);
+    assert_eq!(house.get(ADMIN, &path(&enrolled)).await.status, 404);
+}
