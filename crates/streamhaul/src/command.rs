@@ -1,9 +1,11 @@
 //! One file per command that speaks to a running instance.
 
 mod audit;
+mod budget;
 mod dock_url;
 mod keys;
 mod nodes;
+mod placement;
 mod relay;
 mod status;
 mod streams;
@@ -42,6 +44,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             },
             target,
         )?,
+        Command::Placement(command) => placement::run(command)?,
         Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use model::Region;
 use serde_json::{Value, json};
 
+use super::budget;
 use crate::cli::{Nodes, Target};
 use crate::client::Client;
 use crate::print;
@@ -18,6 +19,7 @@ pub(super) fn run(command: &Nodes) -> anyhow::Result<()> {
             target,
         } => add(name, region.as_ref(), *sessions_max, target),
         Nodes::Drain { node, undo, target } => drain(node, !undo, target),
+        Nodes::Budget(command) => budget::run(command),
     }
 }
 
@@ -81,11 +83,7 @@ fn add(
 
 fn drain(wanted: &str, draining: bool, target: &Target) -> anyhow::Result<()> {
     let client = Client::of(target)?;
-    let listed = client.get("/api/v1/ops/nodes")?;
-    let node = nodes(&listed)
-        .find(|node| node["node_id"] == wanted || node["name"] == wanted)
-        .with_context(|| format!("no node `{wanted}`; `streamhaul nodes list` shows them"))?;
-    let path = format!("/api/v1/ops/nodes/{}/drain", print::text(&node["node_id"]));
+    let path = format!("/api/v1/ops/nodes/{}/drain", find(&client, wanted)?);
     let answer = client.post(&path, &json!({"draining": draining}), None)?;
     if target.json {
         print::json(&answer);
@@ -95,6 +93,15 @@ fn drain(wanted: &str, draining: bool, target: &Target) -> anyhow::Result<()> {
         print::line(&format!("{wanted} gets sessions again"));
     }
     Ok(())
+}
+
+/// The id of a node that was named by its id or its name.
+pub(super) fn find(client: &Client, wanted: &str) -> anyhow::Result<String> {
+    let listed = client.get("/api/v1/ops/nodes")?;
+    let node = nodes(&listed)
+        .find(|node| node["node_id"] == wanted || node["name"] == wanted)
+        .with_context(|| format!("no node `{wanted}`; `streamhaul nodes list` shows them"))?;
+    Ok(print::text(&node["node_id"]))
 }
 
 fn nodes(listed: &Value) -> impl Iterator<Item = &Value> {
