@@ -105,6 +105,12 @@ impl Account {
         }
     }
 
+    /// Goes on under another offer: what was counted stays, the month is the offer's.
+    pub fn adopt(&mut self, policy: &BandwidthPolicy, now: UnixMillis) {
+        let anchor = policy.allowance.anchor();
+        self.month = anchor.and_then(|anchor| anchor.window(now));
+    }
+
     /// Books a reading: settles with real bytes. Returns the bytes that the provider
     /// counts for it. What went through since the last reading is booked as of `now`, so
     /// bytes from around a month's border fall into the new month.
@@ -189,7 +195,7 @@ impl Account {
         }
     }
 
-    /// A twentieth of the month's intervals may be above; they are kept back in proportion.
+    /// A twentieth of the month's intervals may be above the commitment.
     fn bursts(&self, commit_bps: u64, price_per_mbps: f64) -> Quota {
         let length = self
             .month

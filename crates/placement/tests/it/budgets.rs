@@ -115,6 +115,27 @@ fn at_150_mbps_in_all_kc1_does_not_last_and_at_95_it_does() {
 }
 
 #[test]
+fn another_offer_keeps_what_was_counted_and_has_its_own_month() {
+    let mut node = Node::new(monthly(TB), APRIL);
+    node.run(8_000_000, HOUR);
+    let used = node.used();
+    node.policy.allowance = Allowance::MonthlyCap {
+        limit_bytes: TB,
+        anchor: Anchor {
+            day: 2,
+            ..Anchor::default()
+        },
+    };
+    node.account.adopt(&node.policy, node.now);
+    node.run(8_000_000, HOUR);
+    assert_eq!(node.used(), 2 * used);
+    // Its month ends tomorrow.
+    node.run(0, HOUR * 22);
+    node.run(8_000_000, HOUR);
+    assert!(node.used() <= used + used / 60, "{}", node.used());
+}
+
+#[test]
 fn a_rolling_cap_forgives_what_is_a_day_old() {
     let policy = BandwidthPolicy {
         allowance: Allowance::RollingCap {
