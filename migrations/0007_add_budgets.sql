@@ -45,3 +45,4 @@ CREATE TABLE control.placements (
 );
 CREATE INDEX placements_session ON control.placements (session_id);
 CREATE INDEX placements_at ON control.placements (at);
+CREATE INDEX placements_refused ON control.placements (user_id, at) WHERE session_id IS NULL;

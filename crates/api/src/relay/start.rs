@@ -8,6 +8,8 @@
 //! Nothing is limited before the look-ups, so that a client that asks again gets its own
 //! session. A node that filled up meanwhile means another round with fresh figures.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use model::session::Role;
 use model::{SessionId, StreamId};
@@ -38,6 +40,8 @@ const ROUNDS_MAX: usize = 16;
 const SLOTS_MAX: u32 = 1000;
 /// Candidates that a decision's record names, the best first.
 const EXPLAINED_MAX: usize = 100;
+/// Between two refusals of one user that are written down.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A caller's name for what it wants done once.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ pub(crate) struct Started {
 enum Failure {
     /// Another transaction was in the way: again.
     Again,
+    /// No node can take the session.
+    NoRoom(Ranking),
     Refused(ApiError),
 }
 
@@ -117,6 +123,10 @@ pub(crate) async fn start(
         match round.run().await {
             Ok(started) => return Ok(started),
             Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::NoRoom(ranking)) => {
+                round.note_refusal(&ranking).await;
+                return Err(no_capacity(&ranking));
+            }
             Err(Failure::Again) => {}
         }
     }
@@ -230,9 +240,7 @@ impl Round<'_> {
         let candidates = budget::candidates(transaction).await?;
         let ranking = placement::choose(&candidates, wanted, now);
         let Some(best) = ranking.best().cloned() else {
-            metrics::placement(Placement::NoCapacity);
-            self.note_refusal(&ranking).await;
-            return Err(no_capacity(&ranking).into());
+            return Err(Failure::NoRoom(ranking));
         };
         let locked = budget::lock(transaction, &best.node_id).await?;
         let locked = locked.ok_or(Failure::Again)?;
@@ -252,10 +260,14 @@ impl Round<'_> {
         })
     }
 
-    /// The transaction of a refused start is undone, so its decision is written beside it.
+    /// The transaction of a refused start is undone, so its decision is written after it:
+    /// not inside, where each start would wait for a second connection while it holds one.
     async fn note_refusal(&self, ranking: &Ranking) {
+        metrics::placement(Placement::NoCapacity);
         let decision = self.decision(ranking, None);
-        if let Err(error) = placements::record(&self.app.pool, &decision).await {
+        if let Err(error) =
+            placements::record_refusal(&self.app.pool, &decision, REFUSAL_INTERVAL).await
+        {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "A decision could not be written down");
         }

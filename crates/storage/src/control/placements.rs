@@ -1,5 +1,7 @@
 //! Why sessions are where they are.
 
+use std::time::Duration;
+
 use model::{Region, SessionId, UnixMillis, UserId};
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -41,6 +43,33 @@ pub async fn record(executor: impl PgExecutor<'_>, placement: &Placement) -> Res
         placement.candidates
     )
     .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Writes down that no node could take a session, once for a user within `interval`:
+/// clients try again and again.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_refusal(
+    pool: &Pool,
+    placement: &Placement,
+    interval: Duration,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO control.placements
+             (at, user_id, region_requested, region_fallback, candidates)
+         SELECT $1, $2, $3, false, $4 WHERE NOT EXISTS (
+             SELECT FROM control.placements
+             WHERE user_id = $2 AND session_id IS NULL AND at > $5)",
+        placement.at.0,
+        placement.user_id.as_str(),
+        placement.region_requested.as_ref().map(Region::as_str),
+        placement.candidates,
+        placement.at.minus(interval).0
+    )
+    .execute(pool)
     .await?;
     Ok(())
 }
