@@ -7,11 +7,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use model::SignInId;
 use secrecy::SecretString;
 use storage::control::accounts::{self, Account};
-use storage::control::docks;
+use storage::control::{docks, sign_ins};
 
-use crate::dock::cookie;
+use crate::cookie::{self, Cookie};
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Kind};
@@ -21,6 +22,8 @@ use crate::token::{self, Kind};
 pub enum Access {
     /// Anybody.
     Public,
+    /// Anybody, from our own page.
+    Page,
     /// Holders of a user's token, and of the admin token.
     User,
     /// Holders of the admin token.
@@ -29,6 +32,10 @@ pub enum Access {
     Dock,
     /// Docks, and holders of a user's or the admin token.
     Viewer,
+    /// Browsers that are signed in, from our own page.
+    Browser,
+    /// Browsers that are signed in, and holders of a user's or the admin token.
+    Account,
 }
 
 /// Who asks.
@@ -36,6 +43,8 @@ pub enum Access {
 pub(crate) struct Caller {
     pub(crate) account: Account,
     pub(crate) is_admin: bool,
+    /// Of who signed in; a token that an operator gave has none.
+    pub(crate) sign_in: Option<SignInId>,
 }
 
 /// The secret that a viewer came with.
@@ -48,38 +57,72 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if access != Access::Public {
-        let token = credential(access, request.headers()).ok_or_else(unauthorized)?;
-        let token = token.to_owned();
+    let is_for_anybody = matches!(access, Access::Public | Access::Page);
+    let credential = credential(access, request.headers());
+    if is_only_for_our_page(access, credential.as_ref()) {
+        check_origin(&request)?;
+    }
+    if !is_for_anybody {
+        let token = credential.ok_or_else(unauthorized)?.token.to_owned();
         let caller = identify(&app, &token).await?.ok_or_else(unauthorized)?;
-        check(access, &caller, &request)?;
+        if access == Access::Admin && !caller.is_admin {
+            return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
+        }
         request.extensions_mut().insert(Credential(token.into()));
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
 }
 
-/// The secret that counts on a route: a dock's cookie opens nothing but its own.
-fn credential(access: Access, headers: &HeaderMap) -> Option<&str> {
-    let bearer = || bearer(headers).filter(|token| !token.starts_with(Kind::Dock.prefix()));
-    let dock = || cookie::read(headers).filter(|token| token.starts_with(Kind::Dock.prefix()));
+/// What a request shows.
+struct Shown<'a> {
+    token: &'a str,
+    /// Whether a browser sends it by itself, whoever's page asks.
+    is_cookie: bool,
+}
+
+/// The secret that counts on a route: a cookie opens nothing but its own.
+fn credential(access: Access, headers: &HeaderMap) -> Option<Shown<'_>> {
+    let bearer = || {
+        let token = bearer(headers).filter(|token| !is_cookies(token))?;
+        Some(Shown {
+            token,
+            is_cookie: false,
+        })
+    };
+    let cookie = |cookie: Cookie, kind: Kind| {
+        let token = cookie.read(headers)?;
+        token.starts_with(kind.prefix()).then_some(Shown {
+            token,
+            is_cookie: true,
+        })
+    };
     match access {
-        Access::Public => None,
+        Access::Public | Access::Page => None,
         Access::User | Access::Admin => bearer(),
-        Access::Dock => dock(),
-        Access::Viewer => bearer().or_else(dock),
+        Access::Dock => cookie(Cookie::Dock, Kind::Dock),
+        Access::Viewer => bearer().or_else(|| cookie(Cookie::Dock, Kind::Dock)),
+        Access::Browser => cookie(Cookie::Account, Kind::Web),
+        Access::Account => bearer().or_else(|| cookie(Cookie::Account, Kind::Web)),
     }
 }
 
-fn check(access: Access, caller: &Caller, request: &Request) -> Result<(), ApiError> {
-    if access == Access::Admin && !caller.is_admin {
-        return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
+/// Whether a token is one that only comes as a cookie.
+fn is_cookies(token: &str) -> bool {
+    [Kind::Dock, Kind::Web]
+        .iter()
+        .any(|kind| token.starts_with(kind.prefix()))
+}
+
+fn is_only_for_our_page(access: Access, shown: Option<&Shown<'_>>) -> bool {
+    access == Access::Page || shown.is_some_and(|shown| shown.is_cookie)
+}
+
+fn check_origin(request: &Request) -> Result<(), ApiError> {
+    if request.method().is_safe() || cookie::is_same_origin(request.headers()) {
+        return Ok(());
     }
-    let changes = !request.method().is_safe();
-    if access == Access::Dock && changes && !cookie::is_same_origin(request.headers()) {
-        return Err(ApiError::new(Code::Forbidden, "this is for our own page"));
-    }
-    Ok(())
+    Err(ApiError::new(Code::Forbidden, "this is for our own page"))
 }
 
 /// Who holds this token, if anybody.
@@ -89,18 +132,26 @@ pub(crate) async fn identify(app: &App, token: &str) -> Result<Option<Caller>, s
         return Ok(Some(Caller {
             account: app.admin.clone(),
             is_admin: true,
+            sign_in: None,
         }));
     }
-    let account = if token.starts_with(Kind::User.prefix()) {
-        accounts::by_token(&app.pool, &hash, app.now()).await?
-    } else if token.starts_with(Kind::Dock.prefix()) {
-        docks::account(&app.pool, &hash, app.now()).await?
+    let is = |kind: Kind| token.starts_with(kind.prefix());
+    let (account, sign_in) = if is(Kind::User) {
+        let account = accounts::by_token(&app.pool, &hash, app.now()).await?;
+        (account, None)
+    } else if is(Kind::Dock) {
+        let account = docks::account(&app.pool, &hash, app.now()).await?;
+        (account, None)
+    } else if is(Kind::Web) {
+        let holder = sign_ins::holder(&app.pool, &hash, app.now()).await?;
+        holder.map(|it| (it.account, it.sign_in_id)).unzip()
     } else {
-        None
+        (None, None)
     };
     Ok(account.map(|account| Caller {
         account,
         is_admin: false,
+        sign_in,
     }))
 }
 

@@ -62,6 +62,59 @@ pub struct Config {
     pub gateway_grpc: String,
     /// How docks are signed in.
     pub dock: DockConfig,
+    /// Where browsers reach this instance, such as `https://streamhaul.example`: links in
+    /// letters begin with it. When absent, where it listens.
+    pub public_url: Option<String>,
+    /// How people get accounts and sign in.
+    pub accounts: AccountsConfig,
+    /// How letters are sent.
+    pub mail: MailConfig,
+}
+
+/// Who may have an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Whom the operator invites.
+    Invite,
+    /// Whoever has an address: they invite themselves.
+    Open,
+}
+
+/// How people get accounts and sign in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// Who may have an account.
+    pub registration: Registration,
+    /// Passwords hashed or checked at the same time; each takes 19 MiB and a core.
+    pub password_checks_max: usize,
+    /// How long an invitation is good.
+    pub invite_seconds: u32,
+    /// How long a link that proves an address is good.
+    pub verify_seconds: u32,
+    /// How long a link that sets a new password is good.
+    pub reset_seconds: u32,
+    /// How long a browser stays signed in.
+    pub browser_seconds: u32,
+}
+
+/// How letters are sent: by `smtp_url` or `smtp_url_file`, else into `directory`, else
+/// not at all.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MailConfig {
+    /// The mail server: `smtps://user:password@host:465`,
+    /// `smtp://user:password@host:587?tls=required`, or `smtp://127.0.0.1:25` for one on
+    /// this machine.
+    #[serde(serialize_with = "service_kit::secret::redacted")]
+    pub smtp_url: SecretString,
+    /// A file that holds that URL.
+    pub smtp_url_file: Option<PathBuf>,
+    /// Writes each letter to a file in this directory instead.
+    pub directory: Option<PathBuf>,
+    /// Whom letters are from.
+    pub from: String,
 }
 
 /// How docks are signed in.
@@ -175,7 +228,45 @@ impl Default for Config {
             gateway_http: "http://127.0.0.1:8081".to_owned(),
             gateway_grpc: "http://127.0.0.1:7004".to_owned(),
             dock: DockConfig::default(),
+            public_url: None,
+            accounts: AccountsConfig::default(),
+            mail: MailConfig::default(),
         }
+    }
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Invite,
+            password_checks_max: 2,
+            invite_seconds: 7 * 24 * 3600,
+            verify_seconds: 24 * 3600,
+            reset_seconds: 3600,
+            browser_seconds: 30 * 24 * 3600,
+        }
+    }
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            smtp_url: SecretString::default(),
+            smtp_url_file: None,
+            directory: None,
+            from: "Streamhaul <streamhaul@localhost.localdomain>".to_owned(),
+        }
+    }
+}
+
+impl MailConfig {
+    /// The mail server's URL, if one is set.
+    pub(crate) fn smtp_url(&self) -> anyhow::Result<Option<SecretString>> {
+        if let Some(file) = &self.smtp_url_file {
+            return Ok(Some(service_kit::secret::read_file(file)?));
+        }
+        let is_set = !self.smtp_url.expose_secret().is_empty();
+        Ok(is_set.then(|| self.smtp_url.clone()))
     }
 }
 
@@ -317,9 +408,14 @@ impl ServiceConfig for Config {
             ),
             ("dock.link_seconds", self.dock.link_seconds),
             ("dock.session_seconds", self.dock.session_seconds),
+            ("accounts.invite_seconds", self.accounts.invite_seconds),
+            ("accounts.verify_seconds", self.accounts.verify_seconds),
+            ("accounts.reset_seconds", self.accounts.reset_seconds),
+            ("accounts.browser_seconds", self.accounts.browser_seconds),
         ])?;
         self.placement.validate()?;
         self.validate_gateway()?;
+        self.validate_accounts()?;
         self.validate_regions()
     }
 }
@@ -346,6 +442,37 @@ impl Config {
             return Err("gateway_grpc: a URL such as http://127.0.0.1:7004".to_owned());
         }
         Ok(())
+    }
+
+    fn validate_accounts(&self) -> Result<(), String> {
+        if !(1..=64).contains(&self.accounts.password_checks_max) {
+            return Err("accounts.password_checks_max: 1 to 64".to_owned());
+        }
+        if self.mail.from.parse::<lettre::message::Mailbox>().is_err() {
+            return Err("mail.from: such as Streamhaul <streamhaul@example.com>".to_owned());
+        }
+        let Some(url) = &self.public_url else {
+            return Ok(());
+        };
+        let uri: Result<http::Uri, _> = url.parse();
+        let is_origin = uri.is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some()
+                && uri.path() == "/"
+                && uri.query().is_none()
+        });
+        if is_origin {
+            return Ok(());
+        }
+        Err("public_url: such as https://streamhaul.example".to_owned())
+    }
+
+    /// Where browsers reach this instance, without a slash at the end.
+    pub(crate) fn public_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen_http),
+        }
     }
 
     fn validate_regions(&self) -> Result<(), String> {

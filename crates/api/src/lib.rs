@@ -3,20 +3,23 @@
 //! HTTP for people and their programs (`routes/`), gRPC for nodes and the other
 //! services (`grpc/`), and in between what it decides: where a session goes
 //! (`relay/`, with `placement`), what each node is told (`fleet/`), and what a
-//! streamer's page may do (`dock/`). It keeps no session in memory: any number of
+//! streamer's page may do (`dock/`), and who people are (`accounts/`). It keeps no session in memory: any number of
 //! replicas share one database. It refuses to know SQL (`storage`), how a node
 //! forwards a packet, and what a job is.
 //!
 //! To add an endpoint, add its handler and its line in `routes/v1/`; to add a
 //! directive, send it from `fleet::connection`; to add a metric, see [`metrics`].
 
+mod accounts;
 mod auth;
 mod bootstrap;
 mod config;
+mod cookie;
 mod dock;
 mod error;
 mod fleet;
 mod grpc;
+mod mail;
 pub mod metrics;
 mod relay;
 mod routes;
@@ -26,6 +29,9 @@ mod time;
 mod token;
 
 pub use auth::Access;
-pub use config::{BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, SessionsConfig};
+pub use config::{
+    AccountsConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, MailConfig,
+    Registration, SessionsConfig,
+};
 pub use routes::table;
 pub use server::{Server, Surroundings, run};

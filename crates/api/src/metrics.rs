@@ -28,6 +28,33 @@ pub const DIRECTIVES_TOTAL: &str = "streamhaul_api_directives_total";
 pub const DIRECTIVE_ERRORS_TOTAL: &str = "streamhaul_api_directive_errors_total";
 /// Label `reason`.
 pub const SESSIONS_STOPPED_TOTAL: &str = "streamhaul_api_sessions_stopped_total";
+/// Label `outcome`.
+pub const SIGN_INS_TOTAL: &str = "streamhaul_api_sign_ins_total";
+/// Label `outcome`.
+pub const LETTERS_TOTAL: &str = "streamhaul_api_letters_total";
+
+/// What came of signing in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// Somebody is signed in.
+    SignedIn,
+    /// The address or the password was wrong.
+    Refused,
+}
+
+impl SignIn {
+    /// Every outcome.
+    pub const ALL: &'static [Self] = &[Self::SignedIn, Self::Refused];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedIn => "signed_in",
+            Self::Refused => "refused",
+        }
+    }
+}
 
 /// What came of looking for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +169,11 @@ pub(crate) fn start() {
         "Directives that a node could not follow."
     );
     describe_counter!(SESSIONS_STOPPED_TOTAL, "Sessions stopped by reason.");
+    describe_counter!(SIGN_INS_TOTAL, "Sign-ins by outcome.");
+    describe_counter!(LETTERS_TOTAL, "Letters by whether they were sent.");
+    for outcome in SignIn::ALL {
+        counter!(SIGN_INS_TOTAL, "outcome" => outcome.as_str()).absolute(0);
+    }
     for outcome in Placement::ALL {
         counter!(PLACEMENTS_TOTAL, "outcome" => outcome.as_str()).absolute(0);
     }
@@ -154,6 +186,7 @@ pub(crate) fn start() {
     for outcome in [OK, FAILED] {
         counter!(LEASES_TOTAL, "outcome" => outcome).absolute(0);
         counter!(HEARTBEATS_TOTAL, "outcome" => outcome).absolute(0);
+        counter!(LETTERS_TOTAL, "outcome" => outcome).absolute(0);
     }
     counter!(DIRECTIVE_ERRORS_TOTAL).absolute(0);
     nodes(&[]);
@@ -181,6 +214,14 @@ pub(crate) fn lease_issued(ok: bool) {
 
 pub(crate) fn heartbeat(written: bool) {
     counter!(HEARTBEATS_TOTAL, "outcome" => if written { OK } else { FAILED }).increment(1);
+}
+
+pub(crate) fn sign_in(outcome: SignIn) {
+    counter!(SIGN_INS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn letter(sent: bool) {
+    counter!(LETTERS_TOTAL, "outcome" => if sent { OK } else { FAILED }).increment(1);
 }
 
 pub(crate) fn directive(directive: Directive) {

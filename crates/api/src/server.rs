@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::errands;
+use crate::accounts::password::Passwords;
 use crate::bootstrap::{self, First, FirstNode};
 use crate::config::{Config, seconds};
 use crate::dock::ready;
@@ -26,6 +28,7 @@ use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
 use crate::fleet::watch;
+use crate::mail::Post;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
 use crate::relay::states;
@@ -77,6 +80,8 @@ struct Secrets {
     first_lease_key: Option<SigningSeed>,
     stream_keys: KeyDeriver,
     first_node: Option<FirstNode>,
+    post: Post,
+    passwords: Passwords,
 }
 
 impl Server {
@@ -137,6 +142,7 @@ impl Server {
         let lifetime = seconds(self.config.sessions.lease_token_seconds);
         let live_streams_max = self.config.http.live_streams_max;
         let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
+        let (errands, waiting) = errands::channel();
         let app = Arc::new(App {
             pause: Pause::new(clock.now()),
             config: self.config,
@@ -152,6 +158,9 @@ impl Server {
             gateway: gateway_client(),
             links,
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
+            passwords: self.secrets.passwords,
+            post: self.secrets.post,
+            errands,
             stopping: shutdown.clone(),
         });
         let result = tokio::select! {
@@ -159,6 +168,7 @@ impl Server {
             () = watch::database(app.clone(), readiness) => Ok(()),
             () = watch::wakes(app.clone()) => Ok(()),
             () = ready::keep(app.clone()) => Ok(()),
+            () = errands::run(app.clone(), waiting) => Ok(()),
         };
         app.pool.close().await;
         result
@@ -177,6 +187,8 @@ impl Secrets {
                 &config.stream_key_secret_file,
             )?),
             first_node: FirstNode::read(config)?,
+            post: Post::new(&config.mail)?,
+            passwords: Passwords::new(config.accounts.password_checks_max)?,
         })
     }
 }

@@ -15,9 +15,12 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::accounts::errands::Errands;
+use crate::accounts::password::Passwords;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
+use crate::mail::Post;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
 use crate::token;
@@ -44,6 +47,9 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// A place for each live view.
     pub(crate) live_streams: Arc<Semaphore>,
+    pub(crate) passwords: Passwords,
+    pub(crate) post: Post,
+    pub(crate) errands: Errands,
     /// Ends what would go on for ever.
     pub(crate) stopping: CancellationToken,
 }

@@ -14,6 +14,14 @@ pub(crate) enum Kind {
     DockLink,
     /// A signed-in dock.
     Dock,
+    /// A browser that is signed in.
+    Web,
+    /// Makes an account, once.
+    Invite,
+    /// Proves an address, once.
+    Verify,
+    /// Sets a new password, once.
+    Reset,
 }
 
 impl Kind {
@@ -24,6 +32,10 @@ impl Kind {
             Self::Join => "sh_join_",
             Self::DockLink => "sh_link_",
             Self::Dock => "sh_dock_",
+            Self::Web => "sh_web_",
+            Self::Invite => "sh_invite_",
+            Self::Verify => "sh_verify_",
+            Self::Reset => "sh_reset_",
         }
     }
 }

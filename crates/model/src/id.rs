@@ -84,6 +84,10 @@ string_id!(
     SessionId, "ses_", "session"
 );
 string_id!(
+    /// One browser or plugin that is signed in.
+    SignInId, "aut_", "sign-in"
+);
+string_id!(
     /// One stream slot: its keys stay the same from session to session.
     StreamId, "str_", "stream"
 );

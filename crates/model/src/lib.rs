@@ -26,7 +26,7 @@ mod words;
 pub use words::UnknownWord;
 
 pub use clock::UnixMillis;
-pub use id::{JobId, NodeId, SessionId, StreamId, TenantId, UserId};
+pub use id::{JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId};
 pub use passphrase::Passphrase;
 pub use region::Region;
 pub use settings::{InvalidSettings, StreamSettings};

@@ -100,6 +100,12 @@ impl StateDir {
         self.path.join("secrets")
     }
 
+    /// Where letters are, until a mail server is set up.
+    #[must_use]
+    pub fn mail(&self) -> PathBuf {
+        self.path.join("mail")
+    }
+
     /// Where the relay node keeps who it is.
     #[must_use]
     pub fn relay_node(&self) -> PathBuf {

@@ -5,7 +5,6 @@
 //! the cookie. Another way to sign in is another function beside [`sign_in::with_link`]
 //! that ends with the same cookie.
 
-pub(crate) mod cookie;
 pub(crate) mod page;
 pub(crate) mod ready;
 pub(crate) mod sign_in;

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use storage::control::accounts::Account;
 use storage::control::docks::{self, Secret};
 
+use crate::accounts::sign_in::described;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::state::App;
@@ -27,14 +28,19 @@ pub(crate) async fn link(app: &App, account: &Account) -> Result<SecretString, A
 }
 
 /// Exchanges the code of a link for a dock's secret, once.
-pub(crate) async fn with_link(app: &App, code: &str) -> Result<SecretString, ApiError> {
+pub(crate) async fn with_link(
+    app: &App,
+    code: &str,
+    device: &str,
+) -> Result<SecretString, ApiError> {
     let secret = token::fresh(Kind::Dock);
     let dock = Secret {
         sha256: &token::hash(secret.expose_secret()),
         expires_at: app.now().plus(seconds(app.config.dock.session_seconds)),
     };
-    let was_good =
-        docks::sign_in(&app.pool, &token::hash(code), dock, DOCKS_MAX, app.now()).await?;
+    let code = token::hash(code);
+    let device = described(device);
+    let was_good = docks::sign_in(&app.pool, &code, dock, &device, DOCKS_MAX, app.now()).await?;
     if !was_good {
         let message = "the link was used already or is too old; ask for a new one";
         return Err(ApiError::new(Code::Unauthorized, message));

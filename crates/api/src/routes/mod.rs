@@ -15,7 +15,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
-use http::Method;
+use http::header::USER_AGENT;
+use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -26,6 +27,14 @@ use crate::error::{ApiError, Code};
 use crate::state::App;
 
 pub(crate) use body::Body;
+
+/// What a browser says it is.
+pub(crate) fn user_agent(headers: &HeaderMap) -> &str {
+    let value = headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
 
 /// One endpoint.
 pub(crate) struct Route {

@@ -16,6 +16,7 @@ async fn every_route_refuses_who_it_is_not_for() {
             .replace("{id}", "nod_1")
             .replace("{kid}", "0123456789ab")
             .replace("{name}", "cam1")
+            .replace("{session}", "aut_1")
             .replace("{*file}", "missing.js");
         let ask = async |token: Option<&str>| {
             let bearer = token.map(|token| format!("Bearer {token}"));
@@ -28,6 +29,10 @@ async fn every_route_refuses_who_it_is_not_for() {
                 .await
                 .status
         };
+        if access == Access::Page {
+            assert_eq!(ask(None).await, 403, "{method} {path} from another page");
+            continue;
+        }
         if access == Access::Public {
             // 404 is a file of the dock's page that this build does not have, 400 a
             // sign-in without a body.
@@ -51,7 +56,7 @@ async fn every_route_refuses_who_it_is_not_for() {
         ] {
             assert_eq!(ask(token).await, 401, "{method} {path} with {token:?}");
         }
-        if access == Access::Dock {
+        if matches!(access, Access::Dock | Access::Browser) {
             for token in [ADMIN, &*user] {
                 assert_eq!(ask(Some(token)).await, 401, "{method} {path}");
             }

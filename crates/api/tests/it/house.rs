@@ -38,7 +38,7 @@ pub(crate) struct House {
     pub(crate) readiness: Readiness,
     stop: DropGuard,
     serving: JoinHandle<anyhow::Result<()>>,
-    _secrets: tempfile::TempDir,
+    secrets: tempfile::TempDir,
     database: Arc<TestDb>,
 }
 
@@ -113,7 +113,7 @@ impl House {
             readiness,
             stop,
             serving,
-            _secrets: secrets,
+            secrets,
             database,
         };
         eventually("ready", async || house.readiness.is_ready()).await;
@@ -219,6 +219,20 @@ impl House {
             .unwrap()
     }
 
+    /// The letters to an address, the oldest first.
+    pub(crate) fn letters(&self, email: &str) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.secrets.path().join("mail")) else {
+            return Vec::new();
+        };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let letters = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file).unwrap());
+        let to = format!("To: {email}\r\n");
+        letters.filter(|letter| letter.contains(&to)).collect()
+    }
+
     /// A user of their own, by token.
     pub(crate) async fn user(&self, name: &str) -> String {
         let made = self
@@ -290,6 +304,12 @@ fn mask_text(text: &str) -> String {
     masked
 }
 
+/// The cookie that an answer sets, as a browser sends it.
+pub(crate) fn cookie_of(raw: &Raw) -> String {
+    let set = raw.headers()["set-cookie"].to_str().unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
@@ -322,6 +342,7 @@ fn config(secrets: &Path, database_url: &str) -> Config {
         stream_key_secret_file: file("stream", "a secret of the tests"),
         ..Config::default()
     };
+    config.mail.directory = Some(secrets.join("mail"));
     config.fleet.sync_seconds = 1;
     config
 }

@@ -2,6 +2,7 @@
 //! that the tests move.
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod accounts;
 mod audit;
 mod auth;
 mod budgets;

@@ -3,7 +3,7 @@
 use model::{TenantId, UnixMillis, UserId};
 
 use super::column;
-use crate::{Error, Pool};
+use crate::{Error, Pool, Transaction};
 
 /// Who is behind a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,23 +62,22 @@ pub async fn bootstrap(pool: &Pool, fresh: &Account, now: UnixMillis) -> Result<
 /// # Errors
 /// When the database fails.
 pub async fn create(
-    pool: &Pool,
+    transaction: &mut Transaction,
     account: &Account,
     name: &str,
     token_sha256: &[u8; 32],
     now: UnixMillis,
 ) -> Result<(), Error> {
-    let mut transaction = pool.begin().await?;
-    insert(&mut transaction, account, name, false, now).await?;
+    insert(transaction, account, name, false, now).await?;
     sqlx::query!(
         "INSERT INTO control.tokens (sha256, user_id, created_at) VALUES ($1, $2, $3)",
         token_sha256,
         account.user_id.as_str(),
         now.0
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await?;
-    Ok(transaction.commit().await?)
+    Ok(())
 }
 
 /// Who holds the token with this hash, if it is still good.
@@ -94,7 +93,8 @@ pub async fn by_token(
         AccountRow,
         "SELECT u.id AS user_id, u.tenant_id
          FROM control.tokens t JOIN control.users u ON u.id = t.user_id
-         WHERE t.sha256 = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)",
+         WHERE t.sha256 = $1 AND t.revoked_at IS NULL AND u.disabled_at IS NULL
+           AND (t.expires_at IS NULL OR t.expires_at > $2)",
         token_sha256,
         now.0
     )
@@ -103,8 +103,8 @@ pub async fn by_token(
     row.map(TryInto::try_into).transpose()
 }
 
-async fn insert(
-    transaction: &mut crate::Transaction,
+pub(super) async fn insert(
+    transaction: &mut Transaction,
     account: &Account,
     name: &str,
     is_bootstrap: bool,

@@ -139,7 +139,8 @@ pub async fn unprovisioned(pool: &Pool, limit: u32) -> Result<Vec<Wanted>, Error
     let rows = sqlx::query_as!(
         WantedRow,
         "SELECT c.user_id, c.tenant_id, c.name, c.region FROM control.connections c
-         WHERE NOT EXISTS (
+         JOIN control.users u ON u.id = c.user_id
+         WHERE u.disabled_at IS NULL AND NOT EXISTS (
              SELECT FROM control.sessions s
              WHERE s.user_id = c.user_id AND s.connection_id = c.name AND s.state <> 'stopped')
          ORDER BY random() LIMIT $1",

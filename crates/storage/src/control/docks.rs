@@ -3,6 +3,7 @@
 use model::{UnixMillis, UserId};
 
 use super::accounts::{Account, AccountRow};
+use super::column;
 use crate::{Error, Pool, Transaction};
 
 /// A secret, by its SHA-256, and until when it is good.
@@ -59,6 +60,7 @@ pub async fn sign_in(
     pool: &Pool,
     link_sha256: &[u8; 32],
     dock: Secret<'_>,
+    device: &str,
     docks_max: u32,
     now: UnixMillis,
 ) -> Result<bool, Error> {
@@ -73,25 +75,34 @@ pub async fn sign_in(
     let Some(user) = user else {
         return Ok(false);
     };
-    add(&mut transaction, &user, dock, docks_max, now).await?;
+    let user = column("dock_links.user_id", &user)?;
+    add(&mut transaction, &user, dock, device, docks_max, now).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-async fn add(
+/// Signs a dock in whose user is known. Of one user's docks only the newest
+/// `docks_max` stay signed in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn add(
     transaction: &mut Transaction,
-    user: &str,
+    user: &UserId,
     dock: Secret<'_>,
+    device: &str,
     docks_max: u32,
     now: UnixMillis,
 ) -> Result<(), Error> {
+    let user = user.as_str();
     sqlx::query!(
-        "INSERT INTO control.docks (sha256, user_id, created_at, expires_at)
-         VALUES ($1, $2, $3, $4)",
+        "INSERT INTO control.docks (sha256, user_id, created_at, expires_at, device)
+         VALUES ($1, $2, $3, $4, $5)",
         dock.sha256,
         user,
         now.0,
-        dock.expires_at.0
+        dock.expires_at.0,
+        device
     )
     .execute(&mut **transaction)
     .await?;
@@ -121,7 +132,7 @@ pub async fn account(
         AccountRow,
         "SELECT u.id AS user_id, u.tenant_id
          FROM control.docks d JOIN control.users u ON u.id = d.user_id
-         WHERE d.sha256 = $1 AND d.expires_at > $2",
+         WHERE d.sha256 = $1 AND d.expires_at > $2 AND u.disabled_at IS NULL",
         sha256,
         now.0
     )

@@ -10,9 +10,12 @@ pub mod docks;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod lease_keys;
+pub mod mail_tokens;
 pub mod nodes;
+pub mod people;
 pub mod placements;
 pub mod sessions;
+pub mod sign_ins;
 pub mod streams;
 pub mod wake;
 

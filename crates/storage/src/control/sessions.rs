@@ -228,14 +228,18 @@ pub async fn last_of_connection(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn live_of_user(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Record>, Error> {
+pub async fn live_of_user(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    limit: u32,
+) -> Result<Vec<Record>, Error> {
     let rows = select_records!(
         "WHERE s.user_id = $1 AND s.state <> 'stopped'
          ORDER BY s.started_at DESC, s.id DESC LIMIT $2",
         user.as_str(),
         i64::from(limit)
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

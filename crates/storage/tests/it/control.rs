@@ -54,9 +54,11 @@ async fn there_is_one_bootstrap_account_however_many_start_at_once() {
 async fn a_token_is_good_for_its_hash_only() {
     let database = TestDb::new().await;
     let pool = storage::connect("test", database.url(), 2).unwrap();
-    accounts::create(&pool, &account(1), "one", &[1; 32], NOW)
+    let mut transaction = storage::begin(&pool).await.unwrap();
+    accounts::create(&mut transaction, &account(1), "one", &[1; 32], NOW)
         .await
         .unwrap();
+    transaction.commit().await.unwrap();
     assert_eq!(
         accounts::by_token(&pool, &[1; 32], NOW).await.unwrap(),
         Some(account(1))

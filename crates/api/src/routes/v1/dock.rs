@@ -18,12 +18,13 @@ use storage::control::sessions;
 
 use crate::auth::{Access, Caller};
 use crate::config::seconds;
-use crate::dock::{cookie, ready, sign_in};
+use crate::cookie::{self, Cookie};
+use crate::dock::{ready, sign_in};
 use crate::error::{ApiError, Code};
 use crate::relay::request::StartRequest;
 use crate::relay::stop;
 use crate::relay::view::{Urls, View};
-use crate::routes::{Body, Route};
+use crate::routes::{Body, Route, user_agent};
 use crate::state::App;
 use crate::time::rfc3339;
 
@@ -131,9 +132,9 @@ async fn enter(
     if !cookie::is_same_origin(&headers) {
         return Err(ApiError::new(Code::Forbidden, "this is for our own page"));
     }
-    let secret = sign_in::with_link(&app, &request.code).await?;
+    let secret = sign_in::with_link(&app, &request.code, user_agent(&headers)).await?;
     let lifetime = seconds(app.config.dock.session_seconds);
-    let cookie = cookie::set(&secret, lifetime, cookie::is_secure(&headers));
+    let cookie = Cookie::Dock.set(&secret, lifetime, &headers);
     let cookie = cookie.ok_or_else(ApiError::internal)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
 }
@@ -142,10 +143,12 @@ async fn leave(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    if let Some(secret) = cookie::read(&headers) {
+    if let Some(secret) = Cookie::Dock.read(&headers) {
         sign_in::sign_out(&app, secret).await?;
     }
-    let cookie = cookie::clear(cookie::is_secure(&headers)).ok_or_else(ApiError::internal)?;
+    let cookie = Cookie::Dock
+        .clear(&headers)
+        .ok_or_else(ApiError::internal)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
 }
 

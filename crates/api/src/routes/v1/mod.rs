@@ -1,6 +1,8 @@
 //! Version 1, one file a family.
 
+mod account;
 mod audit;
+mod auth;
 mod budgets;
 mod dock;
 mod keys;
@@ -18,6 +20,8 @@ pub(super) fn routes() -> Vec<Route> {
     [
         audit::routes(),
         budgets::routes(),
+        account::routes(),
+        auth::routes(),
         dock::routes(),
         keys::routes(),
         live::routes(),

@@ -1,6 +1,6 @@
 //! api in this process.
 
-use api::Config;
+use api::{Config, MailConfig};
 use service_kit::Running;
 
 use super::{Settings, kit};
@@ -18,6 +18,11 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         gateway_http: settings.gateway_http(),
         gateway_grpc: settings.gateway_grpc(),
         default_region: settings.region.clone(),
+        // Until a mail server is set up, letters can be read here.
+        mail: MailConfig {
+            directory: Some(settings.state_dir.mail()),
+            ..MailConfig::default()
+        },
         ..Config::default()
     };
     Ok(service_kit::launch("api", config, api::run)?)

@@ -1,0 +1,15 @@
+//! People: how they come to have an account, prove who they are, and sign in.
+//!
+//! ```text
+//! invite ─▶ letter ─▶ accept (name, password) ─▶ account, signed in
+//! forgot ─▶ letter ─▶ reset  (password)       ─▶ every sign-in ended
+//! ```
+//! Answers to strangers never tell whether an address has an account: what depends on
+//! that happens later, in [`errands`], and a password is always checked against one.
+
+pub(crate) mod email;
+pub(crate) mod errands;
+pub(crate) mod links;
+pub(crate) mod membership;
+pub(crate) mod password;
+pub(crate) mod sign_in;

@@ -1,0 +1,166 @@
+//! `/api/v1/account`: what somebody who is signed in sees and changes of their own.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json};
+use http::{Method, StatusCode};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use storage::control::people;
+use storage::control::sign_ins::{self, SignIn};
+
+use crate::accounts::email::Email;
+use crate::accounts::membership;
+use crate::auth::{Access, Caller};
+use crate::error::ApiError;
+use crate::routes::{Body, Route};
+use crate::state::App;
+use crate::time::rfc3339;
+
+/// The most sign-ins and docks one answer lists: as many as there may be.
+pub(super) const LISTED_MAX: u32 = 128;
+
+pub(super) fn routes() -> Vec<Route> {
+    let (sessions, one) = ("/api/v1/account/sessions", "/api/v1/account/sessions/{id}");
+    vec![
+        Route::new(Method::GET, "/api/v1/account", Access::Account, get(show)),
+        Route::new(Method::GET, sessions, Access::Account, get(list)),
+        Route::new(Method::DELETE, one, Access::Account, delete(end)),
+        Route::new(
+            Method::POST,
+            "/api/v1/account/password",
+            Access::Browser,
+            post(change_password),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/v1/account/email",
+            Access::Browser,
+            post(change_email),
+        ),
+    ]
+}
+
+#[derive(Serialize)]
+struct AccountResponse {
+    user_id: String,
+    display_name: String,
+    email: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SessionsResponse {
+    pub(super) sessions: Vec<SessionView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SessionView {
+    id: String,
+    /// `browser`, `plugin` or `dock`.
+    kind: String,
+    /// What it said it is.
+    device: String,
+    created_at: String,
+    /// To the minute; null for a dock.
+    last_used_at: Option<String>,
+    expires_at: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PasswordRequest {
+    current_password: SecretString,
+    new_password: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmailRequest {
+    email: String,
+    current_password: SecretString,
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<AccountResponse>, ApiError> {
+    let person = people::find(&app.pool, &caller.account.user_id).await?;
+    let person = person.ok_or_else(ApiError::internal)?;
+    Ok(Json(AccountResponse {
+        user_id: person.account.user_id.to_string(),
+        display_name: person.name,
+        email: person.email,
+    }))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<SessionsResponse>, ApiError> {
+    let user = &caller.account.user_id;
+    let sign_ins = sign_ins::list(&app.pool, user, app.now(), LISTED_MAX).await?;
+    let current = caller.sign_in.as_ref().map(ToString::to_string);
+    let view = |sign_in: SignIn| {
+        let is_current = current.as_deref() == Some(&sign_in.id);
+        SessionView::new(sign_in, is_current)
+    };
+    let sessions = sign_ins.into_iter().map(view).collect();
+    Ok(Json(SessionsResponse { sessions }))
+}
+
+async fn end(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let user = &caller.account.user_id;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let was_there = sign_ins::end(&mut transaction, user, &id, "revoked", app.now()).await?;
+    transaction.commit().await.map_err(storage::Error::from)?;
+    if !was_there {
+        return Err(ApiError::not_found("no such session"));
+    }
+    tracing::info!(user.id = %user, sign_in.id = id, "A user ended a sign-in");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_password(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<PasswordRequest>,
+) -> Result<StatusCode, ApiError> {
+    let PasswordRequest {
+        current_password,
+        new_password,
+    } = request;
+    membership::change_password(&app, &caller, current_password, new_password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_email(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<EmailRequest>,
+) -> Result<StatusCode, ApiError> {
+    let email = Email::parse(&request.email)?;
+    membership::change_email(&app, &caller, email, request.current_password).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+impl SessionView {
+    pub(super) fn new(sign_in: SignIn, current: bool) -> Self {
+        Self {
+            id: sign_in.id,
+            kind: sign_in.kind,
+            device: sign_in.device,
+            created_at: rfc3339(sign_in.created_at),
+            last_used_at: sign_in.used_at.map(rfc3339),
+            expires_at: rfc3339(sign_in.expires_at),
+            current,
+        }
+    }
+}

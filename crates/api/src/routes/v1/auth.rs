@@ -1,0 +1,182 @@
+//! `/api/v1/auth`: what the account pages do before anybody is signed in.
+//!
+//! Whether an address has an account is told to nobody but whoever reads its mail.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use axum::{Extension, Json};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, StatusCode};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use storage::control::sign_ins;
+
+use super::check_name;
+use crate::accounts::email::Email;
+use crate::accounts::errands::Errand;
+use crate::accounts::{membership, sign_in};
+use crate::auth::{Access, Caller};
+use crate::config::{Registration, seconds};
+use crate::cookie::Cookie;
+use crate::error::{ApiError, Code};
+use crate::routes::{Body, Route, user_agent};
+use crate::state::App;
+
+pub(super) fn routes() -> Vec<Route> {
+    let page = |path, handler| Route::new(Method::POST, path, Access::Page, handler);
+    vec![
+        page("/api/v1/auth/sign-in", post(enter)),
+        Route::new(
+            Method::POST,
+            "/api/v1/auth/sign-out",
+            Access::Browser,
+            post(leave),
+        ),
+        page("/api/v1/auth/register", post(register)),
+        page("/api/v1/auth/invitation", post(invitation)),
+        page("/api/v1/auth/accept", post(accept)),
+        page("/api/v1/auth/forgot", post(forgot)),
+        page("/api/v1/auth/reset", post(reset)),
+        page("/api/v1/auth/verify", post(verify)),
+    ]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignInRequest {
+    email: String,
+    password: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmailRequest {
+    email: String,
+}
+
+/// The secret of a link.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkRequest {
+    token: String,
+}
+
+#[derive(Serialize)]
+struct InvitationResponse {
+    email: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AcceptRequest {
+    token: String,
+    display_name: String,
+    password: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetRequest {
+    token: String,
+    password: SecretString,
+}
+
+async fn enter(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Body(request): Body<SignInRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    let email = Email::parse(&request.email)?;
+    let device = user_agent(&headers);
+    let secret = sign_in::with_password(&app, &email, request.password, device).await?;
+    signed_in(&app, &headers, &secret)
+}
+
+fn signed_in(
+    app: &App,
+    headers: &HeaderMap,
+    secret: &SecretString,
+) -> Result<impl IntoResponse + use<>, ApiError> {
+    let lifetime = seconds(app.config.accounts.browser_seconds);
+    let cookie = Cookie::Account.set(secret, lifetime, headers);
+    let cookie = cookie.ok_or_else(ApiError::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
+}
+
+async fn leave(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    if let Some(id) = &caller.sign_in {
+        let user = &caller.account.user_id;
+        let mut transaction = storage::begin(&app.pool).await?;
+        sign_ins::end(&mut transaction, user, id.as_str(), "signed_out", app.now()).await?;
+        transaction.commit().await.map_err(storage::Error::from)?;
+    }
+    let cookie = Cookie::Account
+        .clear(&headers)
+        .ok_or_else(ApiError::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
+}
+
+async fn register(
+    State(app): State<Arc<App>>,
+    Body(request): Body<EmailRequest>,
+) -> Result<StatusCode, ApiError> {
+    if app.config.accounts.registration == Registration::Invite {
+        let message = "accounts are by invitation; ask whoever runs this instance";
+        return Err(ApiError::new(Code::Forbidden, message).because("invitation_needed"));
+    }
+    app.errands
+        .take_on(Errand::Register(Email::parse(&request.email)?))?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn invitation(
+    State(app): State<Arc<App>>,
+    Body(request): Body<LinkRequest>,
+) -> Result<Json<InvitationResponse>, ApiError> {
+    let email = membership::invited(&app, &request.token).await?;
+    Ok(Json(InvitationResponse { email }))
+}
+
+async fn accept(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Body(request): Body<AcceptRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    let name = request.display_name.trim();
+    check_name(name)?;
+    let account = membership::accept(&app, &request.token, name, request.password).await?;
+    let secret = sign_in::browser(&app, &account, user_agent(&headers)).await?;
+    signed_in(&app, &headers, &secret)
+}
+
+async fn forgot(
+    State(app): State<Arc<App>>,
+    Body(request): Body<EmailRequest>,
+) -> Result<StatusCode, ApiError> {
+    app.errands
+        .take_on(Errand::Forgot(Email::parse(&request.email)?))?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn reset(
+    State(app): State<Arc<App>>,
+    Body(request): Body<ResetRequest>,
+) -> Result<StatusCode, ApiError> {
+    membership::reset(&app, &request.token, request.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn verify(
+    State(app): State<Arc<App>>,
+    Body(request): Body<LinkRequest>,
+) -> Result<StatusCode, ApiError> {
+    membership::verify(&app, &request.token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
