@@ -8,6 +8,10 @@ use model::{NodeId, SessionId, UnixMillis};
 use super::{stored, wake};
 use crate::{Error, Pool};
 
+/// The longest time between two words of a node that counts as published when both say
+/// so; what was in between is not known when the node was silent for longer.
+const COUNTED_MAX: Duration = Duration::from_secs(60);
+
 /// How long a heartbeat keeps a session alive.
 #[derive(Debug, Clone, Copy)]
 pub struct Renewal {
@@ -63,7 +67,9 @@ async fn renew(
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE control.sessions
-         SET publishing = id = ANY($3),
+         SET published_ms = published_ms + CASE WHEN publishing AND id = ANY($3)
+                 THEN least(greatest($4 - last_published_at, 0), $7) ELSE 0 END,
+             publishing = id = ANY($3),
              last_published_at = CASE WHEN id = ANY($3) THEN $4 ELSE last_published_at END,
              state = CASE WHEN id = ANY($3) OR last_published_at IS NULL THEN 'active' ELSE 'grace' END,
              lease_expires_at = CASE
@@ -78,7 +84,8 @@ async fn renew(
         &texts(&beat.publishing),
         now.0,
         now.plus(renewal.lease).0,
-        now.minus(renewal.grace).0
+        now.minus(renewal.grace).0,
+        millis(COUNTED_MAX)
     )
     .execute(&mut **transaction)
     .await?;
@@ -123,13 +130,16 @@ pub async fn observe(
     let mut transaction = pool.begin().await?;
     let observed = sqlx::query!(
         "UPDATE control.sessions
-         SET publishing = $3, last_published_at = $4,
+         SET published_ms = published_ms + CASE WHEN publishing
+                 THEN least(greatest($4 - last_published_at, 0), $5) ELSE 0 END,
+             publishing = $3, last_published_at = $4,
              state = CASE WHEN $3 THEN 'active' ELSE 'grace' END
          WHERE id = $1 AND node_id = $2 AND state <> 'stopped'",
         event.session_id.as_str(),
         node.as_str(),
         publishing,
-        now.0
+        now.0,
+        millis(COUNTED_MAX)
     )
     .execute(&mut *transaction)
     .await?;
@@ -137,6 +147,10 @@ pub async fn observe(
         wake::notify_session(&mut transaction, &event.session_id).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn texts(ids: &[SessionId]) -> Vec<String> {

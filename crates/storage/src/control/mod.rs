@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod budgets;
 pub mod connections;
+pub mod device_logins;
 pub mod docks;
 pub mod heartbeats;
 pub mod idempotency;
@@ -14,8 +15,10 @@ pub mod mail_tokens;
 pub mod nodes;
 pub mod people;
 pub mod placements;
+pub mod plans;
 pub mod sessions;
 pub mod sign_ins;
+pub mod slots;
 pub mod streams;
 pub mod wake;
 
