@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::SignInId;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use storage::control::accounts::{self, Account};
 use storage::control::{docks, sign_ins};
 
@@ -17,6 +17,9 @@ use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Kind};
 
+/// What one of our own services shows.
+const SERVICE_TOKEN: &str = "x-plugin-login-auth";
+
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -24,7 +27,8 @@ pub enum Access {
     Public,
     /// Anybody, from our own page.
     Page,
-    /// Holders of a user's token, and of the admin token.
+    /// Holders of a user's token (an operator gave it, or signing in did), and of the
+    /// admin token.
     User,
     /// Holders of the admin token.
     Admin,
@@ -36,6 +40,8 @@ pub enum Access {
     Browser,
     /// Browsers that are signed in, and holders of a user's or the admin token.
     Account,
+    /// Our own services, by the header of the plugin's contract.
+    Service,
 }
 
 /// Who asks.
@@ -57,6 +63,10 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    if access == Access::Service {
+        check_service(&app, request.headers())?;
+        return Ok(next.run(request).await);
+    }
     let is_for_anybody = matches!(access, Access::Public | Access::Page);
     let credential = credential(access, request.headers());
     if is_only_for_our_page(access, credential.as_ref()) {
@@ -98,7 +108,7 @@ fn credential(access: Access, headers: &HeaderMap) -> Option<Shown<'_>> {
         })
     };
     match access {
-        Access::Public | Access::Page => None,
+        Access::Public | Access::Page | Access::Service => None,
         Access::User | Access::Admin => bearer(),
         Access::Dock => cookie(Cookie::Dock, Kind::Dock),
         Access::Viewer => bearer().or_else(|| cookie(Cookie::Dock, Kind::Dock)),
@@ -116,6 +126,17 @@ fn is_cookies(token: &str) -> bool {
 
 fn is_only_for_our_page(access: Access, shown: Option<&Shown<'_>>) -> bool {
     access == Access::Page || shown.is_some_and(|shown| shown.is_cookie)
+}
+
+fn check_service(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let shown = headers
+        .get(SERVICE_TOKEN)
+        .and_then(|value| value.to_str().ok());
+    let expected = token::hash(app.service_token.expose_secret());
+    let is_right = shown.is_some_and(|shown| token::same(&token::hash(shown), &expected));
+    is_right
+        .then_some(())
+        .ok_or_else(|| ApiError::new(Code::Unauthorized, "a valid X-Plugin-Login-Auth is needed"))
 }
 
 fn check_origin(request: &Request) -> Result<(), ApiError> {
@@ -142,7 +163,7 @@ pub(crate) async fn identify(app: &App, token: &str) -> Result<Option<Caller>, s
     } else if is(Kind::Dock) {
         let account = docks::account(&app.pool, &hash, app.now()).await?;
         (account, None)
-    } else if is(Kind::Web) {
+    } else if is(Kind::Web) || is(Kind::Access) {
         let holder = sign_ins::holder(&app.pool, &hash, app.now()).await?;
         holder.map(|it| (it.account, it.sign_in_id)).unzip()
     } else {

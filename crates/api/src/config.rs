@@ -97,6 +97,14 @@ pub struct AccountsConfig {
     pub reset_seconds: u32,
     /// How long a browser stays signed in.
     pub browser_seconds: u32,
+    /// How long a device may ask to be signed in.
+    pub device_seconds: u32,
+    /// Between two times that a device asks.
+    pub device_poll_seconds: u32,
+    /// How long an access token is good.
+    pub access_token_seconds: u32,
+    /// How long a refresh token is good, from one use to the next.
+    pub refresh_token_seconds: u32,
 }
 
 /// How letters are sent: by `smtp_url` or `smtp_url_file`, else into `directory`, else
@@ -244,6 +252,10 @@ impl Default for AccountsConfig {
             verify_seconds: 24 * 3600,
             reset_seconds: 3600,
             browser_seconds: 30 * 24 * 3600,
+            device_seconds: 600,
+            device_poll_seconds: 3,
+            access_token_seconds: 900,
+            refresh_token_seconds: 30 * 24 * 3600,
         }
     }
 }
@@ -412,6 +424,19 @@ impl ServiceConfig for Config {
             ("accounts.verify_seconds", self.accounts.verify_seconds),
             ("accounts.reset_seconds", self.accounts.reset_seconds),
             ("accounts.browser_seconds", self.accounts.browser_seconds),
+            ("accounts.device_seconds", self.accounts.device_seconds),
+            (
+                "accounts.device_poll_seconds",
+                self.accounts.device_poll_seconds,
+            ),
+            (
+                "accounts.access_token_seconds",
+                self.accounts.access_token_seconds,
+            ),
+            (
+                "accounts.refresh_token_seconds",
+                self.accounts.refresh_token_seconds,
+            ),
         ])?;
         self.placement.validate()?;
         self.validate_gateway()?;

@@ -65,7 +65,7 @@ impl Cookie {
 }
 
 /// Whether the browser came by HTTPS, as the proxy in front of us says.
-fn is_secure(headers: &HeaderMap) -> bool {
+pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
     headers
         .get("x-forwarded-proto")
         .is_some_and(|scheme| scheme == "https")

@@ -19,6 +19,13 @@ pub(crate) enum Code {
     MethodNotAllowed,
     Conflict,
     IdempotencyMismatch,
+    LoginDenied,
+    LoginAlreadyClaimed,
+    LoginAttemptExpired,
+    SessionExpired,
+    EntitlementDenied,
+    ConnectionLimitReached,
+    RateLimited,
     PayloadTooLarge,
     Internal,
     NoCapacity,
@@ -37,6 +44,13 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
             Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::LoginDenied => "login_denied",
+            Self::LoginAlreadyClaimed => "login_already_claimed",
+            Self::LoginAttemptExpired => "login_attempt_expired",
+            Self::SessionExpired => "session_expired",
+            Self::EntitlementDenied => "entitlement_denied",
+            Self::ConnectionLimitReached => "connection_limit_reached",
+            Self::RateLimited => "rate_limited",
             Self::PayloadTooLarge => "payload_too_large",
             Self::Internal => "internal_error",
             Self::NoCapacity => "no_capacity",
@@ -50,10 +64,17 @@ impl Code {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden
+            | Self::LoginDenied
+            | Self::EntitlementDenied
+            | Self::ConnectionLimitReached => StatusCode::FORBIDDEN,
+            Self::LoginAttemptExpired | Self::SessionExpired => StatusCode::GONE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict | Self::IdempotencyMismatch => StatusCode::CONFLICT,
+            Self::Conflict | Self::IdempotencyMismatch | Self::LoginAlreadyClaimed => {
+                StatusCode::CONFLICT
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoCapacity | Self::Unavailable | Self::Overloaded => {
@@ -66,7 +87,7 @@ impl Code {
     /// Seconds after which the same request may do better.
     const fn retry_after(self) -> Option<u16> {
         match self {
-            Self::NoCapacity => Some(10),
+            Self::NoCapacity | Self::RateLimited => Some(10),
             Self::Unavailable | Self::Overloaded => Some(2),
             _ => None,
         }
@@ -78,7 +99,7 @@ impl Code {
 pub(crate) struct ApiError {
     code: Code,
     message: Cow<'static, str>,
-    reason_code: Option<&'static str>,
+    reason_code: Option<Cow<'static, str>>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +112,7 @@ struct Body<'a> {
     code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason_code: Option<&'static str>,
+    reason_code: Option<&'a str>,
     request_id: &'a str,
 }
 
@@ -116,8 +137,8 @@ impl ApiError {
         Self::new(Code::Internal, "something went wrong on our side")
     }
 
-    pub(crate) const fn because(mut self, reason_code: &'static str) -> Self {
-        self.reason_code = Some(reason_code);
+    pub(crate) fn because(mut self, reason_code: impl Into<Cow<'static, str>>) -> Self {
+        self.reason_code = Some(reason_code.into());
         self
     }
 
@@ -131,7 +152,7 @@ impl ApiError {
         let body = Body {
             code: self.code.as_str(),
             message: &self.message,
-            reason_code: self.reason_code,
+            reason_code: self.reason_code.as_deref(),
             request_id,
         };
         let mut response = (self.code.status(), Json(Envelope { error: body })).into_response();

@@ -40,11 +40,13 @@ pub enum SignIn {
     SignedIn,
     /// The address or the password was wrong.
     Refused,
+    /// A refresh token was used twice: somebody has a copy.
+    TokenReused,
 }
 
 impl SignIn {
     /// Every outcome.
-    pub const ALL: &'static [Self] = &[Self::SignedIn, Self::Refused];
+    pub const ALL: &'static [Self] = &[Self::SignedIn, Self::Refused, Self::TokenReused];
 
     /// The label's value.
     #[must_use]
@@ -52,6 +54,7 @@ impl SignIn {
         match self {
             Self::SignedIn => "signed_in",
             Self::Refused => "refused",
+            Self::TokenReused => "token_reused",
         }
     }
 }

@@ -16,6 +16,12 @@ pub(crate) enum Kind {
     Dock,
     /// A browser that is signed in.
     Web,
+    /// Opens, for minutes.
+    Access,
+    /// Brings the next access token, once.
+    Refresh,
+    /// A device that asks to be signed in.
+    Poll,
     /// Makes an account, once.
     Invite,
     /// Proves an address, once.
@@ -33,6 +39,9 @@ impl Kind {
             Self::DockLink => "sh_link_",
             Self::Dock => "sh_dock_",
             Self::Web => "sh_web_",
+            Self::Access => "sh_access_",
+            Self::Refresh => "sh_refresh_",
+            Self::Poll => "sh_poll_",
             Self::Invite => "sh_invite_",
             Self::Verify => "sh_verify_",
             Self::Reset => "sh_reset_",

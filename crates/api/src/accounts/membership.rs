@@ -3,6 +3,7 @@
 use model::{TenantId, UserId};
 use secrecy::SecretString;
 use storage::control::accounts::Account;
+use storage::control::device_logins;
 use storage::control::mail_tokens::{self, Purpose};
 use storage::control::people::{self, Address};
 use storage::control::sign_ins;
@@ -75,6 +76,7 @@ pub(crate) async fn reset(app: &App, secret: &str, password: SecretString) -> Re
         .map_err(taken)?;
     people::set_password(&mut transaction, &user, &hash).await?;
     sign_ins::end_all(&mut transaction, &user, None, "password_reset", now).await?;
+    device_logins::forget(&mut transaction, &user).await?;
     mail_tokens::forget(&mut transaction, &user).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(user.id = %user, "A password was reset");

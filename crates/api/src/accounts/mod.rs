@@ -3,13 +3,18 @@
 //! ```text
 //! invite ─▶ letter ─▶ accept (name, password) ─▶ account, signed in
 //! forgot ─▶ letter ─▶ reset  (password)       ─▶ every sign-in ended
+//! device ─▶ code on both sides ─▶ confirmed in a signed-in browser ─▶ tokens, or a cookie
 //! ```
 //! Answers to strangers never tell whether an address has an account: what depends on
 //! that happens later, in [`errands`], and a password is always checked against one.
 
+pub(crate) mod device;
 pub(crate) mod email;
 pub(crate) mod errands;
 pub(crate) mod links;
 pub(crate) mod membership;
 pub(crate) mod password;
 pub(crate) mod sign_in;
+pub(crate) mod slots;
+pub(crate) mod standing;
+pub(crate) mod tokens;

@@ -2,8 +2,8 @@
 //!
 //! A dock holds a cookie that scripts cannot read, got once for the code of a link.
 //! It may do what the page does and nothing else: no endpoint for bearer tokens takes
-//! the cookie. Another way to sign in is another function beside [`sign_in::with_link`]
-//! that ends with the same cookie.
+//! the cookie. It is given for the code of a link ([`sign_in::with_link`]) or once a
+//! signed-in browser confirmed the dock ([`sign_in::of_user`]).
 
 pub(crate) mod page;
 pub(crate) mod ready;

@@ -16,17 +16,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The names of these change with their contents.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-    <title>Streamhaul dock</title><h1>The dock is not in this build</h1>\
-    <p>This binary was built without the dock's page; everything else works. To have it, \
+    <title>Streamhaul</title><h1>The pages are not in this build</h1>\
+    <p>This binary was built without the dock's and the account's page; everything else works. To have them, \
     install Node 20.19 or newer and build again:</p>\
     <pre>cargo xtask web build\ncargo build --release</pre></html>\n";
 
 /// `/dock`: the page itself.
 pub(crate) async fn index() -> Response {
-    match find("index.html") {
-        Some(html) => answer("index.html", html, "no-cache"),
-        None => answer("index.html", NOT_BUILT.as_bytes(), "no-cache"),
-    }
+    page("index.html")
+}
+
+/// `/account`: the account's page, of the same build.
+pub(crate) async fn account() -> Response {
+    page("account.html")
+}
+
+fn page(name: &'static str) -> Response {
+    let html = find(name).unwrap_or(NOT_BUILT.as_bytes());
+    answer(name, html, "no-cache")
 }
 
 /// `/dock/…`: its scripts, styles and pictures.
@@ -73,11 +80,16 @@ mod tests {
 
     #[test]
     fn the_page_is_whole_or_not_there() {
-        let Some(html) = find("index.html") else {
-            assert!(FILES.is_empty(), "a page without its beginning");
+        if FILES.is_empty() {
             return;
-        };
-        let html = std::str::from_utf8(html).unwrap();
+        }
+        for page in ["index.html", "account.html"] {
+            let html = find(page).expect("a build has every page");
+            check_files_of(std::str::from_utf8(html).unwrap());
+        }
+    }
+
+    fn check_files_of(html: &str) {
         let named: Vec<&str> = html
             .split('"')
             .filter_map(|text| text.strip_prefix("/dock/"))
@@ -91,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_page_has_nothing_inline() {
-        for html in [find("index.html").unwrap_or_default(), NOT_BUILT.as_bytes()] {
+        let pages = ["index.html", "account.html"].map(|page| find(page).unwrap_or_default());
+        for html in pages.into_iter().chain([NOT_BUILT.as_bytes()]) {
             let html = std::str::from_utf8(html).unwrap();
             assert!(
                 !html.contains("<style") && !html.contains("style="),

@@ -1,6 +1,7 @@
 //! Signing a dock in and out.
 
 use secrecy::{ExposeSecret, SecretString};
+use storage::Transaction;
 use storage::control::accounts::Account;
 use storage::control::docks::{self, Secret};
 
@@ -46,6 +47,23 @@ pub(crate) async fn with_link(
         return Err(ApiError::new(Code::Unauthorized, message));
     }
     tracing::info!("A dock signed in");
+    Ok(secret)
+}
+
+/// Signs a dock in whose user is known.
+pub(crate) async fn of_user(
+    app: &App,
+    transaction: &mut Transaction,
+    account: &Account,
+    device: &str,
+) -> Result<SecretString, ApiError> {
+    let secret = token::fresh(Kind::Dock);
+    let now = app.now();
+    let dock = Secret {
+        sha256: &token::hash(secret.expose_secret()),
+        expires_at: now.plus(seconds(app.config.dock.session_seconds)),
+    };
+    docks::add(transaction, &account.user_id, dock, device, DOCKS_MAX, now).await?;
     Ok(secret)
 }
 

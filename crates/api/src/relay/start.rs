@@ -25,6 +25,7 @@ use storage::control::streams::{self, Slot, Stream};
 use subtle::ConstantTimeEq;
 
 use super::request::{StartRequest, unknown_stream_token};
+use crate::accounts::standing;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::fleet::budget;
@@ -192,6 +193,7 @@ impl Round<'_> {
     }
 
     async fn create(&self, transaction: &mut Transaction) -> Result<Record, Failure> {
+        standing::check(self.app, transaction, &self.account.user_id).await?;
         let stream = self.stream(transaction).await?;
         let now = self.app.now();
         let limits = &self.app.config.sessions;

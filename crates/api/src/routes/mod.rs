@@ -15,18 +15,34 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
-use http::header::USER_AGENT;
+use http::header::{HOST, USER_AGENT};
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::{Access, guard};
 use crate::config;
+use crate::cookie;
 use crate::dock::page;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 
 pub(crate) use body::Body;
+
+/// Where the browser of this request reaches us, without a slash at the end.
+pub(crate) fn base_url(app: &App, headers: &HeaderMap) -> String {
+    if app.config.public_url.is_some() {
+        return app.config.public_url();
+    }
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    match authority {
+        Some(authority) if cookie::is_secure(headers) => format!("https://{authority}"),
+        Some(authority) => format!("http://{authority}"),
+        None => app.config.public_url(),
+    }
+}
 
 /// What a browser says it is.
 pub(crate) fn user_agent(headers: &HeaderMap) -> &str {
@@ -109,6 +125,12 @@ fn routes() -> Vec<Route> {
             get(page::index),
         ));
     }
+    routes.push(Route::new(
+        Method::GET,
+        "/account",
+        Access::Public,
+        get(page::account),
+    ));
     routes.push(Route::new(
         Method::GET,
         "/dock/{*file}",

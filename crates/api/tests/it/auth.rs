@@ -17,6 +17,7 @@ async fn every_route_refuses_who_it_is_not_for() {
             .replace("{kid}", "0123456789ab")
             .replace("{name}", "cam1")
             .replace("{session}", "aut_1")
+            .replace("{number}", "1")
             .replace("{*file}", "missing.js");
         let ask = async |token: Option<&str>| {
             let bearer = token.map(|token| format!("Bearer {token}"));
@@ -29,6 +30,12 @@ async fn every_route_refuses_who_it_is_not_for() {
                 .await
                 .status
         };
+        if access == Access::Service {
+            for token in [None, Some(ADMIN), Some(&*user)] {
+                assert_eq!(ask(token).await, 401, "{method} {path} with {token:?}");
+            }
+            continue;
+        }
         if access == Access::Page {
             assert_eq!(ask(None).await, 403, "{method} {path} from another page");
             continue;

@@ -369,7 +369,7 @@ async fn the_gateway_hears_who_a_dock_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_served_with_a_strict_policy() {
     let house = House::new().await;
-    for path in ["/dock", "/dock/"] {
+    for path in ["/dock", "/dock/", "/account"] {
         let page = house.browse("GET", path, "", None).await;
         assert_eq!(page.status(), 200);
         let policy = page.headers()["content-security-policy"].to_str().unwrap();

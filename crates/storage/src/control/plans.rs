@@ -3,8 +3,8 @@
 use model::{UnixMillis, UserId};
 use sqlx::PgExecutor;
 
-use super::number;
-use crate::Error;
+use super::{number, stored, stored_count};
+use crate::{Error, Pool};
 
 /// A user's plan and what of it is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,4 +60,107 @@ pub async fn standing(
         })
     })
     .transpose()
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Its name.
+    pub id: String,
+    /// Sessions of one user at the same time.
+    pub connections_max: u32,
+    /// Media time in a month; none: as much as there is.
+    pub included_seconds: Option<u64>,
+    /// Whether users without a plan of their own have it.
+    pub is_default: bool,
+}
+
+/// The plans, by name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(pool: &Pool) -> Result<Vec<Plan>, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, connections_max, included_seconds, is_default FROM control.plans ORDER BY id"
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let included = row.included_seconds;
+            Ok(Plan {
+                id: row.id,
+                connections_max: number("plans.connections_max", row.connections_max)?,
+                included_seconds: included
+                    .map(|seconds| number("plans.included_seconds", seconds))
+                    .transpose()?,
+                is_default: row.is_default,
+            })
+        })
+        .collect()
+}
+
+/// Makes a plan, or changes the one of that name. Which is the default stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put(
+    pool: &Pool,
+    id: &str,
+    connections_max: u32,
+    included_seconds: Option<u64>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO control.plans (id, connections_max, included_seconds) VALUES ($1, $2, $3)
+         ON CONFLICT (id) DO UPDATE SET connections_max = $2, included_seconds = $3",
+        id,
+        stored_count(connections_max),
+        included_seconds.map(stored)
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Whether a user's plan counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanStatus {
+    /// It does.
+    Active,
+    /// It does not: no session may begin.
+    Inactive,
+}
+
+impl PlanStatus {
+    /// The column's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// Gives a user a plan; none is the default one. Says whether there are both.
+///
+/// # Errors
+/// When the database fails.
+pub async fn assign(
+    pool: &Pool,
+    user: &UserId,
+    plan: Option<&str>,
+    status: PlanStatus,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "UPDATE control.users SET plan_id = $2, plan_status = $3
+         WHERE id = $1 AND ($2::text IS NULL OR EXISTS (
+             SELECT FROM control.plans WHERE id = $2))",
+        user.as_str(),
+        plan,
+        status.as_str()
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

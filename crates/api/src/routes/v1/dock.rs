@@ -181,6 +181,9 @@ async fn add(
     if let Err(error) = ready::provision(&app, &wanted).await
         && !error.is(Code::NoCapacity)
     {
+        if error.is(Code::EntitlementDenied) || error.is(Code::ConnectionLimitReached) {
+            forget(&app, &wanted).await?;
+        }
         return Err(error);
     }
     let user = &wanted.account.user_id;
@@ -188,6 +191,13 @@ async fn add(
     let added = listed.into_iter().find(|one| one.name == wanted.name);
     let added = added.ok_or_else(ApiError::internal)?;
     Ok((StatusCode::CREATED, Json(added.into())))
+}
+
+/// What the plan does not allow is wanted no longer.
+async fn forget(app: &App, wanted: &Wanted) -> Result<(), ApiError> {
+    let mut transaction = storage::begin(&app.pool).await?;
+    connections::forget(&mut transaction, &wanted.account.user_id, &wanted.name).await?;
+    Ok(transaction.commit().await.map_err(storage::Error::from)?)
 }
 
 /// The same checks as for a session of that name.

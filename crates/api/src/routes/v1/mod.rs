@@ -4,12 +4,16 @@ mod account;
 mod audit;
 mod auth;
 mod budgets;
+mod device;
 mod dock;
 mod keys;
 mod live;
 mod nodes;
 mod placement;
+mod plans;
+mod plugin;
 mod relay;
+mod slots;
 mod streams;
 mod users;
 
@@ -22,12 +26,16 @@ pub(super) fn routes() -> Vec<Route> {
         budgets::routes(),
         account::routes(),
         auth::routes(),
+        device::routes(),
         dock::routes(),
         keys::routes(),
         live::routes(),
         nodes::routes(),
         placement::routes(),
+        plans::routes(),
+        plugin::routes(),
         relay::routes(),
+        slots::routes(),
         streams::routes(),
         users::routes(),
     ]

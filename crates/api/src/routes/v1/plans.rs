@@ -1,0 +1,121 @@
+//! `/api/v1/ops/plans`: what users may do, and who has which plan.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::routing::{get, put};
+use http::{Method, StatusCode};
+use model::UserId;
+use serde::{Deserialize, Serialize};
+use storage::control::plans::{self, PlanStatus};
+
+use crate::auth::Access;
+use crate::error::ApiError;
+use crate::routes::{Body, Route};
+use crate::state::App;
+
+const NAME_LENGTH_MAX: usize = 64;
+/// 100 years: more is no limit.
+const INCLUDED_SECONDS_MAX: u64 = 100 * 366 * 24 * 3600;
+const CONNECTIONS_MAX: u32 = 1_000_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    let admin = |method, path, handler| Route::new(method, path, Access::Admin, handler);
+    vec![
+        admin(Method::GET, "/api/v1/ops/plans", get(list)),
+        admin(Method::PUT, "/api/v1/ops/plans/{name}", put(change)),
+        admin(Method::PUT, "/api/v1/ops/users/{id}/plan", put(assign)),
+    ]
+}
+
+#[derive(Serialize)]
+struct ListResponse {
+    plans: Vec<PlanView>,
+}
+
+#[derive(Serialize)]
+struct PlanView {
+    plan_tier: String,
+    max_concurrent_conns: u32,
+    /// Media time in a calendar month; null: as much as there is.
+    included_seconds: Option<u64>,
+    is_default: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeRequest {
+    max_concurrent_conns: u32,
+    included_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssignRequest {
+    /// The default one when null.
+    plan_tier: Option<String>,
+    plan_status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Active,
+    Inactive,
+}
+
+async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiError> {
+    let plans = plans::list(&app.pool).await?.into_iter();
+    let plans = plans.map(|plan| PlanView {
+        plan_tier: plan.id,
+        max_concurrent_conns: plan.connections_max,
+        included_seconds: plan.included_seconds,
+        is_default: plan.is_default,
+    });
+    Ok(Json(ListResponse {
+        plans: plans.collect(),
+    }))
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    Body(request): Body<ChangeRequest>,
+) -> Result<StatusCode, ApiError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
+    if !(1..=NAME_LENGTH_MAX).contains(&name.len()) || !name.bytes().all(plain) {
+        return Err(ApiError::invalid("the plan's name: 1 to 64 of [0-9a-z_-]"));
+    }
+    if request.max_concurrent_conns > CONNECTIONS_MAX {
+        return Err(ApiError::invalid("max_concurrent_conns: at most 1000000"));
+    }
+    if request.included_seconds > Some(INCLUDED_SECONDS_MAX) {
+        return Err(ApiError::invalid(
+            "included_seconds: too many; null is no limit",
+        ));
+    }
+    let connections_max = request.max_concurrent_conns;
+    plans::put(&app.pool, &name, connections_max, request.included_seconds).await?;
+    tracing::info!(plan = name, connections_max, "A plan was set");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn assign(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(request): Body<AssignRequest>,
+) -> Result<StatusCode, ApiError> {
+    let unknown = || ApiError::not_found("no such user or no such plan");
+    let user = UserId::parse(&id).map_err(|_| unknown())?;
+    let status = match request.plan_status {
+        Status::Active => PlanStatus::Active,
+        Status::Inactive => PlanStatus::Inactive,
+    };
+    let plan = request.plan_tier.as_deref();
+    if !plans::assign(&app.pool, &user, plan, status).await? {
+        return Err(unknown());
+    }
+    tracing::info!(user.id = %user, plan, status = status.as_str(), "A user was given a plan");
+    Ok(StatusCode::NO_CONTENT)
+}
