@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-// The page lives at /dock, beside the API on the same origin. Scripts and styles are
+// The dock lives at /dock, the account's pages at /account, beside the API on the same origin. Scripts and styles are
 // files: the server's content security policy allows nothing inline.
 export default defineConfig({
   base: "/dock/",
@@ -10,6 +10,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,
+    rolldownOptions: { input: ["index.html", "account.html"] },
   },
   test: {
     environment: "happy-dom",

@@ -1,31 +1,27 @@
-// Requests to the API. The browser adds the session's cookie; no token is ever seen here.
+// What the dock asks of the API.
 
 import * as decode from "./decode";
-import type { ConnectionList, Urls } from "./types";
+import { request as requestApi } from "./request";
+import type { ConnectionList, DeviceCode, Urls } from "./types";
+
+export { Refused, Unreachable } from "./request";
 
 const DOCK = "/api/v1/dock";
-const TIMEOUT_MS = 15_000;
-
-/** The API refused. */
-export class Refused extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-
-  get signedOut(): boolean {
-    return this.status === 401;
-  }
-}
-
-/** Nobody answers. */
-export class Unreachable extends Error {}
 
 /** Exchanges a one-time code for the session's cookie. */
 export async function signIn(code: string): Promise<void> {
   await request("POST", "/session", { code });
+}
+
+/** Asks to be signed in: a code for somebody who is signed in to confirm. */
+export async function askForCode(): Promise<DeviceCode> {
+  return decode.deviceCode(await request("POST", "/login/start"));
+}
+
+/** Whether somebody confirmed the code; then the session's cookie is there. */
+export async function isConfirmed({ attempt, pollToken }: DeviceCode): Promise<boolean> {
+  const body = { login_attempt_id: attempt, poll_token: pollToken };
+  return (await requestApi("POST", `${DOCK}/login/poll`, body)).status === 204;
 }
 
 export async function signOut(): Promise<void> {
@@ -52,36 +48,5 @@ export async function urls(name: string): Promise<Urls> {
 }
 
 async function request(method: string, path: string, body?: object): Promise<unknown> {
-  const response = await send(method, path, body);
-  const answer = await json(response);
-  if (response.ok) return answer;
-  throw new Refused(response.status, decode.refusal(answer) ?? `The server answered ${response.status}.`);
-}
-
-async function send(method: string, path: string, body?: object): Promise<Response> {
-  const init: RequestInit = {
-    method,
-    cache: "no-store",
-    credentials: "same-origin",
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  };
-  if (body !== undefined) {
-    init.body = JSON.stringify(body);
-    init.headers = { "content-type": "application/json" };
-  }
-  try {
-    return await fetch(DOCK + path, init);
-  } catch (cause) {
-    throw new Unreachable("The server does not answer.", { cause });
-  }
-}
-
-async function json(response: Response): Promise<unknown> {
-  const text = await response.text().catch(() => "");
-  if (text === "") return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return (await requestApi(method, DOCK + path, body)).body;
 }

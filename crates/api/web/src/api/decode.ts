@@ -1,9 +1,11 @@
 // From bytes of the network to our types. Only the fields named here get into the
 // page: whatever else an answer holds is left behind.
 
+import { DecodeError, flag, list, maybeNumber, number, object, text, type Fields } from "./fields";
 import type {
   Connection,
   ConnectionList,
+  DeviceCode,
   Link,
   LinkType,
   Node,
@@ -16,10 +18,7 @@ import type {
   Urls,
 } from "./types";
 
-/** An answer that is not the API's. */
-export class DecodeError extends Error {}
-
-type Fields = Readonly<Record<string, unknown>>;
+export { DecodeError } from "./fields";
 
 const LINK_TYPES: readonly LinkType[] = ["cellular", "satellite", "fixed", "hosting", "local"];
 const STATUSES: readonly SessionStatus[] = ["provisioning", "active", "grace"];
@@ -67,6 +66,17 @@ export function urls(value: unknown): Urls {
     sender_srtla_url: text(fields, "sender_srtla_url"),
     sender_srt_url: text(fields, "sender_srt_url"),
     media_source_url: text(fields, "media_source_url"),
+  };
+}
+
+export function deviceCode(value: unknown): DeviceCode {
+  const fields = object(value);
+  return {
+    attempt: text(fields, "login_attempt_id"),
+    code: text(fields, "user_code"),
+    url: text(fields, "authorize_url"),
+    pollToken: text(fields, "poll_token"),
+    pollIntervalMs: number(fields, "poll_interval_seconds") * 1000,
   };
 }
 
@@ -156,39 +166,4 @@ function status(fields: Fields): SessionStatus {
   const known = STATUSES.find((status) => status === word);
   if (known === undefined) throw new DecodeError(`status ${word} is unknown`);
   return known;
-}
-
-function object(value: unknown): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new DecodeError("an answer is not an object");
-  }
-  return value as Fields;
-}
-
-function list(fields: Fields, name: string): readonly unknown[] {
-  const value = fields[name];
-  if (!Array.isArray(value)) throw new DecodeError(`${name} is not a list`);
-  return value;
-}
-
-function text(fields: Fields, name: string): string {
-  const value = fields[name];
-  if (typeof value !== "string") throw new DecodeError(`${name} is not a text`);
-  return value;
-}
-
-function number(fields: Fields, name: string): number {
-  const value = fields[name];
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new DecodeError(`${name} is not a number`);
-  return value;
-}
-
-function maybeNumber(fields: Fields, name: string): number | null {
-  return fields[name] == null ? null : number(fields, name);
-}
-
-function flag(fields: Fields, name: string): boolean {
-  const value = fields[name];
-  if (typeof value !== "boolean") throw new DecodeError(`${name} is neither true nor false`);
-  return value;
 }

@@ -40,6 +40,17 @@ export interface Connection {
   readonly listed_at: number;
 }
 
+/** What a dock shows that asks to be signed in, and what it asks with. */
+export interface DeviceCode {
+  readonly attempt: string;
+  /** The same is on the page that confirms it. */
+  readonly code: string;
+  /** Where somebody who is signed in confirms it. */
+  readonly url: string;
+  readonly pollToken: string;
+  readonly pollIntervalMs: number;
+}
+
 export interface ConnectionList {
   /** The server's clock. */
   readonly observed_at: number;

@@ -10,7 +10,7 @@ import * as format from "../model/format";
 /** The page; `code` is what a sign-in link brought. */
 export function App({ code }: { readonly code: string | null }): React.JSX.Element {
   const dock = useDock(code);
-  if (dock.phase === "signed_out") return <SignIn error={dock.signInError} onCode={dock.signIn} />;
+  if (dock.phase === "signed_out") return <SignIn error={dock.signInError} onCode={dock.signIn} onSignedIn={dock.refresh} />;
   return <Connections dock={dock} />;
 }
 

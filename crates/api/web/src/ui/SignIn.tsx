@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { DeviceSignIn } from "./DeviceSignIn";
 import { Icon } from "./Icon";
 import { codeFrom } from "./sign-in-code";
 
@@ -7,13 +8,19 @@ interface Props {
   readonly onCode: (code: string) => Promise<void>;
 }
 
+interface PageProps extends Props {
+  /** Somebody confirmed this dock. */
+  readonly onSignedIn: () => Promise<void>;
+}
+
 /** How one gets in. Another way to sign in is another section here. */
-export function SignIn({ error, onCode }: Props): React.JSX.Element {
+export function SignIn({ error, onCode, onSignedIn }: PageProps): React.JSX.Element {
   return (
     <main className="sign-in">
       <h1>
         <Icon name="logo" /> Streamhaul
       </h1>
+      <DeviceSignIn onSignedIn={onSignedIn} />
       <OneTimeLink error={error} onCode={onCode} />
     </main>
   );

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import { arrivalOf } from "../src/account/arrival";
+import * as decode from "../src/account/decode";
+
+describe("why somebody comes", () => {
+  it("is in the link", () => {
+    expect(arrivalOf("", "")).toEqual({ kind: "plain" });
+    expect(arrivalOf("#invite=sh_invite_1", "")).toEqual({ kind: "invite", token: "sh_invite_1" });
+    expect(arrivalOf("#reset=a", "?attempt=b")).toEqual({ kind: "reset", token: "a" });
+    expect(arrivalOf("", "?attempt=pla_1")).toEqual({ kind: "device", attempt: "pla_1" });
+  });
+});
+
+describe("what the API says of an account", () => {
+  it("is taken field by field", () => {
+    const secrets = { cp_access_jwt: "secret", refresh_token: "secret", poll_token: "secret" };
+    const signIn = { id: "aut_1", kind: "browser", device: "x", created_at: "t", last_used_at: null, current: true };
+    const read = decode.signIns({ sessions: [{ ...signIn, ...secrets }] });
+    expect(read).toEqual([
+      { id: "aut_1", kind: "browser", device: "x", createdAt: "t", lastUsedAt: null, current: true },
+    ]);
+    const device = { login_attempt_id: "pla_1", kind: "dock", user_code: "BCDF-GHJK", device: "OBS" };
+    expect(JSON.stringify(decode.device({ ...device, ...secrets }))).not.toContain("secret");
+  });
+
+  it("is refused when it is something else", () => {
+    expect(() => decode.signIns({ sessions: [{ id: 1 }] })).toThrow();
+    expect(() => decode.account(null)).toThrow();
+  });
+});
