@@ -137,6 +137,16 @@ impl Client {
         answer(&url, request.send_json(body))
     }
 
+    /// Removes what `path` stands for.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn delete(&self, path: &str) -> Result<Value, Error> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.delete(&url);
+        answer(&url, request.header("authorization", self.bearer()).call())
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token.expose_secret())
     }

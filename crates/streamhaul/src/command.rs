@@ -9,6 +9,7 @@ mod placement;
 mod relay;
 mod status;
 mod streams;
+mod users;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             target,
         )?,
         Command::Placement(command) => placement::run(command)?,
+        Command::Users(command) => users::run(command)?,
         Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,
         Command::Completion { shell } => {
             let mut script = Vec::new();
