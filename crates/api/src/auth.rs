@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 use model::SignInId;
 use secrecy::{ExposeSecret, SecretString};
 use storage::control::accounts::{self, Account};
+use storage::control::audit::{Action, Actor};
 use storage::control::{docks, sign_ins};
 
 use crate::cookie::{self, Cookie};
@@ -51,6 +52,18 @@ pub(crate) struct Caller {
     pub(crate) is_admin: bool,
     /// Of who signed in; a token that an operator gave has none.
     pub(crate) sign_in: Option<SignInId>,
+}
+
+impl Caller {
+    /// What the caller does by hand, for the audit: `user.disable` to a user's id.
+    pub(crate) const fn action<'a>(&'a self, name: &'a str, subject: &'a str) -> Action<'a> {
+        Action {
+            actor: Actor::User(&self.account.user_id),
+            name,
+            subject,
+            reason: None,
+        }
+    }
 }
 
 /// The secret that a viewer came with.

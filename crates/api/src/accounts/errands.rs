@@ -72,7 +72,9 @@ async fn letter(app: &App, errand: Errand) -> Result<Option<Letter>, storage::Er
             if is_too_soon(app, &email, Purpose::Invite).await? {
                 return Ok(None);
             }
-            let link = links::invite(app, &email).await?;
+            let mut transaction = storage::begin(&app.pool).await?;
+            let link = links::invite(app, &mut transaction, &email).await?;
+            storage::commit(transaction).await?;
             Ok(Some(links::invitation(email, &link)))
         }
     }
@@ -86,7 +88,10 @@ async fn reset(app: &App, email: Email) -> Result<Option<Letter>, storage::Error
     if is_too_soon(app, &email, Purpose::Reset).await? {
         return Ok(None);
     }
-    let link = links::reset(app, &email, &person.account.user_id).await?;
+    let user = &person.account.user_id;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let link = links::reset(app, &mut transaction, &email, user).await?;
+    storage::commit(transaction).await?;
     Ok(Some(links::password_reset(email, &link)))
 }
 

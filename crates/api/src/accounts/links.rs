@@ -5,6 +5,7 @@
 
 use model::{UnixMillis, UserId};
 use secrecy::ExposeSecret;
+use storage::Transaction;
 use storage::control::mail_tokens::{self, NewToken, Purpose};
 
 use super::email::Email;
@@ -48,26 +49,37 @@ const VERIFY: Form = Form {
 };
 
 /// Lets somebody make an account with an address.
-pub(crate) async fn invite(app: &App, email: &Email) -> Result<Link, storage::Error> {
-    make(app, &INVITE, email, None).await
+pub(crate) async fn invite(
+    app: &App,
+    transaction: &mut Transaction,
+    email: &Email,
+) -> Result<Link, storage::Error> {
+    make(app, transaction, &INVITE, email, None).await
 }
 
 /// Lets a user set a new password.
-pub(crate) async fn reset(app: &App, email: &Email, user: &UserId) -> Result<Link, storage::Error> {
-    make(app, &RESET, email, Some(user)).await
+pub(crate) async fn reset(
+    app: &App,
+    transaction: &mut Transaction,
+    email: &Email,
+    user: &UserId,
+) -> Result<Link, storage::Error> {
+    make(app, transaction, &RESET, email, Some(user)).await
 }
 
 /// Lets a user prove that an address is theirs.
 pub(crate) async fn verify(
     app: &App,
+    transaction: &mut Transaction,
     email: &Email,
     user: &UserId,
 ) -> Result<Link, storage::Error> {
-    make(app, &VERIFY, email, Some(user)).await
+    make(app, transaction, &VERIFY, email, Some(user)).await
 }
 
 async fn make(
     app: &App,
+    transaction: &mut Transaction,
     form: &Form,
     email: &Email,
     user_id: Option<&UserId>,
@@ -82,7 +94,7 @@ async fn make(
         user_id,
         expires_at,
     };
-    mail_tokens::add(&app.pool, new, now).await?;
+    mail_tokens::add(transaction, new, now).await?;
     let (base, parameter) = (app.config.public_url(), form.parameter);
     let secret = secret.expose_secret();
     Ok(Link {

@@ -114,7 +114,9 @@ pub(crate) async fn change_email(
 ) -> Result<(), ApiError> {
     let user = &caller.account.user_id;
     confirm(app, user, current).await?;
-    let link = links::verify(app, &email, user).await?;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let link = links::verify(app, &mut transaction, &email, user).await?;
+    storage::commit(transaction).await?;
     app.errands
         .take_on(Errand::Send(links::verification(email, &link)))
 }

@@ -66,15 +66,18 @@ pub struct Invitation {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn add(pool: &Pool, token: NewToken<'_>, now: UnixMillis) -> Result<(), Error> {
-    let mut transaction = pool.begin().await?;
+pub async fn add(
+    transaction: &mut Transaction,
+    token: NewToken<'_>,
+    now: UnixMillis,
+) -> Result<(), Error> {
     sqlx::query!(
         "DELETE FROM control.mail_tokens WHERE (email = $1 AND purpose = $2) OR expires_at <= $3",
         token.email,
         token.purpose.as_str(),
         now.0
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await?;
     sqlx::query!(
         "INSERT INTO control.mail_tokens (sha256, purpose, email, user_id, created_at, expires_at)
@@ -86,9 +89,9 @@ pub async fn add(pool: &Pool, token: NewToken<'_>, now: UnixMillis) -> Result<()
         now.0,
         token.expires_at.0
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await?;
-    Ok(transaction.commit().await?)
+    Ok(())
 }
 
 /// Whether a link for an address and a purpose was made after `since`.

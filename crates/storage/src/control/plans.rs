@@ -105,7 +105,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Plan>, Error> {
 /// # Errors
 /// When the database fails.
 pub async fn put(
-    pool: &Pool,
+    executor: impl PgExecutor<'_>,
     id: &str,
     connections_max: u32,
     included_seconds: Option<u64>,
@@ -117,7 +117,7 @@ pub async fn put(
         stored_count(connections_max),
         included_seconds.map(stored)
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -147,7 +147,7 @@ impl PlanStatus {
 /// # Errors
 /// When the database fails.
 pub async fn assign(
-    pool: &Pool,
+    executor: impl PgExecutor<'_>,
     user: &UserId,
     plan: Option<&str>,
     status: PlanStatus,
@@ -160,7 +160,7 @@ pub async fn assign(
         plan,
         status.as_str()
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(done.rows_affected() == 1)
 }

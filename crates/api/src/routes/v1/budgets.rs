@@ -11,7 +11,7 @@ use placement::{BandwidthPolicy, Budget, Held, Outlook, Restriction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Transaction;
-use storage::control::{budgets, nodes};
+use storage::control::{audit, budgets, nodes};
 
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
@@ -114,8 +114,10 @@ async fn set(
     let details = json!({ "policy": policy });
     budget::set(&mut transaction, &id, policy, now).await?;
     let actor = Some(&caller.account.user_id);
+    let set = caller.action("node.budget.set", id.as_str());
+    audit::record(&mut transaction, set, &details, now).await?;
     budget::record(&mut transaction, &id, actor, "policy", details, now).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     tracing::info!(node.id = %id, "A node's byte budget was set");
     Ok(Json(Some(view(&app, &id).await?)))
 }
@@ -129,8 +131,10 @@ async fn remove(
     if budgets::remove(&mut transaction, id).await? {
         let actor = Some(&caller.account.user_id);
         let now = app.now();
+        let removed = caller.action("node.budget.remove", id.as_str());
+        audit::record(&mut transaction, removed, &json!({}), now).await?;
         budget::record(&mut transaction, id, actor, "removed", json!({}), now).await?;
-        transaction.commit().await.map_err(storage::Error::from)?;
+        storage::commit(transaction).await?;
         tracing::info!(node.id = %id, "A node's byte budget was taken away");
     }
     Ok(Json(None))
@@ -157,8 +161,10 @@ async fn reconcile(
     let details = apply(&mut open, &request, now);
     open.save(&mut transaction, &id, now).await?;
     let actor = Some(&caller.account.user_id);
+    let reconciled = caller.action("node.budget.reconcile", id.as_str());
+    audit::record(&mut transaction, reconciled, &details, now).await?;
     budget::record(&mut transaction, &id, actor, "reconciled", details, now).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    storage::commit(transaction).await?;
     tracing::info!(node.id = %id, "A node's byte budget was reconciled");
     Ok(Json(view(&app, &id).await?))
 }

@@ -11,7 +11,7 @@ use model::UnixMillis;
 use model::lease_key::LeaseKeyState;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use storage::control::audit::{self, Action, Actor};
+use storage::control::audit::{self, Action};
 use storage::control::lease_keys::{self, LeaseKey};
 
 use crate::auth::{Access, Caller};
@@ -114,12 +114,7 @@ async fn rotate(
     let (now, overlap) = (app.now(), app.issuer.overlap());
     let mut transaction = storage::begin(&app.pool).await?;
     let kid = keys::rotate(&mut transaction, app.issuer.sealing(), overlap, now).await?;
-    let rotated = Action {
-        actor: Actor::User(&caller.account.user_id),
-        name: "key.rotate",
-        subject: &kid,
-        reason: None,
-    };
+    let rotated = caller.action("key.rotate", &kid);
     audit::record(&mut transaction, rotated, &json!({}), now).await?;
     let keys = lease_keys::all(&mut *transaction).await?;
     storage::commit(transaction).await?;
@@ -143,10 +138,8 @@ async fn revoke(
     let mut transaction = storage::begin(&app.pool).await?;
     keys::revoke(&mut transaction, app.issuer.sealing(), &kid, now).await?;
     let revoked = Action {
-        actor: Actor::User(&caller.account.user_id),
-        name: "key.revoke",
-        subject: &kid,
         reason: Some(reason),
+        ..caller.action("key.revoke", &kid)
     };
     audit::record(&mut transaction, revoked, &json!({}), now).await?;
     let keys = lease_keys::all(&mut *transaction).await?;

@@ -11,7 +11,7 @@ use model::{NodeId, Region};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use storage::control::audit::{self, Action, Actor};
+use storage::control::audit;
 use storage::control::nodes::{self, NewNode};
 
 use super::check_name;
@@ -114,7 +114,7 @@ async fn create(
         })?;
     let detail =
         json!({"name": node.name, "region": node.region, "sessions_max": node.sessions_limit});
-    let created = action(&caller, "node.create", &node.id);
+    let created = caller.action("node.create", node.id.as_str());
     audit::record(&mut transaction, created, &detail, app.now()).await?;
     storage::commit(transaction).await?;
     tracing::info!(node.id = %node.id, node.name = node.name, "A node was created");
@@ -145,20 +145,11 @@ async fn drain(
     let node = nodes::set_draining(&mut transaction, &id, request.draining).await?;
     let node = node.ok_or_else(unknown)?;
     let detail = json!({"draining": request.draining});
-    let drained = action(&caller, "node.drain", &id);
+    let drained = caller.action("node.drain", id.as_str());
     audit::record(&mut transaction, drained, &detail, app.now()).await?;
     storage::commit(transaction).await?;
     tracing::info!(node.id = %id, draining = request.draining, "A node's draining was set");
     Ok(Json(node.into()))
-}
-
-fn action<'a>(caller: &'a Caller, name: &'a str, node: &'a NodeId) -> Action<'a> {
-    Action {
-        actor: Actor::User(&caller.account.user_id),
-        name,
-        subject: node.as_str(),
-        reason: None,
-    }
 }
 
 fn region(app: &App, asked: Option<&str>) -> Result<Region, ApiError> {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::routing::{get, put};
+use axum::{Extension, Json};
 use http::{Method, StatusCode};
 use model::UserId;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use storage::control::audit;
 use storage::control::plans::{self, PlanStatus};
 
-use crate::auth::Access;
+use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::routes::{Body, Route};
 use crate::state::App;
@@ -80,6 +82,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiErro
 
 async fn change(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Body(request): Body<ChangeRequest>,
 ) -> Result<StatusCode, ApiError> {
@@ -95,14 +98,20 @@ async fn change(
             "included_seconds: too many; null is no limit",
         ));
     }
-    let connections_max = request.max_concurrent_conns;
-    plans::put(&app.pool, &name, connections_max, request.included_seconds).await?;
+    let (connections_max, included) = (request.max_concurrent_conns, request.included_seconds);
+    let mut transaction = storage::begin(&app.pool).await?;
+    plans::put(&mut *transaction, &name, connections_max, included).await?;
+    let set = caller.action("plan.set", &name);
+    let detail = json!({"max_concurrent_conns": connections_max, "included_seconds": included});
+    audit::record(&mut transaction, set, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!(plan = name, connections_max, "A plan was set");
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn assign(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Body(request): Body<AssignRequest>,
 ) -> Result<StatusCode, ApiError> {
@@ -113,9 +122,14 @@ async fn assign(
         Status::Inactive => PlanStatus::Inactive,
     };
     let plan = request.plan_tier.as_deref();
-    if !plans::assign(&app.pool, &user, plan, status).await? {
+    let mut transaction = storage::begin(&app.pool).await?;
+    if !plans::assign(&mut *transaction, &user, plan, status).await? {
         return Err(unknown());
     }
+    let given = caller.action("user.plan", user.as_str());
+    let detail = json!({"plan_tier": plan, "plan_status": status.as_str()});
+    audit::record(&mut transaction, given, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!(user.id = %user, plan, status = status.as_str(), "A user was given a plan");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Json};
 use http::{Method, StatusCode};
 use model::{TenantId, UserId};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::control::accounts::{self, Account};
+use storage::control::audit;
 use storage::control::mail_tokens;
 use storage::control::people::{self, Address, Person};
 use storage::control::{sessions, sign_ins};
@@ -20,7 +22,7 @@ use super::check_name;
 use crate::accounts::email::Email;
 use crate::accounts::errands::Errand;
 use crate::accounts::links::{self, Link};
-use crate::auth::Access;
+use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::mail::Letter;
 use crate::metrics;
@@ -33,6 +35,8 @@ use crate::token::{self, Kind};
 const LISTED_MAX: u32 = 1000;
 /// Live sessions of one user that are looked through at once.
 const SESSIONS_MAX: u32 = 500;
+/// Why a sign-in ended that an operator ended.
+const REVOKED: &str = "revoked_by_operator";
 
 pub(super) fn routes() -> Vec<Route> {
     let admin = |method, path, handler| Route::new(method, path, Access::Admin, handler);
@@ -138,6 +142,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiErro
 
 async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<CreateRequest>,
 ) -> Result<(StatusCode, Json<CreateResponse>), ApiError> {
     check_name(&request.name)?;
@@ -158,7 +163,10 @@ async fn create(
         let set = people::set_email(&mut transaction, &account.user_id, address, app.now());
         set.await.map_err(taken)?;
     }
-    transaction.commit().await.map_err(storage::Error::from)?;
+    let created = caller.action("user.create", account.user_id.as_str());
+    let detail = json!({"name": request.name, "email": email.as_ref().map(Email::as_str)});
+    audit::record(&mut transaction, created, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!(user.id = %account.user_id, "A user was created");
     let response = CreateResponse {
         user_id: account.user_id,
@@ -179,6 +187,7 @@ async fn show(
 /// sessions end. Let in again, they sign in anew.
 async fn disable(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Body(request): Body<DisableRequest>,
 ) -> Result<Json<UserView>, ApiError> {
@@ -198,7 +207,10 @@ async fn disable(
         sign_ins::end_all(&mut transaction, user, None, "account_disabled", now).await?;
         stopped = stop_sessions(&mut transaction, user, now).await?;
     }
-    transaction.commit().await.map_err(storage::Error::from)?;
+    let disabled = caller.action("user.disable", user.as_str());
+    let detail = json!({"disabled": request.disabled, "sessions_stopped": stopped});
+    audit::record(&mut transaction, disabled, &detail, now).await?;
+    storage::commit(transaction).await?;
     metrics::stopped(metrics::Stopped::Requested, stopped);
     tracing::info!(user.id = %user, disabled = request.disabled, stopped, "A user was shut out or let in");
     Ok(Json(find(&app, &id).await?.into()))
@@ -226,6 +238,7 @@ async fn stop_sessions(
 /// Makes a link by which a user sets a new password, and mails it where mail is set up.
 async fn reset_password(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
     let person = find(&app, &id).await?;
@@ -236,7 +249,12 @@ async fn reset_password(
         )
     })?;
     let email = Email::parse(&email)?;
-    let link = links::reset(&app, &email, &person.account.user_id).await?;
+    let user = &person.account.user_id;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let link = links::reset(&app, &mut transaction, &email, user).await?;
+    let reset = caller.action("user.password_reset", user.as_str());
+    audit::record(&mut transaction, reset, &json!({}), app.now()).await?;
+    storage::commit(transaction).await?;
     answer(&app, &link, email, links::password_reset)
 }
 
@@ -253,35 +271,32 @@ async fn list_sign_ins(
 
 async fn end_sign_ins(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let user = find(&app, &id).await?.account.user_id;
     let mut transaction = storage::begin(&app.pool).await?;
-    sign_ins::end_all(
-        &mut transaction,
-        &user,
-        None,
-        "revoked_by_operator",
-        app.now(),
-    )
-    .await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
+    sign_ins::end_all(&mut transaction, &user, None, REVOKED, app.now()).await?;
+    let ended = caller.action("user.sign_ins.end", user.as_str());
+    audit::record(&mut transaction, ended, &json!({}), app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!(user.id = %user, "An operator ended a user's sign-ins");
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn end_sign_in(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((id, session)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let user = find(&app, &id).await?.account.user_id;
     let mut transaction = storage::begin(&app.pool).await?;
-    let reason = "revoked_by_operator";
-    let was_there = sign_ins::end(&mut transaction, &user, &session, reason, app.now()).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
-    if !was_there {
+    if !sign_ins::end(&mut transaction, &user, &session, REVOKED, app.now()).await? {
         return Err(ApiError::not_found("no such session"));
     }
+    let ended = caller.action("user.sign_ins.end", user.as_str());
+    audit::record(&mut transaction, ended, &json!({"id": session}), app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!(user.id = %user, sign_in.id = session, "An operator ended a sign-in");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -300,13 +315,19 @@ async fn list_invites(State(app): State<Arc<App>>) -> Result<Json<InvitesRespons
 
 async fn invite(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<InviteRequest>,
 ) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
     let email = Email::parse(&request.email)?;
     if people::by_email(&app.pool, email.as_str()).await?.is_some() {
         return Err(already());
     }
-    let link = links::invite(&app, &email).await?;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let link = links::invite(&app, &mut transaction, &email).await?;
+    let invited = caller.action("user.invite", "");
+    let detail = json!({"email": email.as_str()});
+    audit::record(&mut transaction, invited, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
     tracing::info!("Somebody was invited");
     answer(&app, &link, email, links::invitation)
 }
