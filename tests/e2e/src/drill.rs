@@ -50,14 +50,8 @@ const LOGGED_LINES_MAX: usize = 1000;
 /// # Errors
 /// When the house or the stream does not come up.
 pub fn garbage(flood: Flood, clip: &Path) -> anyhow::Result<Finding> {
-    let filter = (
-        Service::RelayNode,
-        "KIT__LOG__FILTER".to_owned(),
-        "debug".to_owned(),
-    );
-    let house = House::start_with(Options {
-        settings: vec![filter],
-    })?;
+    let options = Options::patient().with(Service::RelayNode, "KIT__LOG__FILTER", "debug");
+    let house = House::start_with(options)?;
     let session = house.start_session("cam1")?;
     let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
     let mut publisher = media::publish_repeatedly(clip, 100, &session.publish_url, &sent)?;

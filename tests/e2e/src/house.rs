@@ -114,6 +114,25 @@ pub struct Options {
     pub settings: Vec<(Service, String, String)>,
 }
 
+/// What callers of a patient house get: longer than a busy machine holds a program up.
+const PATIENT_LATENCY_MS: &str = "2000";
+
+impl Options {
+    /// For streams of which every byte is judged. With libsrt's own 120 ms a receiver
+    /// drops, as it should, what a busy machine sends too late.
+    #[must_use]
+    pub fn patient() -> Self {
+        Self::default().with(Service::RelayNode, "LATENCY_MIN_MS", PATIENT_LATENCY_MS)
+    }
+
+    /// The same with one more setting.
+    #[must_use]
+    pub fn with(mut self, service: Service, name: &str, value: &str) -> Self {
+        self.settings.push((service, name.into(), value.into()));
+        self
+    }
+}
+
 impl House {
     /// Starts everything, enrols the node and waits until all are ready.
     ///
@@ -385,15 +404,24 @@ impl House {
     /// # Errors
     /// When they are not within 15 seconds.
     pub fn wait_publishers(&self, publishers: u32) -> anyhow::Result<()> {
-        wait::until(
-            "the publisher is connected",
-            Duration::from_secs(15),
-            || {
-                let metrics = self.metrics(Service::RelayNode).ok()?;
-                let connected = metrics.labelled("streamhaul_relay_sessions", "role", "publish");
-                (connected >= f64::from(publishers)).then_some(())
-            },
-        )
+        self.wait_callers("publish", publishers)
+    }
+
+    /// Waits until so many players are connected: they miss nothing from here on.
+    ///
+    /// # Errors
+    /// When they are not within 15 seconds.
+    pub fn wait_players(&self, players: u32) -> anyhow::Result<()> {
+        self.wait_callers("play", players)
+    }
+
+    fn wait_callers(&self, role: &str, callers: u32) -> anyhow::Result<()> {
+        let what = format!("{callers} callers to {role} are connected");
+        wait::until(&what, Duration::from_secs(15), || {
+            let metrics = self.metrics(Service::RelayNode).ok()?;
+            let connected = metrics.labelled("streamhaul_relay_sessions", "role", role);
+            (connected >= f64::from(callers)).then_some(())
+        })
     }
 
     /// Where a service logs.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::program::Program;
-use crate::wait;
+use crate::{transport_stream, wait};
 
 /// The same address by way of `hop`.
 ///
@@ -136,7 +136,8 @@ pub fn transmit(
     Ok((program, feeder))
 }
 
-/// srt-live-transmit, and where to write what it sends; see [`feed`].
+/// srt-live-transmit, and where to write what it sends; see [`feed`]. It ends when
+/// its input is dropped.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -236,6 +237,33 @@ pub fn listen(address: SocketAddr, passphrase: &str, log: &Path) -> anyhow::Resu
     let mut command = Command::new("srt-live-transmit");
     command.args([&url, "file://con"]);
     Program::start("srt-live-transmit listens", &mut command, log)
+}
+
+/// A clip with null packets behind it, and how many bytes these are: they push the
+/// clip's end through srt-live-transmit on either side, which fills buffers before it
+/// passes them on.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn padded(clip: &Path) -> anyhow::Result<(Vec<u8>, usize)> {
+    const PADDING_BYTES: usize = 50 * CHUNK_BYTES;
+    let mut bytes = std::fs::read(clip)?;
+    let end = bytes.len() + PADDING_BYTES;
+    while bytes.len() < end {
+        bytes.extend(transport_stream::NULL_PACKET);
+    }
+    Ok((bytes, PADDING_BYTES))
+}
+
+/// Waits until a player has written so many bytes.
+///
+/// # Errors
+/// When it has not within half a minute.
+pub fn wait_received(bytes: usize, received: &Path) -> anyhow::Result<()> {
+    let what = format!("the player has {bytes} bytes");
+    wait::until(&what, Duration::from_secs(30), || {
+        (size(received) >= bytes as u64).then_some(())
+    })
 }
 
 /// Waits until a player has received all there is.

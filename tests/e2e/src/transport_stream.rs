@@ -11,6 +11,14 @@ pub const PACKET_BYTES: usize = 188;
 const SYNC: u8 = 0x47;
 const PID_NULL: u16 = 0x1fff;
 
+/// A packet of nothing (ISO/IEC 13818-1, 2.4.3.3).
+pub const NULL_PACKET: [u8; PACKET_BYTES] = {
+    let mut packet = [0xff; PACKET_BYTES];
+    let [high, low] = PID_NULL.to_be_bytes();
+    (packet[0], packet[1], packet[2], packet[3]) = (SYNC, high, low, 0x10);
+    packet
+};
+
 /// How often a packet of a stream inside was missing or out of order: its
 /// 4-bit counter did not go on (ISO/IEC 13818-1, 2.4.3.3).
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamhaul_e2e::house::{House, READY_LIMIT, Service};
+use streamhaul_e2e::house::{House, Options, READY_LIMIT, Service};
 use streamhaul_e2e::{drill, media};
 
 use crate::{clip_path, turn};
@@ -13,7 +13,7 @@ const AWAY: Duration = Duration::from_secs(6);
 #[test]
 fn killed_api_jobs_and_postgres_return_and_the_picture_goes_on() {
     let _turn = turn();
-    let mut house = House::start().unwrap();
+    let mut house = House::start_with(Options::patient()).unwrap();
     let session = house.start_session("cam1").unwrap();
     let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
     let mut publisher =

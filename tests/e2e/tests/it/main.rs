@@ -34,6 +34,10 @@ fn clip_path() -> PathBuf {
     clip::make(&PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).unwrap()
 }
 
+/// What a player of ffmpeg's stream may miss while it joins, in seconds: ffmpeg does
+/// not wait for it, however long that takes. The other half of the clip is judged.
+const JOINING: usize = 12;
+
 /// Bytes of the clip that `seconds` of it take.
 fn bytes_of(seconds: usize) -> usize {
     let length = usize::try_from(std::fs::metadata(clip_path()).unwrap().len()).unwrap();

@@ -7,11 +7,11 @@ use model::session::Role;
 use model::settings::Delivery;
 use proto::fleet::SessionEventKind;
 use streamhaul_e2e::plane::Behaviour;
-use streamhaul_e2e::{media, node, transport_stream, wait};
+use streamhaul_e2e::{media, node, transport_stream};
 use testkit::linksim::udp::UdpPath;
 use testkit::linksim::{Impairment, Reorder};
 
-use super::{PATIENCE, Stage, runs};
+use super::{Stage, runs};
 
 const SEED: u64 = 20_261_121;
 /// What the publisher asks for: time for many attempts to repair.
@@ -51,15 +51,12 @@ fn gaps_seen(delivery: Delivery) -> u64 {
     let play_url = stage.transmit_url(Role::Play);
     let _receiver = media::receive_with(&options, &play_url, &received).unwrap();
     stage.wait(SessionEventKind::PlayerConnected);
-    let sent = std::fs::read(&runs()[1].clip).unwrap();
+    let (sent, tail) = media::padded(&runs()[1].clip).unwrap();
     media::feed(&mut input, &sent, LENGTH).unwrap();
-    // The player was there before the first packet, and the sender does not end:
-    // nothing is missing but what was not written down yet.
-    let tail = media::RECEIVE_BUFFER_BYTES;
-    let bytes = || transport_stream::whole_packets(&received).unwrap();
-    let has_all = || (bytes().len() + tail >= sent.len()).then_some(());
-    wait::until("the player has it all", PATIENCE, has_all).unwrap();
-    transport_stream::check_identical(&sent, &bytes(), 0, tail).unwrap();
+    // The player was there before the first packet, and the sender does not end.
+    media::wait_received(sent.len() - tail, &received).unwrap();
+    let bytes = transport_stream::whole_packets(&received).unwrap();
+    transport_stream::check_identical(&sent, &bytes, 0, tail).unwrap();
     assert!(path.tallies().up.lost > 0);
     sum_of("pktRcvLoss", &statistics)
 }
