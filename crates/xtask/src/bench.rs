@@ -4,17 +4,19 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
 
+use crate::workspace::{build, run as succeed, target_dir};
+
 /// The services that a measured house runs, and the program that measures.
 const HOUSE: [&str; 5] = [
     "streamhaul-api",
     "streamhaul-jobs",
     "streamhaul-metrics-gateway",
     "streamhaul-relay-node",
-    "streamhaul-e2e",
+    "streamhaul-measure",
 ];
 
 /// What a relay is measured with: no database and no control plane of ours.
-const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-e2e"];
+const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-measure"];
 
 const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--json]
        cargo xtask bench relay [--seconds N] [--profile NAME]... [--node-arg NAME=VALUE]...
@@ -42,30 +44,10 @@ pub(crate) fn measure_relay(arguments: &[String]) -> anyhow::Result<ExitStatus> 
     measure_with(&RELAY, arguments)
 }
 
-fn measure_with(packages: &[&str], arguments: &[String]) -> anyhow::Result<ExitStatus> {
-    let mut build = cargo("build");
-    for package in packages {
-        build.args(["--package", package]);
-    }
-    let built = build.arg("--bins").status().context("run cargo")?;
-    if !built.success() {
-        bail!("the build failed");
-    }
-    let mut run = cargo("run");
-    run.args([
-        "--package",
-        "streamhaul-e2e",
-        "--bin",
-        "streamhaul-measure",
-        "--",
-    ]);
-    run.args(arguments)
+fn measure_with(programs: &[&str], arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    succeed(build(programs).args(["--release", "--quiet"]))?;
+    Command::new(target_dir().join("release/streamhaul-measure"))
+        .args(arguments)
         .status()
         .context("run streamhaul-measure")
-}
-
-fn cargo(verb: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args([verb, "--release", "--quiet"]);
-    command
 }

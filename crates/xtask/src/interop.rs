@@ -1,13 +1,13 @@
 //! `cargo xtask interop`: every common program through a relay node.
 
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
 
 use crate::packages::{self, Program};
-use crate::workspace::{cargo, run as succeed};
+use crate::workspace::{build, run as succeed, target_dir};
 
-const PACKAGES: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
+const PROGRAMS: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
 
 /// Builds the node and runs the matrix with `arguments`, such as `aes256 --json`.
 /// What forwards is optimised in every build; one for tests serves.
@@ -16,12 +16,8 @@ const PACKAGES: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
 /// When a program is missing or the build fails.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     packages::ensure(&[Program::Ffmpeg, Program::SrtLiveTransmit])?;
-    let mut build = cargo(&["build", "--quiet", "--bins"]);
-    for package in PACKAGES {
-        build.args(["--package", package]);
-    }
-    succeed(&mut build)?;
-    cargo(&["run", "--quiet", "--package", "streamhaul-interop", "--"])
+    succeed(build(&PROGRAMS).arg("--quiet"))?;
+    Command::new(target_dir().join("debug/streamhaul-interop"))
         .args(arguments)
         .status()
         .context("run streamhaul-interop")

@@ -6,9 +6,9 @@ use anyhow::Context;
 
 use crate::packages::{self, Program};
 use crate::web;
-use crate::workspace::{cargo, root, run as succeed, target_dir};
+use crate::workspace::{self, root, run as succeed, target_dir};
 
-const PACKAGES: [&str; 2] = ["streamhaul-streamhaul", "streamhaul-qa"];
+const PROGRAMS: [&str; 2] = ["streamhaul", "streamhaul-qa"];
 /// Builds for debugging, which takes less time.
 const DEBUG: &str = "--debug";
 
@@ -33,12 +33,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
 }
 
 fn build(release: bool) -> anyhow::Result<()> {
-    let mut build = cargo(&["build", "--bins"]);
+    let mut build = workspace::build(&PROGRAMS);
     if release {
         build.arg("--release");
-    }
-    for package in PACKAGES {
-        build.args(["--package", package]);
     }
     succeed(&mut build)
 }

@@ -28,8 +28,7 @@ struct Tally {
 pub(crate) fn run(options: &Test) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     packages::ensure(&[Program::Postgres, Program::Ffmpeg, Program::SrtLiveTransmit])?;
-    // End-to-end tests run the services as processes.
-    succeed(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    succeed(&mut build(options))?;
     let directory = tempfile::Builder::new()
         .prefix("streamhaul-test-")
         .tempdir()?;
@@ -46,6 +45,16 @@ pub(crate) fn run(options: &Test) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The programs, which end-to-end tests run as processes. Together with the tests:
+/// these add features to third-party crates, which would be compiled once more.
+fn build(options: &Test) -> Command {
+    let mut command = cargo(&["build", "--workspace", "--bins"]);
+    if options.package.is_empty() {
+        command.arg("--tests");
+    }
+    command
 }
 
 fn command(options: &Test, database_url: &str) -> Command {

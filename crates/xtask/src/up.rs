@@ -10,7 +10,7 @@ use crate::packages::{self, Program};
 use crate::phone::Carriers;
 use crate::stop::Stop;
 use crate::web;
-use crate::workspace::{cargo, run as succeed, target_dir};
+use crate::workspace::{self, run as succeed, target_dir};
 
 /// Finds what is missing, builds, and runs until Ctrl-C.
 pub(crate) fn run(options: &Up) -> anyhow::Result<ExitCode> {
@@ -65,8 +65,7 @@ pub(crate) enum Profile {
 
 /// Builds the product; says where it is.
 pub(crate) fn build(profile: Profile) -> anyhow::Result<PathBuf> {
-    let mut build = cargo(&["build", "--package", "streamhaul-streamhaul"]);
-    build.args(["--bin", "streamhaul"]);
+    let mut build = workspace::build(&["streamhaul"]);
     let directory = match profile {
         Profile::Debug => "debug",
         Profile::Release => {

@@ -8,17 +8,17 @@ use anyhow::bail;
 
 use crate::cli::Web;
 use crate::packages::{self, Program};
-use crate::workspace::{cargo, root, run as succeed, target_dir};
+use crate::workspace::{self, root, run as succeed, target_dir};
 
 /// The oldest Node that the page's tools run on.
 const NODE_MIN: (u32, u32) = (20, 19);
 /// What the browser tests run.
-const BINARIES: [&str; 5] = [
+const PROGRAMS: [&str; 5] = [
     "streamhaul-api",
     "streamhaul-jobs",
     "streamhaul-metrics-gateway",
     "streamhaul-relay-node",
-    "streamhaul-e2e",
+    "streamhaul-measure",
 ];
 
 /// Builds the page, or builds and tests it.
@@ -82,11 +82,7 @@ fn test() -> anyhow::Result<()> {
     packages::ensure(&[Program::Postgres, Program::Ffmpeg, Program::Chromium])?;
     succeed(&mut npm(&["run", "lint"]))?;
     succeed(&mut npm(&["run", "test"]))?;
-    let mut build = cargo(&["build", "--bins"]);
-    for package in BINARIES {
-        build.args(["--package", package]);
-    }
-    succeed(&mut build)?;
+    succeed(&mut workspace::build(&PROGRAMS))?;
     let program = target_dir().join("debug/streamhaul-measure");
     succeed(Command::new(program).arg("dock").arg(sources()))
 }

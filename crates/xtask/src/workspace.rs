@@ -29,6 +29,16 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// A build of programs. They are named without their packages, so that third-party
+/// crates get the features of the whole workspace and none is compiled anew.
+pub(crate) fn build(programs: &[&str]) -> Command {
+    let mut command = cargo(&["build"]);
+    for program in programs {
+        command.args(["--bin", program]);
+    }
+    command
+}
+
 /// Shows a command, runs it to its end and wants it to succeed.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = show(command);
