@@ -213,6 +213,7 @@ impl Relay {
             News::LinkOn(peer, shard) => registry.link_is_elsewhere(peer, shard),
             News::LinkGone(peer) => registry.link_is_gone_elsewhere(peer),
             News::Stranger(peer) => registry.note_stranger(now, peer),
+            News::SourceFailed(peer) => registry.source_failed_elsewhere(now, peer),
         }
     }
 
@@ -225,6 +226,7 @@ impl Relay {
                 srtla::Event::GroupOpened { id, .. } => News::GroupOn(id, here),
                 srtla::Event::LinkJoined { peer, .. } => News::LinkOn(peer, here),
                 srtla::Event::LinkLeft { peer, .. } => News::LinkGone(peer),
+                srtla::Event::SourceFailed { peer } => News::SourceFailed(peer),
                 srtla::Event::StrangerHeard { peer } => {
                     self.output
                         .tell_handshake_shard(shard, News::Stranger(peer));

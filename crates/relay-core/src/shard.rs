@@ -64,6 +64,8 @@ pub(crate) enum News {
     LinkGone(SocketAddr),
     /// Speaks SRTLA and is registered nowhere.
     Stranger(SocketAddr),
+    /// Named a wrong key.
+    SourceFailed(SocketAddr),
 }
 
 impl Shard {

@@ -118,6 +118,14 @@ impl Registry {
         self.group_is_here(id);
     }
 
+    /// A source named a wrong key at another shard, which says so once for each time. It is kept
+    /// out of this shard as well when it keeps guessing, and forgotten as
+    /// [`throttle::Settings::sources_max`](crate::throttle::Settings::sources_max) says.
+    pub fn source_failed_elsewhere(&mut self, now: Instant, peer: SocketAddr) {
+        // Whether that blocks it is counted where it failed.
+        let _blocks = self.throttle.failed(now, peer);
+    }
+
     fn group_is_here(&mut self, id: GroupId) {
         if matches!(self.by_id.get(&id), Some(Owner::Shard(_))) {
             self.by_id.remove(&id);

@@ -67,7 +67,8 @@
 //!   whose they are. Media needs no hand-over: its socket id steers it to the session's shard.
 //!
 //! For that, shards tell each other of links that come and go ([`Event::LinkJoined`],
-//! [`Event::LinkLeft`], [`Event::GroupClosed`]) by [`Registry::link_is_elsewhere`] and its kin.
+//! [`Event::LinkLeft`], [`Event::GroupClosed`]) by [`Registry::link_is_elsewhere`] and its kin, and
+//! of sources that try keys ([`Event::SourceFailed`]).
 //!
 //! # Restarts
 //!

@@ -74,6 +74,13 @@ pub enum Event {
         /// The address.
         peer: SocketAddr,
     },
+    /// A source named a wrong key: the other shards count it too
+    /// ([`Registry::source_failed_elsewhere`]), so that a source has no more guesses at a node of
+    /// many shards.
+    SourceFailed {
+        /// An address of the source.
+        peer: SocketAddr,
+    },
     /// A group is gone, after all its links.
     GroupClosed {
         /// Its key, which finds nothing any more.
@@ -290,6 +297,7 @@ impl Registry {
         self.end_group(link.group, GroupEnd::Refused);
         let blocks = self.throttle.failed(now, peer);
         self.counters.sources_blocked += u64::from(blocks);
+        self.report(Event::SourceFailed { peer });
     }
 
     /// Closes the group.

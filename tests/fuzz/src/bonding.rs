@@ -199,7 +199,7 @@ impl Node {
                 Event::GroupClosed { .. } => self.closed += 1,
                 Event::LinkJoined { .. } => self.joined += 1,
                 Event::LinkLeft { .. } => self.left += 1,
-                Event::StrangerHeard { .. } => {}
+                Event::StrangerHeard { .. } | Event::SourceFailed { .. } => {}
             }
         }
         let registry = &mut self.registry;

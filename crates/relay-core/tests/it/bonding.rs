@@ -272,6 +272,31 @@ fn a_wrong_key_closes_the_group_and_its_source_is_kept_out() {
     assert_eq!(refused, 5);
 }
 
+#[test]
+fn whoever_guesses_at_one_relay_is_kept_out_of_all() {
+    use srtla::packet;
+    let (mut world, wrong) = (sharded(true, 0), live(9));
+    let guesser = world.bonding(spec(1, wrong.clone()), 0, &[delayed(10)]);
+    for round in 0..5 {
+        world.replace_encoder(guesser, spec(10 + round, wrong.clone()), 0);
+        world.run_ms(12_000);
+        assert!(matches!(world.state(guesser), State::Refused(_)), "{round}");
+    }
+    let another_port = Ingress {
+        peer: SocketAddr::from((link_addr(0, 0).ip(), 1)),
+        ..stranger(0)
+    };
+    world.strays.clear();
+    for half in 0..4 {
+        // Each founds its group on another relay.
+        let reg1 = packet::reg1(&[half; packet::ID_LEN]);
+        world.inject(another_port, &reg1);
+        assert_eq!(world.strays.pop().unwrap(), packet::REG_ERR, "{half}");
+        world.inject(stranger(1), &reg1);
+        assert_eq!(world.strays.pop().unwrap().len(), packet::REG_LEN);
+    }
+}
+
 /// Takes a packet out of the first link on its way down.
 fn taken_from_link(world: &mut World, peer: usize, is_it: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let later = world.now + Duration::from_secs(10);

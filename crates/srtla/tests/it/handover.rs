@@ -1,5 +1,7 @@
 //! A group that follows its SRT session to another shard.
 
+use std::net::SocketAddr;
+
 use streamhaul_srtla::{Config, Event};
 
 use crate::node::{Answer, Node, modem};
@@ -54,6 +56,34 @@ fn a_group_may_come_back() {
     assert_eq!(first.reg2(modem(1), &id), Answer::Registered);
     assert_eq!(first.registry.find(modem(1)).unwrap().group, back);
     assert_eq!(second.keepalive(modem(1)), Answer::Elsewhere(0));
+}
+
+#[test]
+fn guesses_at_several_shards_add_up() {
+    let mut first = Node::new(Config::default());
+    let mut second = Node::at(first.now, Config::default());
+    let source = |port| SocketAddr::from(([203, 0, 113, 5], port));
+    for port in 0..5 {
+        let (here, there) = if port % 2 == 0 {
+            (&mut first, &mut second)
+        } else {
+            (&mut second, &mut first)
+        };
+        here.register(9, &[source(port)]);
+        let link = here.registry.find(source(port)).unwrap();
+        here.events();
+        here.registry.refuse(here.now, link, true);
+        for event in here.events() {
+            if let Event::SourceFailed { peer } = event {
+                assert_eq!(peer, source(port));
+                there.registry.source_failed_elsewhere(there.now, peer);
+            }
+        }
+    }
+    assert_eq!(first.reg1(source(9), 9), Answer::Refused);
+    assert_eq!(second.reg1(source(9), 9), Answer::Refused);
+    let blocked = |node: &Node| node.registry.counters().sources_blocked;
+    assert_eq!((blocked(&first), blocked(&second)), (1, 0));
 }
 
 #[test]
