@@ -18,7 +18,7 @@ use crate::plane::{Plane, assignment, stream_key};
 
 const LATENCY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
-const PAYLOADS: u32 = 3000;
+pub(crate) const PAYLOADS: u32 = 3000;
 /// From one payload to the next: 4 Mbit/s.
 const INTERVAL: Duration = Duration::from_millis(2);
 
@@ -39,7 +39,7 @@ fn bonded(to: SocketAddr) -> UdpSender {
 }
 
 /// Publishes over the links and plays all of it, whatever is done before each payload.
-fn stream(to: SocketAddr, mut before: impl FnMut(u32, &UdpSender)) {
+pub(crate) fn stream(to: SocketAddr, mut before: impl FnMut(u32, &UdpSender)) {
     let sender = bonded(to);
     let live = format!("live_{}", stream_key(1, KeyRole::Publish).expose());
     let play = format!("play_{}", stream_key(1, KeyRole::Play).expose());

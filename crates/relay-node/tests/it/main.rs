@@ -5,6 +5,7 @@ mod control;
 mod encryption;
 mod forward;
 mod gateway;
+mod hostile;
 mod noalbs;
 mod node;
 mod plane;
