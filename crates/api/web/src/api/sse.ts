@@ -13,19 +13,25 @@ const PENDING_CHARS_MAX = 32 * 1024 * 1024;
 /** Takes text as it comes and gives whole events. */
 export class EventParser {
   #pending = "";
+  /** The last character of what is pending, kept apart so that it grows without being read again. */
+  #last = "";
 
   push(text: string): ServerEvent[] {
-    // Looked for from one character back: the separator may come in two halves.
-    const from = Math.max(0, this.#pending.length - 1);
-    const all = this.#pending + text.replaceAll("\r", "");
-    const end = all.lastIndexOf("\n\n");
-    if (end < from) {
+    const fresh = text.replaceAll("\r", "");
+    // From one character back: the separator may come in two halves.
+    const looked = this.#last + fresh;
+    const end = looked.lastIndexOf("\n\n");
+    const all = this.#pending + fresh;
+    if (end < 0) {
       if (all.length > PENDING_CHARS_MAX) throw new Error("an event is too long");
       this.#pending = all;
+      this.#last = looked.slice(-1);
       return [];
     }
-    this.#pending = all.slice(end + 2);
-    return all.slice(0, end).split("\n\n").map(parse).filter((event) => event !== null);
+    const whole = all.length - looked.length + end;
+    this.#pending = all.slice(whole + 2);
+    this.#last = this.#pending.slice(-1);
+    return all.slice(0, whole).split("\n\n").map(parse).filter((event) => event !== null);
   }
 }
 
