@@ -51,9 +51,14 @@ struct Watcher {
     told: Option<State>,
 }
 
-/// An event with the session's state, and one for each change. The session must be the
-/// watcher's own: nobody is asked here.
-pub(crate) fn events(app: &Arc<App>, session: SessionId) -> impl Stream<Item = Bytes> + use<> {
+/// An event with the session's state, which is waited for as long as `timeout` so that it
+/// is there at once, and one for each change. The session must be the watcher's own:
+/// nobody is asked here.
+pub(crate) async fn events(
+    app: &Arc<App>,
+    session: SessionId,
+    timeout: Duration,
+) -> impl Stream<Item = Bytes> + use<> {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watcher = Watcher {
@@ -63,10 +68,12 @@ pub(crate) fn events(app: &Arc<App>, session: SessionId) -> impl Stream<Item = B
         interval,
         told: None,
     };
-    stream::unfold(watcher, async |mut watcher| {
+    let mut events = Box::pin(stream::unfold(watcher, async |mut watcher| {
         let event = watcher.next().await;
         Some((event, watcher))
-    })
+    }));
+    let first = tokio::time::timeout(timeout, events.next()).await;
+    stream::iter(first.ok().flatten()).chain(events)
 }
 
 /// Puts events between those of a stream, never into one; ends with the stream.

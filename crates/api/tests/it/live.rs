@@ -23,7 +23,7 @@ impl Gateway {
         (Self(listener), house)
     }
 
-    /// Lets the next viewer in.
+    /// Lets the next viewer in, with what it has at once.
     async fn serve(&self) -> TcpStream {
         let (mut stream, _) = self.0.accept().await.unwrap();
         let mut asked = Vec::new();
@@ -31,7 +31,9 @@ impl Gateway {
             asked.push(stream.read_u8().await.unwrap());
         }
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let snapshot = "event: snapshot\ndata: []\n\n";
+        let answer = format!("{head}{snapshot}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
         stream
     }
 }
@@ -55,10 +57,18 @@ impl Viewer {
             .expect("the stream lives")
     }
 
+    /// The name of the next event.
+    async fn event(&mut self) -> String {
+        loop {
+            if let Some(name) = self.line().await.strip_prefix("event: ") {
+                return name.to_owned();
+            }
+        }
+    }
+
     /// Waits for the beginning of an event of this name.
     async fn begins(&mut self, name: &str) {
-        let wanted = format!("event: {name}");
-        while self.line().await != wanted {}
+        while self.event().await != name {}
     }
 
     async fn data(&mut self) -> Value {
@@ -88,8 +98,10 @@ async fn a_watcher_is_told_what_the_session_is_doing() {
         .to_owned();
     let (mut viewer, mut figures) = tokio::join!(Viewer::open(&house, &id), gateway.serve());
 
-    let state = viewer.state().await;
+    assert_eq!(viewer.event().await, "state");
+    let state = viewer.data().await;
     assert_eq!(what(&state), (&json!("provisioning"), &json!(false)));
+    assert_eq!(viewer.event().await, "snapshot");
     assert_eq!(state["session_id"], json!(id));
     assert_eq!(state["node_id"], json!(enrolled.node_id));
     assert!(state["observed_at"].is_i64());

@@ -7,6 +7,7 @@
 //! is doing. `docs/metrics/live.md` has them all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -26,6 +27,9 @@ use crate::routes::Route;
 use crate::state::App;
 
 const LAST_EVENT_ID: &str = "last-event-id";
+/// How long figures wait for the state that goes before them: without a database they
+/// come alone.
+const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::new(
@@ -53,7 +57,7 @@ async fn live(
     refuse(answer.status())?;
     let stopping = app.stopping.clone();
     // The gateway let them in: it asked us.
-    let states = states::events(&app, id);
+    let states = states::events(&app, id, STATE_TIMEOUT).await;
     let events = states::among(Body::new(answer.into_body()).into_data_stream(), states)
         .take_until(stopping.cancelled_owned())
         .inspect(move |_| {
