@@ -69,5 +69,6 @@ function Headline({ shown, followed }: { readonly shown: ConnectionView; readonl
 function place({ session }: Connection): string {
   if (session === null) return "on no node";
   const { node, region_fallback } = session;
-  return `${node.name} · ${node.region}${region_fallback ? " (fallback)" : ""}`;
+  const where = node.name === node.region ? node.name : `${node.name} · ${node.region}`;
+  return region_fallback ? `${where} (fallback)` : where;
 }
