@@ -1,10 +1,11 @@
 //! The HTTP of the services, as a client program sees it.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use ureq::Agent;
+use ureq::{Agent, BodyReader};
 
 /// Speaks to one base address with one token.
 #[derive(Debug, Clone)]
@@ -58,6 +59,27 @@ impl Client {
         answer(request.call()?)
     }
 
+    /// Follows a path's server-sent events, after the one with an id if there is one;
+    /// for a minute at most.
+    ///
+    /// # Errors
+    /// When nobody answers, or without events.
+    pub fn events(&self, path: &str, last_id: Option<i64>) -> anyhow::Result<Events> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        if let Some(id) = last_id {
+            request = request.header("Last-Event-ID", id.to_string());
+        }
+        let request = request
+            .config()
+            .timeout_global(Some(Duration::from_secs(60)));
+        let (parts, body) = request.build().call()?.into_parts();
+        ensure!(parts.status == 200, "status {}", parts.status);
+        Ok(Events(BufReader::new(body.into_reader()).lines()))
+    }
+
     /// Posts JSON under an idempotency key of its own.
     ///
     /// # Errors
@@ -84,6 +106,40 @@ impl Client {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         answer(request.send_json(body)?)
+    }
+}
+
+/// The events of a stream, until it ends.
+pub struct Events(Lines<BufReader<BodyReader<'static>>>);
+
+/// A server-sent event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What it is.
+    pub name: String,
+    /// What to come back with.
+    pub id: Option<i64>,
+    /// Its JSON.
+    pub data: Value,
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let (mut name, mut id) = (String::new(), None);
+        loop {
+            let line = self.0.next()?.ok()?;
+            match line.split_once(": ") {
+                Some(("event", word)) => name = word.to_owned(),
+                Some(("id", number)) => id = number.parse().ok(),
+                Some(("data", json)) => {
+                    let data = serde_json::from_str(json).ok()?;
+                    return Some(Event { name, id, data });
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod crashes;
 mod encryption;
 mod flood;
 mod keys;
+mod links;
 mod metrics;
 mod picture;
 mod restart;
