@@ -2,21 +2,41 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use testkit::asn_database::{self, Dialect};
+use testkit::linksim::Impairment;
+use testkit::srtla_sender::udp::UdpSender;
+use testkit::srtla_sender::{KeepAlives, Uplink};
 
-use crate::house::House;
+use crate::house::{House, Options, Service};
 
-/// Runs the page's browser tests in `web` against a house of their own.
+const SEED: u64 = 11;
+/// One way, of each of the phone's links.
+const DELAYS_MS: [u64; 3] = [20, 35, 60];
+
+/// Runs the page's browser tests in `web` against a house of their own, with a bonded
+/// phone that waits for an encoder.
 ///
 /// # Errors
 /// When the house does not start, Node is missing or a test fails.
 pub fn check(web: &Path) -> anyhow::Result<()> {
-    let house = House::start()?;
+    let carriers = tempfile::Builder::new().suffix(".mmdb").tempfile()?;
+    let database = asn_database::write(Dialect::GeoLite2Asn, &asn_database::carriers());
+    std::fs::write(carriers.path(), database)?;
+    let path = carriers.path().display().to_string();
+    let house = House::start_with(Options {
+        settings: vec![(Service::RelayNode, "ASN_DATABASE".into(), path)],
+    })?;
+    let ways = DELAYS_MS.map(|delay| Impairment::delayed(Duration::from_millis(delay)));
+    let uplinks = Uplink::numbered(ways);
+    let phone = UdpSender::start(house.relay(), uplinks, KeepAlives::Extended, SEED)?;
     let mut tests = Command::new("npm");
     tests
         .args(["run", "--silent", "test:browser"])
         .current_dir(web)
+        .env("STREAMHAUL_PHONE", phone.address().to_string())
         .envs(house.administrator());
     let status = tests.status().context("npm run test:browser")?;
     ensure!(status.success(), "npm run test:browser: {status}");

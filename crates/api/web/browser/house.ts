@@ -27,6 +27,11 @@ export function launch(): Promise<Browser> {
   });
 }
 
+/** Publishes through a phone that bonds three links on made-up carriers: T-Mobile, Verizon, Cox. */
+export function publishBonded(streamId: string): ChildProcess {
+  return publish(`srt://${setting("STREAMHAUL_PHONE")}?mode=caller&transtype=live&pkt_size=1316&latency=2000000&streamid=${streamId}`);
+}
+
 /** Publishes a moving picture of about one megabit a second until it is killed. */
 export function publish(url: string): ChildProcess {
   const picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"];

@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     environment: "node",
     include: ["browser/**/*.test.ts"],
+    // Each file has a browser, and the machine is one.
+    fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 60_000,
   },
