@@ -20,7 +20,7 @@ const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-measure"];
 
 const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--json]
        cargo xtask bench relay [--seconds N] [--profile NAME]... [--node-arg NAME=VALUE]...
-           [--peer COMMAND --peer-publish URL --peer-play URL] [--json]";
+           [--peer COMMAND --peer-publish URL --peer-play URL [--peer-srtla URL]] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///

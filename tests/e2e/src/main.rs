@@ -127,6 +127,9 @@ struct Relay {
     /// `{n:03}` is the number in three digits.
     #[arg(long, requires = "peer")]
     peer_publish: Option<String>,
+    /// Where it is published over several links, if the peer takes SRTLA.
+    #[arg(long, requires = "peer")]
+    peer_srtla: Option<String>,
     /// Where it is played.
     #[arg(long, requires = "peer")]
     peer_play: Option<String>,
@@ -243,6 +246,7 @@ fn measure_relay(options: Relay) -> anyhow::Result<ExitCode> {
     let peer = options.peer.map(|command| Peer {
         command,
         publish: options.peer_publish.unwrap_or_default(),
+        srtla: options.peer_srtla,
         play: options.peer_play.unwrap_or_default(),
         pinned: options.pin_peer,
     });

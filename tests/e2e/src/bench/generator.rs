@@ -87,11 +87,15 @@ impl Generator {
     /// Drives `players`, as many for each of `publishers`.
     pub(super) fn new(publishers: Vec<Publisher>, players: Vec<Player>) -> anyhow::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let sockets = publishers.iter().map(|publisher| &publisher.socket);
-        let sockets = sockets.chain(players.iter().map(|player| &player.socket));
-        for (place, socket) in sockets.enumerate() {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
-            epoll.add(socket.io(), event)?;
+        let sockets = publishers
+            .iter()
+            .map(|publisher| publisher.outlet.sockets());
+        let sockets = sockets.chain(players.iter().map(|it| std::slice::from_ref(&it.socket)));
+        for (place, sockets) in sockets.enumerate() {
+            for (link, socket) in sockets.iter().enumerate() {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, Source { place, link }.pack());
+                epoll.add(socket.io(), event)?;
+            }
         }
         let fan_out = players.len() / publishers.len().max(1);
         Ok(Self {
@@ -206,16 +210,17 @@ impl Generator {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let ready = self.epoll.wait(&mut events, EpollTimeout::ZERO)?;
         for event in &events[..ready] {
-            self.receive_from(event.data() as usize)?;
+            self.receive_from(Source::unpack(event.data()))?;
         }
         Ok(())
     }
 
-    fn receive_from(&mut self, place: usize) -> anyhow::Result<()> {
+    fn receive_from(&mut self, source: Source) -> anyhow::Result<()> {
+        let Source { place, link } = source;
         let publishers = self.publishers.len();
         loop {
             let socket = match self.publishers.get(place) {
-                Some(publisher) => &publisher.socket,
+                Some(publisher) => &publisher.outlet.sockets()[link],
                 None => &self.players[place - publishers].socket,
             };
             let count = self.batch.receive(socket.io())?;
@@ -223,7 +228,7 @@ impl Generator {
             for index in 0..count {
                 let received = self.batch.received(index);
                 match self.publishers.get_mut(place) {
-                    Some(publisher) => publisher.handle(now, received.bytes),
+                    Some(publisher) => publisher.handle(now, link, received.bytes),
                     None => self.players[place - publishers].handle(
                         now,
                         received.bytes,
@@ -251,6 +256,27 @@ impl Generator {
                 Some(publisher) => publisher.handle_timeout(now),
                 None => self.players[place - self.publishers.len()].handle_timeout(now),
             }
+        }
+    }
+}
+
+/// Whose socket has something to read: a caller's place, publishers first, and which
+/// of its links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    place: usize,
+    link: usize,
+}
+
+impl Source {
+    const fn pack(self) -> u64 {
+        (self.link as u64) << 32 | self.place as u64
+    }
+
+    const fn unpack(packed: u64) -> Self {
+        Self {
+            place: packed as u32 as usize,
+            link: (packed >> 32) as usize,
         }
     }
 }
@@ -303,6 +329,7 @@ mod tests {
     use std::net::{SocketAddrV4, UdpSocket};
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use super::super::outlet::Outlet;
     use super::super::publisher::DATAGRAM_BYTES;
     use super::super::socket::Socket;
     use super::*;
@@ -334,7 +361,7 @@ mod tests {
         from.connect(super::super::batch::ipv4(path.local_addr().unwrap()).unwrap())
             .unwrap();
         let player = to.address();
-        let publishers = vec![Publisher::new(0, from, None)];
+        let publishers = vec![Publisher::new(0, Outlet::Plain(from), None)];
         let mut generator = Generator::new(publishers, vec![Player::new(to, None)]).unwrap();
         let stop = AtomicBool::new(false);
         let load = Load {

@@ -15,13 +15,14 @@ const DAMAGE_MAX: f64 = 0.001;
 /// generator's own limit.
 const SKIPPED_MAX: f64 = 0.01;
 /// How the rate rises.
-const CLIMB: u64 = 3;
-const CLIMB_BY: u64 = 2;
+const CLIMB: u64 = 2;
 /// How often the interval is halved after that.
 const HALVINGS: u32 = 2;
 /// A rate is tried twice before it counts as too high.
 const TRIES: u32 = 2;
-const JUDGED: Duration = Duration::from_millis(900);
+const JUDGED: Duration = Duration::from_millis(600);
+/// How long the delay is.
+const DELAY_JUDGED: Duration = Duration::from_millis(900);
 /// How often the delay is measured.
 const DELAY_TURNS: u32 = 3;
 /// Where a search gives up.
@@ -56,7 +57,7 @@ pub(super) fn search(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for way in [Way::Direct, Way::Floor, Way::Relay] {
         let turns: anyhow::Result<Vec<_>> = (0..DELAY_TURNS)
             .map(|round| {
-                let figures = bench.turn(way, shape, JUDGED)?;
+                let figures = bench.turn(way, shape, DELAY_JUDGED)?;
                 tell(Profile::Max, round, way, &figures);
                 Ok(figures)
             })
@@ -79,7 +80,7 @@ fn find(bench: &Bench, way: Way) -> anyhow::Result<Option<Maximum>> {
             Attempt::NotOffered => return Ok(ended(good, true)),
         }
         rate_bps = match (good, bad) {
-            (_, None) => rate_bps * CLIMB / CLIMB_BY,
+            (_, None) => rate_bps * CLIMB,
             (None, Some(bad)) => bad / 2,
             (Some((good, _)), Some(bad)) => {
                 halvings += 1;

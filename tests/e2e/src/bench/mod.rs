@@ -18,6 +18,7 @@ mod figures;
 mod floor;
 mod generator;
 mod maximum;
+mod outlet;
 mod payload;
 mod peer;
 mod player;
@@ -145,7 +146,7 @@ impl Bench {
         for (way, turns) in ways.iter().zip(&turns) {
             report.add(profile, *way, Figures::median(turns));
         }
-        if shape.rate_bps > 0 && shape.players > 0 {
+        if profile.has_direct() {
             let figures = self.turn(Way::Direct, shape, judged.min(DIRECT_MAX))?;
             tell(profile, 0, Way::Direct, &figures);
             report.add(profile, Way::Direct, figures);
@@ -174,16 +175,20 @@ impl Bench {
         Ok(Figures::of(&outcome))
     }
 
-    /// The ways of a profile; the floor has no idle sessions.
+    /// The ways of a profile; the floor has no idle sessions, and knows no links.
     fn ways(&self, profile: Profile) -> Vec<Way> {
-        let mut ways = vec![Way::Relay];
-        if profile != Profile::Idle {
-            ways.insert(0, Way::Floor);
+        let peer = self.options.peer.as_ref();
+        if profile == Profile::Bonded {
+            let bonded_peer = peer.filter(|peer| peer.srtla.is_some());
+            let bonded_peer = bonded_peer.map(|_| Way::BondedPeer);
+            return [Way::Relay, Way::Bonded]
+                .into_iter()
+                .chain(bonded_peer)
+                .collect();
         }
-        if self.options.peer.is_some() {
-            ways.push(Way::Peer);
-        }
-        ways
+        let floor = (profile != Profile::Idle).then_some(Way::Floor);
+        let peer = peer.map(|_| Way::Peer);
+        floor.into_iter().chain([Way::Relay]).chain(peer).collect()
     }
 
     /// How long each of `turns` is judged.
@@ -215,7 +220,7 @@ pub fn run_floor(routes: &str) -> anyhow::Result<()> {
 
 fn tell(profile: Profile, round: u32, way: Way, figures: &Figures) {
     progress(&format!(
-        "{:<12} {} {:<7} {:>7.1} Mbit/s {:>7.2} µs/packet {:>6.1} % core  loss {:.4} %  p99 {:.0} µs  (generator {:.0} %)",
+        "{:<12} {} {:<11} {:>7.1} Mbit/s {:>7.2} µs/packet {:>6.1} % core  loss {:.4} %  p99 {:.0} µs  (generator {:.0} %)",
         profile.name(),
         round + 1,
         way.name(),

@@ -9,6 +9,7 @@ use testkit::srt_caller::Role;
 
 use super::cores::Cores;
 use super::profile::Shape;
+use super::way::Links;
 use crate::program::Program;
 
 /// How to run and to reach it.
@@ -22,6 +23,8 @@ pub struct Peer {
     pub command: String,
     /// Where stream `n` is published: `srt://HOST:PORT?streamid=…`.
     pub publish: String,
+    /// Where it is published in SRTLA: that of its SRTLA receiver, if it has one.
+    pub srtla: Option<String>,
     /// Where it is played.
     pub play: String,
     /// Whether it is held on one core, as the node is.
@@ -44,10 +47,18 @@ impl Peer {
         Program::start("the peer", &mut command, log)
     }
 
-    pub(super) fn target(&self, stream: u32, role: Role) -> anyhow::Result<(SocketAddr, String)> {
-        let pattern = match role {
-            Role::Publisher => &self.publish,
-            Role::Player => &self.play,
+    pub(super) fn target(
+        &self,
+        stream: u32,
+        role: Role,
+        links: Links,
+    ) -> anyhow::Result<(SocketAddr, String)> {
+        let pattern = match (role, links) {
+            (Role::Publisher, Links::One) => &self.publish,
+            (Role::Publisher, Links::Several) => {
+                self.srtla.as_ref().context("no SRTLA address was given")?
+            }
+            (Role::Player, _) => &self.play,
         };
         parse(&numbered(pattern, stream))
     }

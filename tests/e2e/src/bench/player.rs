@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use srt::packet::{Ack, AckDetail, AckRates, Control, ControlHeader, build};
 use srt::{Packet, Seq, SeqRange, SocketId, Timestamp};
+use testkit::srt_caller::{self, Role};
 
 use super::payload::Stamp;
 use super::socket::Socket;
@@ -32,6 +33,20 @@ pub(super) struct Connection {
     pub(super) isn: Seq,
     /// Where the caller's timeline begins.
     pub(super) start: Instant,
+}
+
+impl Connection {
+    /// What a caller made.
+    pub(super) const fn of(made: &srt_caller::Connection, role: Role) -> Self {
+        Self {
+            peer: made.peer,
+            isn: match role {
+                Role::Publisher => made.isn,
+                Role::Player => made.peer_isn,
+            },
+            start: made.start,
+        }
+    }
 }
 
 /// Takes one stream.

@@ -15,6 +15,8 @@ pub enum Profile {
     Fanout,
     /// One stream to a player at the highest rate that loses nothing.
     Max,
+    /// 50 streams of 6 Mbit/s to a player each, as they are and over three links each.
+    Bonded,
     /// 500 publishers that send nothing.
     Idle,
     /// 500 streams of 6 Mbit/s to a player each.
@@ -36,12 +38,13 @@ const MBIT: u64 = 1_000_000;
 
 impl Profile {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Fifty,
         Self::Fast,
         Self::Single,
         Self::Fanout,
         Self::Max,
+        Self::Bonded,
         Self::Idle,
         Self::Fivehundred,
     ];
@@ -55,6 +58,7 @@ impl Profile {
             Self::Single => "single",
             Self::Fanout => "fanout",
             Self::Max => "max",
+            Self::Bonded => "bonded",
             Self::Idle => "idle",
             Self::Fivehundred => "fivehundred",
         }
@@ -64,11 +68,11 @@ impl Profile {
     #[must_use]
     pub const fn shape(self) -> Shape {
         let (streams, players, rate_bps) = match self {
-            Self::Fifty => (50, 1, 6 * MBIT),
+            Self::Fifty | Self::Bonded => (50, 1, 6 * MBIT),
             Self::Fast => (1, 1, 300 * MBIT),
             Self::Single => (1, 1, 6 * MBIT),
             Self::Fanout => (1, 50, 6 * MBIT),
-            Self::Max => (1, 1, 400 * MBIT),
+            Self::Max => (1, 1, 1600 * MBIT),
             Self::Idle => (500, 0, 0),
             Self::Fivehundred => (500, 1, 6 * MBIT),
         };
@@ -79,11 +83,16 @@ impl Profile {
         }
     }
 
+    /// Whether the way without a relay is measured, too: delays are held against it.
+    pub(super) const fn has_direct(self) -> bool {
+        !matches!(self, Self::Idle | Self::Bonded)
+    }
+
     /// How often each way is measured, in turns.
     pub(super) const fn rounds(self) -> u32 {
         match self {
-            Self::Fifty | Self::Fast => 5,
-            Self::Single | Self::Fanout => 3,
+            Self::Fifty | Self::Bonded => 5,
+            Self::Fast | Self::Single | Self::Fanout => 3,
             Self::Max | Self::Idle | Self::Fivehundred => 1,
         }
     }
@@ -91,10 +100,11 @@ impl Profile {
     /// Its share of a run's time, in hundredths when all are asked for.
     pub(super) const fn time_parts(self) -> u32 {
         match self {
-            Self::Fifty | Self::Fast | Self::Max => 20,
-            Self::Single | Self::Fanout => 10,
-            Self::Idle => 6,
-            Self::Fivehundred => 14,
+            Self::Max => 30,
+            Self::Fifty | Self::Bonded => 16,
+            Self::Fast => 10,
+            Self::Single | Self::Fanout | Self::Fivehundred => 8,
+            Self::Idle => 4,
         }
     }
 }

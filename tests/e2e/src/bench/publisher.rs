@@ -8,9 +8,9 @@ use srt::{Packet, Seq, SeqRange, SocketId, Timestamp};
 
 use super::batch::{TRAIN_BYTES_MAX, TRAIN_SEGMENTS_MAX};
 use super::clock;
+use super::outlet::Outlet;
 use super::payload::{self, PAYLOAD_BYTES, Stamp};
 use super::player::Connection;
-use super::socket::Socket;
 
 /// A whole datagram.
 pub(super) const DATAGRAM_BYTES: usize = HEADER_LEN + PAYLOAD_BYTES;
@@ -43,7 +43,7 @@ pub(super) struct Sent {
 
 /// Sends one stream.
 pub(super) struct Publisher {
-    pub(super) socket: Socket,
+    pub(super) outlet: Outlet,
     pub(super) sent: Sent,
     connection: Connection,
     speaks_srt: bool,
@@ -64,7 +64,7 @@ struct Kept {
 
 impl Publisher {
     /// A publisher on a path that speaks SRT, or else one that only forwards.
-    pub(super) fn new(stream: u32, socket: Socket, connection: Option<Connection>) -> Self {
+    pub(super) fn new(stream: u32, outlet: Outlet, connection: Option<Connection>) -> Self {
         let speaks_srt = connection.is_some();
         let connection = connection.unwrap_or_else(|| Connection {
             peer: SocketId(0),
@@ -76,7 +76,7 @@ impl Publisher {
             datagram[HEADER_LEN..].copy_from_slice(&payload::blank());
         }
         Self {
-            socket,
+            outlet,
             sent: Sent::default(),
             connection,
             speaks_srt,
@@ -101,7 +101,7 @@ impl Publisher {
         }
         self.sent.judged += if judged { count as u64 } else { 0 };
         let train = &self.train[..count * DATAGRAM_BYTES];
-        if !self.socket.send_train(train, DATAGRAM_BYTES as u16) {
+        if !self.outlet.send_train(now, train, DATAGRAM_BYTES as u16) {
             self.sent.refused += count as u64;
         }
     }
@@ -134,8 +134,28 @@ impl Publisher {
         }
     }
 
-    /// Takes one datagram of the relay's.
-    pub(super) fn handle(&mut self, now: Instant, datagram: &[u8]) {
+    /// Takes one datagram of the relay's, which came to the socket of this link.
+    pub(super) fn handle(&mut self, now: Instant, link: usize, datagram: &[u8]) {
+        if matches!(self.outlet, Outlet::Plain(_)) {
+            return self.handle_srt(now, datagram);
+        }
+        self.outlet.receive(now, link, datagram);
+        while let Some(datagram) = self.outlet.poll_local() {
+            self.handle_srt(now, &datagram);
+        }
+    }
+
+    /// Takes what waits in the sockets of links: who hears nothing gives them up.
+    pub(super) fn receive_waiting(&mut self, now: Instant) {
+        let mut buffer = [0; DATAGRAM_BYTES];
+        for link in 0..self.outlet.sockets().len() {
+            while let Ok(length) = self.outlet.sockets()[link].io().recv(&mut buffer) {
+                self.handle(now, link, &buffer[..length]);
+            }
+        }
+    }
+
+    fn handle_srt(&mut self, now: Instant, datagram: &[u8]) {
         let Ok(Packet::Control { body, .. }) = Packet::parse(datagram) else {
             return;
         };
@@ -143,14 +163,14 @@ impl Publisher {
             Control::Ack(ack) if ack.number != 0 => {
                 self.say(now, |out, header| build::ackack(out, header, ack.number));
             }
-            Control::Nak(nak) => nak.ranges().for_each(|range| self.repeat(range)),
+            Control::Nak(nak) => nak.ranges().for_each(|range| self.repeat(now, range)),
             Control::Shutdown => self.sent.closed = true,
             // A keepalive is never answered.
             _ => {}
         }
     }
 
-    fn repeat(&mut self, range: SeqRange) {
+    fn repeat(&mut self, now: Instant, range: SeqRange) {
         // A report may name more than is kept; only what is kept counts.
         for seq in range.iter().take(KEPT) {
             let place = u64::from(seq.distance(self.connection.isn)) as usize % KEPT;
@@ -161,13 +181,14 @@ impl Publisher {
             let mut datagram = [0; DATAGRAM_BYTES];
             datagram[HEADER_LEN..].copy_from_slice(&payload::blank());
             write(kept, &mut datagram);
-            self.socket.send(&datagram);
+            self.outlet.send(now, &datagram);
             self.sent.retransmitted += 1;
         }
     }
 
     /// Says that it is still there when it has nothing else to say.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.outlet.handle_timeout(now);
         if self.speaks_srt && now >= self.said_at + KEEPALIVE_INTERVAL {
             self.say(now, build::keepalive);
         }
@@ -188,7 +209,7 @@ impl Publisher {
         };
         let mut out = [0; build::CONTROL_MAX];
         let length = write(&mut out, header);
-        self.socket.send(&out[..length]);
+        self.outlet.send(now, &out[..length]);
     }
 
     fn timestamp(&self, now: Instant) -> Timestamp {

@@ -35,6 +35,10 @@ pub struct Bar {
 const CPU_VS_FLOOR_MAX: f64 = 1.6;
 /// The same, in parts of SRT Live Server.
 const CPU_VS_PEER_MAX: f64 = 0.25;
+/// What a stream over three links may cost, in parts of the same over one.
+const BONDED_CPU_VS_PLAIN_MAX: f64 = 1.25;
+/// The same, in parts of srtla_rec and SRT Live Server.
+const BONDED_CPU_VS_PEER_MAX: f64 = 0.25;
 const ADDED_DELAY_P99_MS_MAX: f64 = 1.0;
 /// Half a megabyte a stream.
 const IDLE_500_RSS_MB_MAX: f64 = 250.0;
@@ -86,11 +90,11 @@ impl Report {
         self.profiles.get(&profile)?.get(&way).copied()
     }
 
-    /// The relay's CPU time for a packet, in parts of another way's.
-    fn cpu_against(&self, profile: Profile, other: Way) -> Option<f64> {
-        let relay = self.figures(profile, Way::Relay)?.us_per_packet;
+    /// One way's CPU time for a packet, in parts of another's.
+    fn cpu_against(&self, profile: Profile, way: Way, other: Way) -> Option<f64> {
+        let way = self.figures(profile, way)?.us_per_packet;
         let other = self.figures(profile, other)?.us_per_packet;
-        (other > 0.0 && relay > 0.0).then_some(relay / other)
+        (other > 0.0 && way > 0.0).then_some(way / other)
     }
 
     /// The relay's delay over that without a relay, as `read` takes it.
@@ -106,18 +110,28 @@ impl Report {
         let bars = [
             (
                 "cpu_vs_floor",
-                self.cpu_against(Profile::Fifty, Way::Floor),
+                self.cpu_against(Profile::Fifty, Way::Relay, Way::Floor),
                 Some(CPU_VS_FLOOR_MAX),
             ),
             (
                 "cpu_vs_floor_fast",
-                self.cpu_against(Profile::Fast, Way::Floor),
+                self.cpu_against(Profile::Fast, Way::Relay, Way::Floor),
                 Some(CPU_VS_FLOOR_MAX),
             ),
             (
                 "cpu_vs_peer",
-                self.cpu_against(Profile::Fifty, Way::Peer),
+                self.cpu_against(Profile::Fifty, Way::Relay, Way::Peer),
                 Some(CPU_VS_PEER_MAX),
+            ),
+            (
+                "bonded_cpu_vs_plain",
+                self.cpu_against(Profile::Bonded, Way::Bonded, Way::Relay),
+                Some(BONDED_CPU_VS_PLAIN_MAX),
+            ),
+            (
+                "bonded_cpu_vs_peer",
+                self.cpu_against(Profile::Bonded, Way::Bonded, Way::BondedPeer),
+                Some(BONDED_CPU_VS_PEER_MAX),
             ),
             (
                 "added_delay_p99_ms",
@@ -211,7 +225,7 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {:<7} {:>8} {:>10} {:>8} {:>9} {:>7} {:>9} {:>8} {:>8} {:>9} {:>7} {:>8}",
+            "{:<12} {:<11} {:>8} {:>10} {:>8} {:>9} {:>7} {:>9} {:>8} {:>8} {:>9} {:>7} {:>8}",
             "profile",
             "way",
             "Mbit/s",
@@ -235,7 +249,7 @@ impl Display for Report {
             let mark = if maximum.generator_limited { ">= " } else { "" };
             writeln!(
                 f,
-                "maximum of {:<7} {mark}{:.0} Mbit/s, {:.0} packets/s",
+                "maximum of {:<11} {mark}{:.0} Mbit/s, {:.0} packets/s",
                 way.name(),
                 maximum.rate_bps as f64 / 1e6,
                 maximum.figures.packets_per_second
@@ -258,7 +272,7 @@ impl Display for Report {
 fn write_line(f: &mut Formatter<'_>, profile: Profile, way: Way, figures: &Figures) -> fmt::Result {
     writeln!(
         f,
-        "{:<12} {:<7} {:>8.1} {:>10.2} {:>8.2} {:>10.0} {:>7.2} {:>9.4} {:>8.0} {:>8.0} {:>9.0} {:>7.1} {:>8.3}",
+        "{:<12} {:<11} {:>8.1} {:>10.2} {:>8.2} {:>10.0} {:>7.2} {:>9.4} {:>8.0} {:>8.0} {:>9.0} {:>7.1} {:>8.3}",
         profile.name(),
         way.name(),
         figures.mbps,

@@ -12,6 +12,7 @@ use testkit::srt_caller::{self, Role};
 
 use super::cores::Cores;
 use super::generator::Generator;
+use super::outlet::{Bond, Outlet};
 use super::peer::Peer;
 use super::player::{Connection, Player};
 use super::profile::Shape;
@@ -39,8 +40,12 @@ pub(super) enum Way {
     Floor,
     /// Through the relay node.
     Relay,
+    /// Through the relay node, from senders with several links.
+    Bonded,
     /// Through somebody else's relay.
     Peer,
+    /// Through somebody else's relay, from senders with several links.
+    BondedPeer,
 }
 
 impl Way {
@@ -50,9 +55,20 @@ impl Way {
             Self::Direct => "direct",
             Self::Floor => "floor",
             Self::Relay => "relay",
+            Self::Bonded => "bonded",
             Self::Peer => "peer",
+            Self::BondedPeer => "bonded-peer",
         }
     }
+}
+
+/// Over how many links publishers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// One, in plain SRT.
+    One,
+    /// [`LINKS`](super::outlet::LINKS), in SRTLA.
+    Several,
 }
 
 /// What ways are made of.
@@ -88,8 +104,10 @@ impl Ground {
         match way {
             Way::Direct => stand_direct(shape),
             Way::Floor => self.stand_floor(shape),
-            Way::Relay => self.stand_relay(shape),
-            Way::Peer => self.stand_peer(shape),
+            Way::Relay => self.stand_relay(shape, Links::One),
+            Way::Bonded => self.stand_relay(shape, Links::Several),
+            Way::Peer => self.stand_peer(shape, Links::One),
+            Way::BondedPeer => self.stand_peer(shape, Links::Several),
         }
         .with_context(|| format!("the way `{}`", way.name()))
     }
@@ -125,7 +143,7 @@ impl Ground {
         })
     }
 
-    fn stand_relay(&self, shape: Shape) -> anyhow::Result<Standing> {
+    fn stand_relay(&self, shape: Shape, links: Links) -> anyhow::Result<Standing> {
         let plane = Plane::start(vec![Terms::Clear; shape.streams as usize])?;
         let ports = Ports::free()?;
         let program = self.start_node(&plane, ports)?;
@@ -140,7 +158,7 @@ impl Ground {
             Ok((at, plane::stream_id(stream, key_role)))
         };
         Ok(Standing {
-            generator: call_all(shape, target).map_err(told)?,
+            generator: call_all(shape, links, target).map_err(told)?,
             watched: vec![program.id()],
             program: Some(program),
             _plane: Some(plane),
@@ -149,6 +167,8 @@ impl Ground {
 
     fn start_node(&self, plane: &Plane, ports: Ports) -> anyhow::Result<Program> {
         let mut command = node::command(plane, ports, &self.dir)?;
+        // All links come from one host here, and at once.
+        node::set(&mut command, "LIMITS__INDUCTIONS_PER_SOURCE_MAX", "1000000");
         for (name, value) in &self.node_settings {
             node::set(&mut command, name, value);
         }
@@ -156,12 +176,12 @@ impl Ground {
         Program::start("the relay node", &mut command, &self.dir.join("node.log"))
     }
 
-    fn stand_peer(&self, shape: Shape) -> anyhow::Result<Standing> {
+    fn stand_peer(&self, shape: Shape, links: Links) -> anyhow::Result<Standing> {
         let peer = self.peer.as_ref().context("no peer was given")?;
         let program = peer.start(shape, &self.cores, &self.dir.join("peer.log"))?;
         let told = |error: anyhow::Error| error.context(tail(&program.log(), 10));
-        let target = |stream, role: Role| peer.target(stream, role);
-        let generator = call_all(shape, target).map_err(told)?;
+        let target = |stream, role: Role| peer.target(stream, role, links);
+        let generator = call_all(shape, links, target).map_err(told)?;
         Ok(Standing {
             generator,
             watched: usage::tree(program.id()),
@@ -201,7 +221,7 @@ fn bind_all(shape: Shape) -> anyhow::Result<(Vec<Socket>, Vec<Socket>)> {
 fn unspoken(publishers: Vec<Socket>, players: Vec<Socket>) -> anyhow::Result<Generator> {
     let publishers = (0..)
         .zip(publishers)
-        .map(|(stream, socket)| Publisher::new(stream, socket, None));
+        .map(|(stream, socket)| Publisher::new(stream, Outlet::Plain(socket), None));
     let players = players.into_iter().map(|socket| Player::new(socket, None));
     Generator::new(publishers.collect(), players.collect())
 }
@@ -210,6 +230,7 @@ fn unspoken(publishers: Vec<Socket>, players: Vec<Socket>) -> anyhow::Result<Gen
 /// its connection alive.
 fn call_all(
     shape: Shape,
+    links: Links,
     target: impl Fn(u32, Role) -> anyhow::Result<(SocketAddr, String)>,
 ) -> anyhow::Result<Generator> {
     let connect = |stream, role| {
@@ -219,8 +240,17 @@ fn call_all(
     let mut publishers = Vec::new();
     let mut players = Vec::new();
     for stream in 0..shape.streams {
-        let (socket, connection) = connect(stream, Role::Publisher)?;
-        publishers.push(Publisher::new(stream, socket, Some(connection)));
+        let (outlet, connection) = match links {
+            Links::One => {
+                let (socket, connection) = connect(stream, Role::Publisher)?;
+                (Outlet::Plain(socket), connection)
+            }
+            Links::Several => {
+                let (address, stream_id) = target(stream, Role::Publisher)?;
+                call_bonded(address, &stream_id, stream)?
+            }
+        };
+        publishers.push(Publisher::new(stream, outlet, Some(connection)));
         keep_alive(&mut publishers, &mut players);
     }
     for stream in 0..shape.streams {
@@ -236,6 +266,7 @@ fn call_all(
 fn keep_alive(publishers: &mut [Publisher], players: &mut [Player]) {
     let now = Instant::now();
     for publisher in publishers {
+        publisher.receive_waiting(now);
         publisher.handle_timeout(now);
     }
     for player in players {
@@ -248,18 +279,35 @@ fn call(address: SocketAddr, stream_id: &str, role: Role) -> anyhow::Result<(Soc
     loop {
         match srt_caller::Connection::make(address, stream_id, role, LATENCY) {
             Ok(made) => {
-                let connection = Connection {
-                    peer: made.peer,
-                    isn: match role {
-                        Role::Publisher => made.isn,
-                        Role::Player => made.peer_isn,
-                    },
-                    start: made.start,
-                };
+                let connection = Connection::of(&made, role);
                 return Ok((Socket::adopt(made.socket)?, connection));
             }
             Err(error) if Instant::now() >= deadline => {
                 return Err(error).with_context(|| format!("{role:?} `{stream_id}` at {address}"));
+            }
+            Err(_) => std::thread::sleep(CONNECT_AGAIN),
+        }
+    }
+}
+
+/// Registers links and calls over them.
+fn call_bonded(
+    receiver: SocketAddr,
+    stream_id: &str,
+    number: u32,
+) -> anyhow::Result<(Outlet, Connection)> {
+    let deadline = Instant::now() + CONNECT_LIMIT;
+    let bond = Bond::register(receiver, number)?;
+    let role = Role::Publisher;
+    loop {
+        let socket = bond.link().io().try_clone()?;
+        match srt_caller::Connection::make_over(socket, stream_id, role, LATENCY) {
+            Ok(made) => {
+                let connection = Connection::of(&made, role);
+                return Ok((Outlet::Bonded(Box::new(bond)), connection));
+            }
+            Err(error) if Instant::now() >= deadline => {
+                return Err(error).with_context(|| format!("`{stream_id}` over links"));
             }
             Err(_) => std::thread::sleep(CONNECT_AGAIN),
         }

@@ -11,12 +11,11 @@ const SHAPE: Shape = Shape {
     rate_bps: 500_000,
 };
 
-#[test]
-fn a_short_run_has_every_figure_of_floor_and_relay() {
-    let _turn = crate::turn();
+/// One turn of each way of a profile.
+fn measure(profile: Profile) -> serde_json::Value {
     let options = Options {
         length: Duration::from_secs(2),
-        profiles: vec![Profile::Fifty],
+        profiles: vec![profile],
         rounds: Some(1),
         peer: None,
         node_settings: Vec::new(),
@@ -24,11 +23,28 @@ fn a_short_run_has_every_figure_of_floor_and_relay() {
     };
     let bench = Bench::new(options, &PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let mut report = Report::new(serde_json::Value::Null);
-    bench
-        .take_turns(Profile::Fifty, SHAPE, &mut report)
-        .unwrap();
+    bench.take_turns(profile, SHAPE, &mut report).unwrap();
+    report.to_json()
+}
 
-    let json = report.to_json();
+#[test]
+fn a_short_run_over_links_has_what_they_cost() {
+    let _turn = crate::turn();
+    let json = measure(Profile::Bonded);
+    for way in ["relay", "bonded"] {
+        let figures = &json["profiles"]["bonded"][way];
+        assert!(figures["us_per_packet"].as_f64().unwrap() > 0.0, "{json:#}");
+        assert!(figures["loss_ratio"].as_f64().unwrap() < 1.0, "{json:#}");
+        assert_eq!(figures["closed"], 0.0, "{json:#}");
+    }
+    assert!(json["bars"]["bonded_cpu_vs_plain"].as_f64().unwrap() > 0.0);
+    assert_eq!(json["limits"]["bonded_cpu_vs_plain"], 1.25);
+}
+
+#[test]
+fn a_short_run_has_every_figure_of_floor_and_relay() {
+    let _turn = crate::turn();
+    let json = measure(Profile::Fifty);
     for way in ["floor", "relay"] {
         let figures = &json["profiles"]["fifty"][way];
         let figure = |name: &str| {
