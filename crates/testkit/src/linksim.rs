@@ -115,6 +115,8 @@ impl Impairment {
 pub struct Tally {
     /// Given to the link.
     pub sent: u64,
+    /// Bytes of these.
+    pub sent_bytes: u64,
     /// Handed out at the other end.
     pub delivered: u64,
     /// Lost at random or in a burst.
@@ -177,6 +179,7 @@ impl<T> Link<T> {
     /// the packet is lost. Returns whether it was taken.
     pub fn send(&mut self, now: Instant, len: usize, token: T) -> bool {
         self.tally.sent += 1;
+        self.tally.sent_bytes += len as u64;
         let started = *self.started.get_or_insert(now);
         // Draw in every case, so that one fate does not shift the later ones.
         let lost = self.is_lost();
@@ -467,6 +470,7 @@ mod tests {
             link.tally(),
             Tally {
                 sent: 20,
+                sent_bytes: 20_000,
                 delivered: 10,
                 overflowed: 10,
                 ..Tally::default()

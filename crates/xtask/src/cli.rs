@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`,
     /// `bench relay [--seconds N] [--profile NAME]... [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage [--random N] [--mutated N] [--json]`.
+    /// Break things on purpose: `drill garbage|flood|srtla|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),

@@ -13,7 +13,7 @@ use streamhaul_e2e::bonder::Bonder;
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
-use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan};
+use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan, Speech};
 use streamhaul_e2e::restart::{self, Plan as RestartPlan};
 use streamhaul_e2e::{clip, dock, forwarder};
 
@@ -67,6 +67,18 @@ enum What {
         seconds: u64,
         /// Handshakes a second.
         #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+        rate: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// SRTLA from spoofed sources at a node with a bonded stream.
+    Srtla {
+        /// How long, at least.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Datagrams a second.
+        #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
         rate: u64,
         /// Print one JSON object.
         #[arg(long)]
@@ -195,14 +207,21 @@ fn main() -> anyhow::Result<ExitCode> {
             let plan = FloodPlan {
                 length: Duration::from_secs(seconds),
                 rate_pps: rate,
+                speech: Speech::Srt,
             };
-            let finding = flood_drill::run(plan, &scratch()?)?;
-            if json {
-                println!("{}", finding.to_json());
-            } else {
-                print!("{finding}");
-            }
-            Ok(exit_code(finding.meets_bars()))
+            flood(plan, json)
+        }
+        What::Srtla {
+            seconds,
+            rate,
+            json,
+        } => {
+            let plan = FloodPlan {
+                length: Duration::from_secs(seconds),
+                rate_pps: rate,
+                speech: Speech::Srtla,
+            };
+            flood(plan, json)
         }
         What::Restart {
             srtla_send,
@@ -235,6 +254,16 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn flood(plan: FloodPlan, json: bool) -> anyhow::Result<ExitCode> {
+    let finding = flood_drill::run(plan, &scratch()?)?;
+    if json {
+        println!("{}", finding.to_json());
+    } else {
+        print!("{finding}");
+    }
+    Ok(exit_code(finding.meets_bars()))
 }
 
 fn measure_relay(options: Relay) -> anyhow::Result<ExitCode> {

@@ -307,6 +307,7 @@ impl Tally {
     const fn plus(self, other: Self) -> Self {
         Self {
             sent: self.sent + other.sent,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
             delivered: self.delivered + other.delivered,
             lost: self.lost + other.lost,
             overflowed: self.overflowed + other.overflowed,

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Called, Carried, Sent};
+use super::{Called, Carried, Sent, Speech};
 use crate::machine;
 
 /// What came of a flood.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// Where the handshakes seemed to come from.
+    /// What the flood was of.
+    pub speech: Speech,
+    /// Where it seemed to come from.
     pub sources: &'static str,
     /// The flood itself.
     pub sent: Sent,
@@ -25,6 +27,8 @@ pub struct Finding {
     pub resident_after: u64,
     /// Datagrams that the kernel threw away before the node saw them.
     pub kernel_drops: u64,
+    /// Datagrams that the node dropped while it was flooded, by reason.
+    pub dropped: Vec<(String, f64)>,
     /// Bytes sent to addresses that proved nothing, and taken from them.
     pub unproven: [f64; 2],
 }
@@ -38,7 +42,7 @@ const GROWTH_MIB_MAX: f64 = 4.0;
 impl Finding {
     /// Every figure that is promised, with its limit.
     #[must_use]
-    pub fn bars(&self) -> [Bar; 5] {
+    pub fn bars(&self) -> [Bar; 6] {
         let missing = self.carried.sent - self.carried.received.min(self.carried.sent);
         let growth = self.resident_after as f64 - self.resident_before as f64;
         let [sent, taken] = self.unproven;
@@ -48,6 +52,7 @@ impl Finding {
             ("memory_growth_mib", growth / MIB, GROWTH_MIB_MAX),
             ("unproven_reply_ratio", sent / taken.max(1.0), 1.0),
             ("callers_shut_out", self.shut_out() as f64, 0.0),
+            ("links_lost", self.carried.links_lost as f64, 0.0),
         ]
     }
 
@@ -64,12 +69,12 @@ impl Finding {
         let bars = self.bars();
         let values = bars.map(|(name, value, _)| (name.to_owned(), json!(value)));
         let limits = bars.map(|(name, _, limit)| (name.to_owned(), json!(limit)));
-        json!({
+        let (noun, dropped) = (self.speech.noun(), self.dropped.iter().cloned());
+        let mut report = json!({
             "bars": values.into_iter().collect::<Map<_, _>>(),
             "limits": limits.into_iter().collect::<Map<_, _>>(),
             "sources": self.sources,
-            "handshakes_sent": self.sent.handshakes,
-            "handshakes_per_second": self.per_second(),
+            "dropped": dropped.map(|(reason, count)| (reason, json!(count))).collect::<Map<_, _>>(),
             "kernel_drops": self.kernel_drops,
             "stream": {
                 "packets_sent": self.carried.sent,
@@ -83,12 +88,15 @@ impl Finding {
             "unproven_bytes": { "sent": self.unproven[0], "taken": self.unproven[1] },
             "callers_let_in_after_ms": self.called.iter().map(milliseconds).collect::<Vec<_>>(),
             "machine": machine::describe(),
-        })
+        });
+        report[format!("{noun}_sent")] = json!(self.sent.datagrams);
+        report[format!("{noun}_per_second")] = json!(self.per_second());
+        report
     }
 
     fn per_second(&self) -> f64 {
         let seconds = self.sent.elapsed.max(Duration::from_millis(1));
-        self.sent.handshakes as f64 / seconds.as_secs_f64()
+        self.sent.datagrams as f64 / seconds.as_secs_f64()
     }
 
     fn shut_out(&self) -> usize {
@@ -107,8 +115,9 @@ impl Display for Finding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} handshakes, {:.0} a second, from {}; {} dropped by the kernel",
-            self.sent.handshakes,
+            "{} {}, {:.0} a second, from {}; {} dropped by the kernel",
+            self.sent.datagrams,
+            self.speech.noun(),
             self.per_second(),
             self.sources,
             self.kernel_drops
@@ -124,6 +133,11 @@ impl Display for Finding {
             self.resident_before as f64 / MIB,
             self.resident_after as f64 / MIB
         )?;
+        write!(f, "dropped:")?;
+        for (reason, count) in &self.dropped {
+            write!(f, " {count:.0} {reason}")?;
+        }
+        writeln!(f)?;
         let [sent, taken] = self.unproven;
         writeln!(
             f,

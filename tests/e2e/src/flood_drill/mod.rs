@@ -1,14 +1,15 @@
-//! A flood of handshakes from nowhere at a node that carries a stream.
+//! A flood from nowhere at a node that carries a stream.
 //!
-//! A relay node runs by itself, with real sockets; [`sources`] sends it requests
-//! for cookies, and conclusions whose cookies are made up, from addresses that
-//! are not its own. Meanwhile a numbered [`stream`] runs through the node and new
-//! [`callers`] want in. [`Finding`] says what came of all three, and holds it
+//! A relay node runs by itself, with real sockets; [`sources`] sends it what
+//! [`speech`] says, SRT's handshakes or SRTLA's registrations, from addresses that
+//! are not its own. Meanwhile a numbered [`stream`] runs through the node, over
+//! three links when the flood is SRTLA, and new [`callers`] want in. [`Finding`] says what came of all three, and holds it
 //! against what is promised.
 
 mod callers;
 mod finding;
 mod sources;
+mod speech;
 mod stream;
 
 use std::net::{SocketAddr, SocketAddrV4};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use anyhow::bail;
 use testkit::srt_caller::Traffic;
 
-use crate::drill::kernel_drops;
+use crate::drill::{DROPPED, kernel_drops};
 use crate::metrics::Metrics;
 use crate::node;
 use crate::plane::{Plane, Terms};
@@ -31,6 +32,7 @@ use crate::program::{Program, tail};
 pub use callers::Called;
 pub use finding::Finding;
 pub use sources::Sent;
+pub use speech::Speech;
 pub use stream::Carried;
 
 use sources::Sources;
@@ -41,8 +43,10 @@ use stream::Stream;
 pub struct Plan {
     /// How long, at least: until the last caller was let in or gave up.
     pub length: Duration,
-    /// Handshakes a second.
+    /// Datagrams a second.
     pub rate_pps: u64,
+    /// What they are.
+    pub speech: Speech,
 }
 
 /// Until the stream's ring is full and everything runs as it will.
@@ -72,11 +76,11 @@ fn flood(plan: Plan, ports: Ports, program: &Program) -> anyhow::Result<Finding>
     let SocketAddr::V4(target) = node::address(ports) else {
         bail!("spoofed sources are of IPv4");
     };
-    let before = egress_and_ingress(ports)?;
-    let stream = Stream::start(target.into())?;
+    let before = metrics(ports)?;
+    let stream = Stream::start(target.into(), plan.speech)?;
     thread::sleep(SETTLE);
     let (resident_before, drops_before) = look(target, program)?;
-    let mut sources = Sources::open(target)?;
+    let mut sources = Sources::open(target, plan.speech)?;
     let name = sources.name();
     let stop = Arc::new(AtomicBool::new(false));
     let stop_flood = Arc::clone(&stop);
@@ -89,11 +93,12 @@ fn flood(plan: Plan, ports: Ports, program: &Program) -> anyhow::Result<Finding>
     };
     let (called, carried) = (called?, stream.finish()?);
     thread::sleep(METRICS_AGE);
-    let after = egress_and_ingress(ports)?;
+    let after = metrics(ports)?;
     let proven = called
         .iter()
         .fold(carried.traffic, |sum, called| sum + called.traffic);
     Ok(Finding {
+        speech: plan.speech,
         sources: name,
         sent: sent?,
         carried,
@@ -101,7 +106,8 @@ fn flood(plan: Plan, ports: Ports, program: &Program) -> anyhow::Result<Finding>
         resident_before,
         resident_after,
         kernel_drops: drops_after - drops_before,
-        unproven: unproven(before, after, proven),
+        dropped: dropped(&before, &after),
+        unproven: unproven(&before, &after, proven),
     })
 }
 
@@ -111,18 +117,33 @@ fn look(node: SocketAddrV4, program: &Program) -> anyhow::Result<(u64, u64)> {
     Ok((program.resident_bytes()?, kernel_drops(node.into())?))
 }
 
-/// Bytes of all that the node sent and took, as it counts them itself.
-fn egress_and_ingress(ports: Ports) -> anyhow::Result<[f64; 2]> {
+fn metrics(ports: Ports) -> anyhow::Result<Metrics> {
     let answer = node::admin(ports).fetch("/metrics")?;
-    let metrics = Metrics::parse(&answer.text);
-    let bytes = |direction| metrics.labelled(TRAFFIC_BYTES, "direction", direction);
-    Ok(["egress", "ingress"].map(bytes))
+    Ok(Metrics::parse(&answer.text))
 }
 
-/// What the node exchanged with everybody but the callers that it let in.
-fn unproven(before: [f64; 2], after: [f64; 2], proven: Traffic) -> [f64; 2] {
+/// What the node dropped in between, by reason.
+fn dropped(before: &Metrics, after: &Metrics) -> Vec<(String, f64)> {
+    let count = |look: &Metrics, reason: &str| look.labelled(DROPPED, "reason", reason);
+    let reasons = after.label_values(DROPPED, "reason").into_iter();
+    reasons
+        .map(|reason| {
+            let count = count(after, &reason) - count(before, &reason);
+            (reason, count)
+        })
+        .filter(|(_, count)| *count > 0.0)
+        .collect()
+}
+
+/// Bytes that the node sent to and took from everybody but the callers that it let
+/// in, as it counts them itself.
+fn unproven(before: &Metrics, after: &Metrics, proven: Traffic) -> [f64; 2] {
+    let grown = |direction| {
+        let bytes = |look: &Metrics| look.labelled(TRAFFIC_BYTES, "direction", direction);
+        bytes(after) - bytes(before)
+    };
     [
-        after[0] - before[0] - proven.received_bytes as f64,
-        after[1] - before[1] - proven.sent_bytes as f64,
+        grown("egress") - proven.received_bytes as f64,
+        grown("ingress") - proven.sent_bytes as f64,
     ]
 }

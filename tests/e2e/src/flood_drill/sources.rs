@@ -1,4 +1,4 @@
-//! Handshakes from addresses that are not the sender's.
+//! A flood from addresses that are not the sender's.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -13,25 +13,24 @@ use nix::sys::socket::{
 };
 use testkit::random::Random;
 
-use crate::flood;
+use super::speech::{Speaker, Speech};
 
 /// What one flood sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Handshakes that the kernel took.
-    pub handshakes: u64,
+    /// What the kernel took.
+    pub datagrams: u64,
     /// From the first to the last.
     pub elapsed: Duration,
 }
 
-/// Where handshakes seem to come from.
+/// Where a flood seems to come from.
 #[derive(Debug)]
 pub(super) struct Sources {
     kind: Kind,
     target: SocketAddrV4,
     random: Random,
-    induction: Vec<u8>,
-    conclusion: Vec<u8>,
+    speaker: Speaker,
 }
 
 #[derive(Debug)]
@@ -45,8 +44,6 @@ enum Kind {
 
 /// How many sockets stand in for the whole of loopback.
 const BOUND: usize = 512;
-/// One datagram in so many is a conclusion whose cookie is made up.
-const CONCLUSION_EVERY: u64 = 10;
 /// Datagrams between two looks at the clock: few, so that an honest caller finds
 /// no pauses to slip through.
 const BURST: u64 = 8;
@@ -64,7 +61,7 @@ impl Sources {
     ///
     /// # Errors
     /// When neither can be had.
-    pub(super) fn open(target: SocketAddrV4) -> io::Result<Self> {
+    pub(super) fn open(target: SocketAddrV4, speech: Speech) -> io::Result<Self> {
         let mut random = Random::new(41);
         let kind = match raw_socket() {
             Ok(raw) => Kind::Spoofed(raw),
@@ -75,8 +72,7 @@ impl Sources {
             kind,
             target,
             random,
-            induction: flood::induction(),
-            conclusion: flood::conclusion(),
+            speaker: Speaker::new(speech),
         })
     }
 
@@ -97,7 +93,7 @@ impl Sources {
         let (mut tried, mut sent) = (0, Sent::default());
         while !stop.load(Ordering::Relaxed) {
             for _ in 0..BURST {
-                sent.handshakes += u64::from(self.send()?);
+                sent.datagrams += u64::from(self.send()?);
             }
             tried += BURST;
             let due = started + Duration::from_secs_f64(tried as f64 / rate_pps as f64);
@@ -113,12 +109,7 @@ impl Sources {
     /// Sends one; false when the kernel had no room for it.
     fn send(&mut self) -> io::Result<bool> {
         let bits = self.random.bits();
-        let datagram = if self.random.below(CONCLUSION_EVERY) == 0 {
-            flood::set_cookie(&mut self.conclusion, self.random.bits() as u32);
-            &self.conclusion
-        } else {
-            &self.induction
-        };
+        let datagram = self.speaker.next(&mut self.random);
         match &self.kind {
             Kind::Spoofed(raw) => {
                 let packet = ip_packet(somewhere(bits), self.target, datagram);

@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use model::session::Role as KeyRole;
+use testkit::linksim::Impairment;
 use testkit::random::Random;
 use testkit::srt_caller::{Caller, Role, Traffic};
+use testkit::srtla_sender::udp::UdpSender;
+use testkit::srtla_sender::{KeepAlives, Uplink};
 
-use crate::plane;
+use super::speech::Speech;
+use crate::{plane, wait};
 
 /// What both ends ask for.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -20,6 +24,10 @@ const RATE_BPS: f64 = 6e6;
 const PAYLOAD_BYTES: usize = 1316;
 /// How long callers look after what is under way when the stream is over.
 const LINGER: Duration = Duration::from_secs(2);
+/// The publisher's links, and how long they may take to register.
+const LINK_DELAYS_MS: [u64; 3] = [5, 20, 45];
+const SEED: u64 = 20_261_121;
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a player waits for something to do.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -34,6 +42,8 @@ pub struct Carried {
     pub damaged: u64,
     /// What the publisher was asked to send again.
     pub retransmitted: u64,
+    /// Links of the publisher that were not registered at the end.
+    pub links_lost: u64,
     /// What the two ends exchanged with the node.
     pub(super) traffic: Traffic,
 }
@@ -50,6 +60,7 @@ pub(super) struct Stream {
 struct Published {
     payloads: u64,
     retransmitted: u64,
+    links_lost: u64,
     traffic: Traffic,
 }
 
@@ -62,23 +73,29 @@ struct Played {
 }
 
 impl Stream {
-    /// Connects both ends of the plane's first session and starts to publish.
+    /// Connects both ends of the plane's first session and starts to publish: over
+    /// links when that is what is flooded.
     ///
     /// # Errors
     /// When the node does not let one in.
-    pub(super) fn start(node: SocketAddr) -> anyhow::Result<Self> {
-        let connect = |role, key_role| {
+    pub(super) fn start(node: SocketAddr, speech: Speech) -> anyhow::Result<Self> {
+        let connect = |to, role, key_role| {
             let stream_id = plane::stream_id(0, key_role);
-            Caller::connect(node, &stream_id, role, LATENCY)
+            Caller::connect(to, &stream_id, role, LATENCY)
                 .with_context(|| format!("the {role:?} is not let in"))
         };
-        let publisher = connect(Role::Publisher, KeyRole::Publish)?;
-        let player = connect(Role::Player, KeyRole::Play)?;
+        let bond = match speech {
+            Speech::Srt => None,
+            Speech::Srtla => Some(bond(node)?),
+        };
+        let publish_to = bond.as_ref().map_or(node, UdpSender::address);
+        let publisher = connect(publish_to, Role::Publisher, KeyRole::Publish)?;
+        let player = connect(node, Role::Player, KeyRole::Play)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stop_publisher, stop_player) = (Arc::clone(&stop), Arc::clone(&stop));
         Ok(Self {
             stop,
-            publisher: thread::spawn(move || publish(publisher, &stop_publisher)),
+            publisher: thread::spawn(move || publish(publisher, bond, &stop_publisher)),
             player: thread::spawn(move || play(player, &stop_player)),
         })
     }
@@ -104,11 +121,16 @@ fn judge(published: &Published, played: &Played) -> Carried {
         received: played.came.iter().filter(|came| **came).count() as u64,
         damaged: played.damaged,
         retransmitted: published.retransmitted,
+        links_lost: published.links_lost,
         traffic: published.traffic + played.traffic,
     }
 }
 
-fn publish(mut caller: Caller, stop: &AtomicBool) -> anyhow::Result<Published> {
+fn publish(
+    mut caller: Caller,
+    bond: Option<UdpSender>,
+    stop: &AtomicBool,
+) -> anyhow::Result<Published> {
     let interval = Duration::from_secs_f64(PAYLOAD_BYTES as f64 * 8.0 / RATE_BPS);
     let started = Instant::now();
     let mut payloads = 0;
@@ -123,10 +145,47 @@ fn publish(mut caller: Caller, stop: &AtomicBool) -> anyhow::Result<Published> {
     while Instant::now() < until {
         caller.receive(LOOK)?;
     }
+    let links_lost = bond.as_ref().map_or(0, links_lost);
+    let retransmitted = caller.sent().retransmitted;
+    let left = leave(caller)?;
     Ok(Published {
         payloads,
-        retransmitted: caller.sent().retransmitted,
-        traffic: leave(caller)?,
+        retransmitted,
+        links_lost,
+        traffic: bond.map_or(left, |bond| traffic_of(&bond)),
+    })
+}
+
+/// A sender with three links of a publisher, all of them registered.
+fn bond(node: SocketAddr) -> anyhow::Result<UdpSender> {
+    let links = LINK_DELAYS_MS.map(|delay| Impairment::delayed(Duration::from_millis(delay)));
+    let links = Uplink::numbered(links);
+    let sender = UdpSender::start(node, links, KeepAlives::Extended, SEED)?;
+    wait::until("all links are registered", PATIENCE, || {
+        let links = sender.links();
+        let all = links.len() == LINK_DELAYS_MS.len();
+        (all && links.iter().all(|link| link.is_live)).then_some(())
+    })?;
+    Ok(sender)
+}
+
+fn links_lost(bond: &UdpSender) -> u64 {
+    let links = bond.links();
+    let live = links.iter().filter(|link| link.is_live).count();
+    (LINK_DELAYS_MS.len() - live) as u64
+}
+
+/// What the links exchanged with the node, once all of it is there.
+fn traffic_of(bond: &UdpSender) -> Traffic {
+    thread::sleep(LOOK + Duration::from_millis(LINK_DELAYS_MS[2]));
+    let links = 0..LINK_DELAYS_MS.len();
+    links.fold(Traffic::default(), |sum, link| {
+        let tallies = bond.tallies(link);
+        let of_link = Traffic {
+            sent_bytes: tallies.up.sent_bytes,
+            received_bytes: tallies.down.sent_bytes,
+        };
+        sum + of_link
     })
 }
 
@@ -201,6 +260,7 @@ mod tests {
         Published {
             payloads,
             retransmitted: 0,
+            links_lost: 0,
             traffic: Traffic::default(),
         }
     }
