@@ -9,9 +9,10 @@ mod link;
 pub mod udp;
 mod uplink;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use srt::Seq;
 use srt::packet::{Control, Packet as SrtPacket};
 use srtla::packet::{self, ConnectionInfo, ID_LEN, Packet};
 
@@ -60,9 +61,27 @@ pub struct Sender {
     start: Instant,
     /// The link that waits for the answer to REG1, and until when.
     asked: Option<(usize, Instant)>,
+    missing: Missing,
     housekeeping_at: Instant,
     transmits: VecDeque<Transmit>,
     locals: VecDeque<Vec<u8>>,
+}
+
+/// What the SRT receiver misses; it says so again and again.
+#[derive(Debug, Default)]
+struct Missing {
+    open: HashSet<Seq>,
+    packets: u64,
+}
+
+impl Missing {
+    fn note(&mut self, seq: Seq) {
+        self.packets += u64::from(self.open.insert(seq));
+    }
+
+    fn clear_before(&mut self, next: Seq) {
+        self.open.retain(|seq| !seq.is_before(next));
+    }
 }
 
 impl Sender {
@@ -75,6 +94,7 @@ impl Sender {
             links: (0..links).map(|_| Link::default()).collect(),
             start: now,
             asked: None,
+            missing: Missing::default(),
             housekeeping_at: now,
             transmits: VecDeque::new(),
             locals: VecDeque::new(),
@@ -85,6 +105,13 @@ impl Sender {
     #[must_use]
     pub fn links(&self, now: Instant) -> Vec<LinkState> {
         self.links.iter().map(|link| link.state(now)).collect()
+    }
+
+    /// Packets that the receiver reported missing, each once. Links count fewer: what came late
+    /// they may know to have come.
+    #[must_use]
+    pub const fn reported_missing(&self) -> u64 {
+        self.missing.packets
     }
 
     /// Takes a datagram of the SRT caller. Without a link it is lost.
@@ -128,10 +155,11 @@ impl Sender {
             Ok(SrtPacket::Control {
                 body: Control::Ack(ack),
                 ..
-            }) => self
-                .links
-                .iter_mut()
-                .for_each(|link| link.clear_before(ack.next)),
+            }) => {
+                let links = self.links.iter_mut();
+                links.for_each(|link| link.clear_before(ack.next));
+                self.missing.clear_before(ack.next);
+            }
             Ok(SrtPacket::Control {
                 body: Control::Nak(nak),
                 ..
@@ -145,13 +173,14 @@ impl Sender {
     }
 
     /// The link that holds the packet gains; all live ones a little.
-    fn acknowledged(&mut self, now: Instant, index: usize, seq: srt::Seq) {
+    fn acknowledged(&mut self, now: Instant, index: usize, seq: Seq) {
         self.links[index].acknowledged(seq);
         let live = self.links.iter_mut().filter(|link| link.is_live(now));
         live.for_each(Link::gain);
     }
 
-    fn lost(&mut self, seq: srt::Seq) {
+    fn lost(&mut self, seq: Seq) {
+        self.missing.note(seq);
         if let Some(link) = self.links.iter_mut().find(|link| link.has_sent(seq)) {
             link.lost(seq);
         }
@@ -251,5 +280,22 @@ impl Sender {
     #[must_use]
     pub const fn poll_timeout(&self) -> Instant {
         self.housekeeping_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reported_again_is_missing_once() {
+        let mut missing = Missing::default();
+        let first = Seq::new(7);
+        missing.note(first);
+        missing.note(first);
+        missing.note(first.next());
+        assert_eq!(missing.packets, 2);
+        missing.clear_before(first.next());
+        assert_eq!((missing.packets, missing.open.len()), (2, 1));
     }
 }

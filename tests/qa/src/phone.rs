@@ -133,7 +133,7 @@ impl Phone {
                 .iter()
                 .map(|tally| tally.lost + tally.overflowed + tally.blacked_out)
                 .sum(),
-            reported: links.iter().map(|link| u64::from(link.naks)).sum(),
+            reported: self.sender.reported_missing(),
             bytes: std::fs::metadata(&self.sent)?.len(),
         })
     }

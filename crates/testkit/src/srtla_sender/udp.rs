@@ -29,7 +29,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -65,6 +65,7 @@ struct Shared {
     /// Links that are to get another port.
     rebind: Mutex<Vec<usize>>,
     links: Mutex<Vec<LinkState>>,
+    reported_missing: AtomicU64,
 }
 
 impl UdpSender {
@@ -120,6 +121,12 @@ impl UdpSender {
     #[must_use]
     pub fn links(&self) -> Vec<LinkState> {
         lock(&self.shared.links).clone()
+    }
+
+    /// Packets that the receiver reported missing, each once; see [`Sender::reported_missing`].
+    #[must_use]
+    pub fn reported_missing(&self) -> u64 {
+        self.shared.reported_missing.load(Ordering::Relaxed)
     }
 
     /// The links as they were set up or changed last.
@@ -210,6 +217,10 @@ impl Driver {
             self.sender.handle_timeout(Instant::now());
             self.write();
             *lock(&self.shared.links) = self.sender.links(Instant::now());
+            let missing = self.sender.reported_missing();
+            self.shared
+                .reported_missing
+                .store(missing, Ordering::Relaxed);
         }
     }
 
