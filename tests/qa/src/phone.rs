@@ -17,6 +17,9 @@ use crate::url::StreamUrl;
 
 /// How long links may take to register.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long what was sent last, the goodbye among it, may be under way on the links: they
+/// go with their sender.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const SEED: u64 = 20_261_121;
 
 /// What a phone streams.
@@ -173,9 +176,9 @@ impl Phone {
     pub fn hang_up(mut self) -> anyhow::Result<u64> {
         let at_ms = now_ms();
         self.ffmpeg.signal(Signal::SIGINT);
-        // Its last words still go over the links.
         let ended = self.ffmpeg.wait(Duration::from_secs(10));
         ended.context("the phone's ffmpeg does not end")?;
+        std::thread::sleep(LAST_WORDS);
         Ok(at_ms)
     }
 }
