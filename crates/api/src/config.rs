@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::Region;
 use placement::{Demand, Weights};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::control::heartbeats::Renewal;
+
+/// This machine.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// Configuration of api.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -210,6 +214,9 @@ pub struct HttpConfig {
     pub requests_max: usize,
     /// Live views at the same time; more are turned away.
     pub live_streams_max: usize,
+    /// Proxies in front of us whose `X-Forwarded-For` is believed, as networks. Whoever
+    /// reaches us from one of them can choose the address that limits go by.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Config {
@@ -375,6 +382,9 @@ impl Default for HttpConfig {
             timeout_seconds: 15,
             requests_max: 512,
             live_streams_max: 512,
+            trusted_proxies: LOOPBACK
+                .map(|it| it.parse().expect("it is a network"))
+                .to_vec(),
         }
     }
 }

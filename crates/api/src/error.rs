@@ -85,7 +85,7 @@ impl Code {
     }
 
     /// Seconds after which the same request may do better.
-    const fn retry_after(self) -> Option<u16> {
+    const fn retry_after(self) -> Option<u32> {
         match self {
             Self::NoCapacity | Self::RateLimited => Some(10),
             Self::Unavailable | Self::Overloaded => Some(2),
@@ -100,6 +100,7 @@ pub(crate) struct ApiError {
     code: Code,
     message: Cow<'static, str>,
     reason_code: Option<Cow<'static, str>>,
+    retry_after_seconds: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -122,6 +123,7 @@ impl ApiError {
             code,
             message: message.into(),
             reason_code: None,
+            retry_after_seconds: code.retry_after(),
         }
     }
 
@@ -142,6 +144,12 @@ impl ApiError {
         self
     }
 
+    /// When the same request may do better, where that is known.
+    pub(crate) const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
     /// Whether it is of this kind.
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == code
@@ -156,7 +164,7 @@ impl ApiError {
             request_id,
         };
         let mut response = (self.code.status(), Json(Envelope { error: body })).into_response();
-        if let Some(seconds) = self.code.retry_after() {
+        if let Some(seconds) = self.retry_after_seconds {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -13,6 +13,7 @@
 mod accounts;
 mod auth;
 mod bootstrap;
+mod client_address;
 mod config;
 mod cookie;
 mod dock;

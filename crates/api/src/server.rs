@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::errands;
 use crate::accounts::password::Passwords;
+use crate::accounts::tries::Tries;
 use crate::bootstrap::{self, First, FirstNode};
 use crate::config::{Config, seconds};
 use crate::dock::ready;
@@ -159,6 +160,7 @@ impl Server {
             links,
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             passwords: self.secrets.passwords,
+            tries: Tries::default(),
             post: self.secrets.post,
             errands,
             stopping: shutdown.clone(),
@@ -235,8 +237,8 @@ async fn answer(
 ) -> anyhow::Result<()> {
     let ending = shutdown.child_token();
     let _both_end = ending.clone().drop_guard();
-    let http = axum::serve(http, routes::router(app.clone()))
-        .with_graceful_shutdown(ending.clone().cancelled_owned());
+    let router = routes::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let http = axum::serve(http, router).with_graceful_shutdown(ending.clone().cancelled_owned());
     let http = async { http.await.context("HTTP server") };
     let grpc = grpc::serve(app.clone(), grpc, ending.clone());
     tokio::try_join!(http, grpc).map(|((), ())| ())

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
+use crate::accounts::tries::Tries;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     /// A place for each live view.
     pub(crate) live_streams: Arc<Semaphore>,
     pub(crate) passwords: Passwords,
+    pub(crate) tries: Tries,
     pub(crate) post: Post,
     pub(crate) errands: Errands,
     /// Ends what would go on for ever.

@@ -10,6 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use storage::control::device_logins::{self, Decision, DeviceLogin, Kind, NewDeviceLogin, State};
 
 use super::sign_in::described;
+use super::tries::Try;
+use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::state::App;
@@ -33,7 +35,13 @@ pub(crate) struct Begun {
 }
 
 /// Lets a device ask.
-pub(crate) async fn begin(app: &App, kind: Kind, device: &str) -> Result<Begun, ApiError> {
+pub(crate) async fn begin(
+    app: &App,
+    address: ClientAddress,
+    kind: Kind,
+    device: &str,
+) -> Result<Begun, ApiError> {
+    app.tries.count(Try::Device, &[address.into()], app.now())?;
     let begun = Begun {
         id: format!("pla_{}", uuid::Uuid::new_v4()),
         user_code: fresh_code(),

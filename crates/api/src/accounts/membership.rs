@@ -12,6 +12,8 @@ use super::email::Email;
 use super::errands::Errand;
 use super::links;
 use super::password;
+use super::sign_in;
+use super::tries::Party;
 use crate::auth::Caller;
 use crate::error::{ApiError, Code};
 use crate::state::App;
@@ -144,7 +146,8 @@ pub(crate) async fn verify(app: &App, secret: &str) -> Result<(), ApiError> {
 
 async fn confirm(app: &App, user: &UserId, current: SecretString) -> Result<(), ApiError> {
     let kept = people::password_hash(&app.pool, user).await?;
-    if app.passwords.verify(current, kept).await? {
+    let whose = Party::Account(token::hash(user.as_str()));
+    if sign_in::is_right(app, &[whose], current, kept).await? {
         return Ok(());
     }
     Err(ApiError::new(

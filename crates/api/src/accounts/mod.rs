@@ -18,3 +18,4 @@ pub(crate) mod sign_in;
 pub(crate) mod slots;
 pub(crate) mod standing;
 pub(crate) mod tokens;
+pub(crate) mod tries;

@@ -8,6 +8,8 @@ use storage::control::people;
 use storage::control::sign_ins::{self, Kind, NewSignIn, Tokens};
 
 use super::email::Email;
+use super::tries::{Party, Try};
+use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::metrics::{self, SignIn};
@@ -23,19 +25,37 @@ const DEVICE_CHARACTERS_MAX: usize = 200;
 /// takes as long.
 pub(crate) async fn with_password(
     app: &App,
+    address: ClientAddress,
     email: &Email,
     password: SecretString,
     device: &str,
 ) -> Result<SecretString, ApiError> {
     let login = people::login(&app.pool, email.as_str()).await?;
     let (account, kept) = login.map(|it| (it.account, it.password_hash)).unzip();
-    let is_right = app.passwords.verify(password, kept).await?;
+    let is_right = is_right(app, &[address.into(), email.into()], password, kept).await?;
     let Some(account) = account.filter(|_| is_right) else {
         metrics::sign_in(SignIn::Refused);
         let message = "the e-mail address or the password is wrong";
         return Err(ApiError::new(Code::Unauthorized, message));
     };
     browser(app, &account, device).await
+}
+
+/// Whether a password is the one that is kept. Wrong ones are counted, and parties with
+/// too many of them turned away unheard.
+pub(crate) async fn is_right(
+    app: &App,
+    parties: &[Party],
+    password: SecretString,
+    kept: Option<String>,
+) -> Result<bool, ApiError> {
+    // Counted before, so that many at once are not all heard before one has failed.
+    app.tries.count(Try::Password, parties, app.now())?;
+    let verified = app.passwords.verify(password, kept).await;
+    if !matches!(verified, Ok(false)) {
+        app.tries.forgive(Try::Password, parties);
+    }
+    verified
 }
 
 /// Signs a browser in whose user is known.

@@ -1,16 +1,19 @@
 //! What happens around every request: an id, a limit, a deadline, a measurement, and
 //! one form for refusals.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::{metrics, token};
 
@@ -22,9 +25,10 @@ const REQUEST_ID_LENGTH_MAX: usize = 64;
 pub(super) struct Limits {
     pub(super) timeout: Duration,
     pub(super) in_flight: Arc<Semaphore>,
+    pub(super) proxies: Arc<[IpNet]>,
 }
 
-pub(super) async fn exchange(limits: Limits, request: Request, next: Next) -> Response {
+pub(super) async fn exchange(limits: Limits, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let method = method_word(request.method());
@@ -32,6 +36,10 @@ pub(super) async fn exchange(limits: Limits, request: Request, next: Next) -> Re
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        let address = ClientAddress::of(peer.ip(), request.headers(), &limits.proxies);
+        request.extensions_mut().insert(address);
+    }
     let span = tracing::info_span!("request", request.id = id, method, route);
     let response = answer(limits, request, next).instrument(span).await;
     let mut response = match response.extensions().get::<ApiError>() {

@@ -88,6 +88,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let limits = exchange::Limits {
         timeout: config::seconds(app.config.http.timeout_seconds),
         in_flight: Arc::new(Semaphore::new(app.config.http.requests_max)),
+        proxies: app.config.http.trusted_proxies.clone().into(),
     };
     let mut router = Router::new();
     for route in routes() {

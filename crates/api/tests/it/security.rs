@@ -349,3 +349,89 @@ async fn tenant_isolation_holds_on_every_route() {
         connections.body()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn password_guessing_ends_after_a_burst_for_an_account_and_for_an_address() {
+    let house = House::new().await;
+    let email = "someone@example.com";
+    accounts::person(&house, email).await;
+    let sign_in = async |from: &str, email: &str, password: &str| {
+        let origin = format!("http://{}", house.http);
+        let headers = [("origin", origin.as_str()), ("x-forwarded-for", from)];
+        let body = json!({"email": email, "password": password}).to_string();
+        let path = "/api/v1/auth/sign-in";
+        house.call("POST", path, &headers, Some(body)).await.status
+    };
+    // Who knows the password is never slowed down.
+    for _ in 0..12 {
+        assert_eq!(sign_in("192.0.2.1", email, accounts::PASSWORD).await, 204);
+    }
+    for number in 0..10 {
+        let from = format!("198.51.100.{number}");
+        assert_eq!(sign_in(&from, email, "a wrong password").await, 401);
+    }
+    // From anywhere, even with the right one: else the answer would tell a good guess.
+    assert_eq!(sign_in("192.0.2.2", email, "a wrong password").await, 429);
+    assert_eq!(sign_in("192.0.2.1", email, accounts::PASSWORD).await, 429);
+    house.advance(Duration::from_secs(60));
+    assert_eq!(sign_in("192.0.2.1", email, accounts::PASSWORD).await, 204);
+
+    // One address that tries many accounts; there is no telling which of them are any.
+    for number in 0..30 {
+        let email = format!("person{number}@example.com");
+        assert_eq!(
+            sign_in("203.0.113.9", &email, "a wrong password").await,
+            401
+        );
+    }
+    assert_eq!(
+        sign_in("203.0.113.9", "a@example.com", "a wrong one").await,
+        429
+    );
+    assert_eq!(
+        sign_in("203.0.113.10", "a@example.com", "a wrong one").await,
+        401
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_and_devices_are_asked_for_a_few_at_a_time() {
+    let house = House::new().await;
+    for number in 0..10 {
+        let body = json!({"email": format!("person{number}@example.com")});
+        assert_eq!(accounts::page(&house, "forgot", body).await.status(), 202);
+    }
+    let refused = accounts::page(&house, "forgot", json!({"email": "a@example.com"})).await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "60");
+
+    for _ in 0..20 {
+        started(&house).await;
+    }
+    let path = "/api/v1/dock/login/start";
+    assert_eq!(house.browse("POST", path, "", None).await.status(), 429);
+    house.advance(Duration::from_secs(10));
+    assert_eq!(house.browse("POST", path, "", None).await.status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forwarded_address_is_believed_from_a_proxy_of_ours_only() {
+    let house = House::with(|config| config.http.trusted_proxies = Vec::new()).await;
+    for number in 0..20 {
+        let from = format!("198.51.100.{number}");
+        let client = json!({"client": {"device_name": "STUDIO"}}).to_string();
+        let path = "/api/v1/auth/plugin/login/start";
+        let headers = [("x-forwarded-for", from.as_str())];
+        assert_eq!(
+            house
+                .call("POST", path, &headers, Some(client))
+                .await
+                .status,
+            201
+        );
+    }
+    let refused = house
+        .browse("POST", "/api/v1/dock/login/start", "", None)
+        .await;
+    assert_eq!(refused.status(), 429);
+}

@@ -17,8 +17,10 @@ use storage::control::sign_ins;
 use super::check_name;
 use crate::accounts::email::Email;
 use crate::accounts::errands::Errand;
+use crate::accounts::tries::Try;
 use crate::accounts::{membership, sign_in};
 use crate::auth::{Access, Caller};
+use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
 use crate::cookie::Cookie;
 use crate::error::{ApiError, Code};
@@ -86,12 +88,13 @@ struct ResetRequest {
 
 async fn enter(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
     Body(request): Body<SignInRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let email = Email::parse(&request.email)?;
     let device = user_agent(&headers);
-    let secret = sign_in::with_password(&app, &email, request.password, device).await?;
+    let secret = sign_in::with_password(&app, address, &email, request.password, device).await?;
     signed_in(&app, &headers, &secret)
 }
 
@@ -125,14 +128,16 @@ async fn leave(
 
 async fn register(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<ClientAddress>,
     Body(request): Body<EmailRequest>,
 ) -> Result<StatusCode, ApiError> {
     if app.config.accounts.registration == Registration::Invite {
         let message = "accounts are by invitation; ask whoever runs this instance";
         return Err(ApiError::new(Code::Forbidden, message).because("invitation_needed"));
     }
-    app.errands
-        .take_on(Errand::Register(Email::parse(&request.email)?))?;
+    let email = Email::parse(&request.email)?;
+    app.tries.count(Try::Letter, &[address.into()], app.now())?;
+    app.errands.take_on(Errand::Register(email))?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -158,10 +163,12 @@ async fn accept(
 
 async fn forgot(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<ClientAddress>,
     Body(request): Body<EmailRequest>,
 ) -> Result<StatusCode, ApiError> {
-    app.errands
-        .take_on(Errand::Forgot(Email::parse(&request.email)?))?;
+    let email = Email::parse(&request.email)?;
+    app.tries.count(Try::Letter, &[address.into()], app.now())?;
+    app.errands.take_on(Errand::Forgot(email))?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -16,6 +16,7 @@ use storage::control::device_logins::{self, Kind};
 
 use crate::accounts::device::{self, Begun};
 use crate::auth::{Access, Caller};
+use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::cookie::Cookie;
 use crate::dock::sign_in;
@@ -142,9 +143,10 @@ async fn decide(
 
 async fn start(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<StartResponse>), ApiError> {
-    let begun = device::begin(&app, Kind::Dock, user_agent(&headers)).await?;
+    let begun = device::begin(&app, address, Kind::Dock, user_agent(&headers)).await?;
     let response = StartResponse::new(&app, &headers, begun);
     Ok((StatusCode::CREATED, Json(response)))
 }

@@ -23,6 +23,7 @@ use crate::accounts::slots::{self, SlotView};
 use crate::accounts::standing::{self, Entitlement, Usage};
 use crate::accounts::tokens::{self, Pair};
 use crate::auth::{Access, Caller};
+use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::metrics;
 use crate::routes::{Body, Route};
@@ -175,6 +176,7 @@ impl From<Pair> for Auth {
 
 async fn start(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
     Body(request): Body<StartRequest>,
 ) -> Result<Response, ApiError> {
@@ -184,7 +186,7 @@ async fn start(
         device_name,
     } = request.client;
     let device = format!("{device_name} (OBS plugin {plugin_version}, {platform})");
-    let begun = device::begin(&app, Kind::Plugin, &device).await?;
+    let begun = device::begin(&app, address, Kind::Plugin, &device).await?;
     let response = StartResponse::new(&app, &headers, begun);
     Ok((StatusCode::CREATED, NO_STORE, Json(response)).into_response())
 }
