@@ -103,6 +103,17 @@ pub struct Up {
     /// The name or address by which phones and players reach this machine
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub public_host: String,
+    /// Where browsers reach this instance, such as https://streamhaul.example; links in
+    /// letters begin with it [default: the HTTP API of this machine]
+    #[arg(long, value_name = "URL", env = "STREAMHAUL_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// A file with the mail server's URL, such as smtps://user:password@host:465; without
+    /// one, letters are files in the state directory
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_SMTP_URL_FILE")]
+    pub smtp_url_file: Option<PathBuf>,
+    /// Whom letters are from, such as "Streamhaul <streamhaul@example.com>"
+    #[arg(long, value_name = "MAILBOX", env = "STREAMHAUL_MAIL_FROM")]
+    pub mail_from: Option<String>,
     /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
     pub asn_database: Option<PathBuf>,

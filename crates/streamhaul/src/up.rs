@@ -58,6 +58,9 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         database_url: database.url(),
         state_dir,
         public_host: arguments.public_host.clone(),
+        public_url: arguments.public_url.clone(),
+        smtp_url_file: arguments.smtp_url_file.clone(),
+        mail_from: arguments.mail_from.clone(),
         asn_database: arguments.asn_database.clone(),
         region: arguments.region.clone(),
     };

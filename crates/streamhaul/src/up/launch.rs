@@ -27,6 +27,9 @@ pub(super) struct Settings {
     pub(super) database_url: SecretString,
     pub(super) state_dir: StateDir,
     pub(super) public_host: String,
+    pub(super) public_url: Option<String>,
+    pub(super) smtp_url_file: Option<PathBuf>,
+    pub(super) mail_from: Option<String>,
     pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }

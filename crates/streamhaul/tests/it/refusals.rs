@@ -37,6 +37,20 @@ fn a_database_that_is_away_ends_the_start() {
 }
 
 #[test]
+fn letters_that_could_not_go_out_or_lead_back_end_the_start() {
+    let instance = Instance::new();
+    let mut up = instance.up();
+    up.args(["--public-url", "streamhaul.example"]);
+    assert_refused(&up.output().unwrap(), "public_url: such as https://");
+    let smtp_url = instance.dir.path().join("smtp_url");
+    std::fs::write(&smtp_url, "http://me:secret-of-mine@mail.example\n").unwrap();
+    let mut up = instance.up();
+    let refused = up.arg("--smtp-url-file").arg(&smtp_url).output().unwrap();
+    assert_refused(&refused, "mail.smtp_url: not an SMTP URL");
+    assert!(!String::from_utf8_lossy(&refused.stderr).contains("secret-of-mine"));
+}
+
+#[test]
 fn commands_say_when_nothing_runs() {
     let instance = Instance::new();
     for command in [

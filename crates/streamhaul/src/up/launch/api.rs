@@ -18,12 +18,20 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         gateway_http: settings.gateway_http(),
         gateway_grpc: settings.gateway_grpc(),
         default_region: settings.region.clone(),
-        // Until a mail server is set up, letters can be read here.
-        mail: MailConfig {
-            directory: Some(settings.state_dir.mail()),
-            ..MailConfig::default()
-        },
+        public_url: settings.public_url.clone(),
+        mail: mail(settings),
         ..Config::default()
     };
     Ok(service_kit::launch("api", config, api::run)?)
+}
+
+fn mail(settings: &Settings) -> MailConfig {
+    let default = MailConfig::default();
+    MailConfig {
+        smtp_url_file: settings.smtp_url_file.clone(),
+        // Until a mail server is set up, letters can be read here.
+        directory: Some(settings.state_dir.mail()),
+        from: settings.mail_from.clone().unwrap_or(default.from),
+        smtp_url: default.smtp_url,
+    }
 }
