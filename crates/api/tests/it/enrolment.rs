@@ -9,14 +9,20 @@ use crate::house::House;
 use crate::node;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_token_is_good_once() {
+async fn a_join_token_is_good_until_its_node_connects() {
     let house = House::new().await;
     let join_token = node::create(&house, "one").await;
     let enrolled = node::enrol(&house, &join_token).await.unwrap();
     assert!(enrolled.credential.starts_with("sh_node_"));
     assert_eq!(enrolled.keys.len(), 2);
-    let again = node::enrol(&house, &join_token).await.unwrap_err();
-    assert_eq!(again.code(), Code::Unauthenticated);
+    // The answer got lost. The next one takes the place of what was in it.
+    let again = node::enrol(&house, &join_token).await.unwrap();
+    assert_eq!(again.node_id, enrolled.node_id);
+    let lost = node::connect(&house, &enrolled, 1, Vec::new()).await;
+    assert_eq!(lost.err().unwrap().code(), Code::Unauthenticated);
+    let _node = node::connect(&house, &again, 1, Vec::new()).await.unwrap();
+    let late = node::enrol(&house, &join_token).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unauthenticated);
     assert!(node::enrol(&house, "").await.is_err());
 }
 
@@ -77,5 +83,8 @@ async fn a_deployment_can_begin_with_a_node_of_its_own() {
         enrolled.node_id.as_str()
     );
     assert_eq!(listed.body["nodes"][0]["region"], "local");
+    let _node = node::connect(&house, &enrolled, 1, Vec::new())
+        .await
+        .unwrap();
     assert!(node::enrol(&house, "sh_join_from_a_file").await.is_err());
 }

@@ -118,7 +118,9 @@ pub async fn create(
     Ok(())
 }
 
-/// Exchanges a join token for a credential, once.
+/// Exchanges a join token for a credential. The token is good until its node connects:
+/// an answer that got lost is asked for again, and the credential in it opens nothing
+/// from then on.
 ///
 /// # Errors
 /// When the database fails.
@@ -130,7 +132,7 @@ pub async fn enrol(
 ) -> Result<Option<NodeId>, Error> {
     let id = sqlx::query_scalar!(
         "UPDATE control.nodes
-         SET credential_sha256 = $2, join_token_sha256 = NULL, join_token_expires_at = NULL
+         SET credential_sha256 = $2
          WHERE join_token_sha256 = $1 AND join_token_expires_at > $3 RETURNING id",
         join_token_sha256,
         credential_sha256,
@@ -193,7 +195,8 @@ pub async fn lock(transaction: &mut Transaction, id: &NodeId) -> Result<Option<N
     find(&mut **transaction, id).await
 }
 
-/// Takes what a node says of itself as it connects. The region stays the operator's.
+/// Takes what a node says of itself as it connects, which uses its join token up. The
+/// region stays the operator's.
 ///
 /// # Errors
 /// When the database fails.
@@ -202,6 +205,7 @@ pub async fn connected(pool: &Pool, hello: &Hello, now: UnixMillis) -> Result<()
         "UPDATE control.nodes
          SET public_host = $2, udp_port = $3, publish_port = $4, play_port = $5, version = $6,
              sessions_reported = $7, heartbeat_at = $8,
+             join_token_sha256 = NULL, join_token_expires_at = NULL,
              state = CASE WHEN draining THEN 'draining' ELSE 'active' END
          WHERE id = $1",
         hello.node_id.as_str(),
