@@ -1,4 +1,4 @@
-//! Who may report and who may watch: asked at the api, remembered for a while.
+//! Who may report, and of what, and who may watch: asked at the api, remembered for a while.
 //!
 //! A yes is fresh for a minute; while the api is away an older one counts for ten.
 //! A no is remembered for seconds, so that guessing does not reach the api. Tokens
@@ -6,8 +6,9 @@
 
 mod cache;
 
+use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{NodeId, SessionId};
@@ -22,6 +23,8 @@ use cache::{Cache, Known};
 pub(crate) const AWAY_MAX: Duration = Duration::from_secs(600);
 /// Questions to the api at the same time.
 const QUESTIONS_MAX: usize = 32;
+/// Sessions in one question; the api answers no more.
+const SESSIONS_ASKED_MAX: usize = 1000;
 /// A longer token is none of ours.
 const TOKEN_LENGTH_MAX: usize = 512;
 
@@ -40,16 +43,23 @@ pub(crate) struct Access {
     control: Control,
     nodes: Mutex<Cache<Secret, NodeId>>,
     viewers: Mutex<Cache<(Secret, SessionId), ()>>,
+    sessions: Mutex<Cache<(NodeId, SessionId), ()>>,
     questions: Semaphore,
 }
 
 impl Access {
-    pub(crate) fn new(control: Control, nodes_max: usize, viewers_max: usize) -> Self {
+    pub(crate) fn new(
+        control: Control,
+        nodes_max: usize,
+        viewers_max: usize,
+        sessions_max: usize,
+    ) -> Self {
         Self {
             control,
             // Twice what may be connected: those who come again find their place.
             nodes: Mutex::new(Cache::new(2 * nodes_max)),
             viewers: Mutex::new(Cache::new(2 * viewers_max)),
+            sessions: Mutex::new(Cache::new(2 * sessions_max)),
             questions: Semaphore::new(QUESTIONS_MAX),
         }
     }
@@ -74,6 +84,67 @@ impl Access {
         };
         self.verdict(&self.viewers, (secret, session.clone()), ask)
             .await
+    }
+
+    /// Which of the sessions that a node tells of it was given, in their order. With more
+    /// new ones than fit into a question, the rest is asked about next time.
+    pub(crate) async fn sessions(&self, node: &NodeId, told: &[SessionId]) -> Vec<bool> {
+        let asked = self.to_ask(node, told);
+        if !asked.is_empty() {
+            // Never closed, so there is always a permit in the end.
+            let _permit = self.questions.acquire().await;
+            let given = self.control.sessions(node, &asked).await;
+            self.remember(node, asked, given);
+        }
+        let (cache, now) = (self.known_sessions(), Instant::now());
+        let is_given = |session: &SessionId| {
+            let known = cache.look_up(&(node.clone(), session.clone()), now);
+            matches!(known, Known::Fresh(Some(())) | Known::Old(()))
+        };
+        told.iter().map(is_given).collect()
+    }
+
+    fn to_ask(&self, node: &NodeId, told: &[SessionId]) -> Vec<SessionId> {
+        let (cache, now) = (self.known_sessions(), Instant::now());
+        if cache.is_away(now) {
+            return Vec::new();
+        }
+        let is_due = |session: &&SessionId| {
+            let known = cache.look_up(&(node.clone(), (*session).clone()), now);
+            !matches!(known, Known::Fresh(_))
+        };
+        let due = told.iter().filter(is_due).cloned();
+        due.take(SESSIONS_ASKED_MAX).collect()
+    }
+
+    fn remember(
+        &self,
+        node: &NodeId,
+        asked: Vec<SessionId>,
+        given: Result<HashSet<String>, Status>,
+    ) {
+        let (mut cache, now) = (self.known_sessions(), Instant::now());
+        let given = match given {
+            Ok(given) => given,
+            Err(status) if control::is_answer(&status) => HashSet::new(),
+            Err(status) => {
+                tracing::debug!(%status, "the api does not answer whose sessions are");
+                return cache.remember_silence(now);
+            }
+        };
+        for session in asked {
+            let is_given = given.contains(session.as_str());
+            let key = (node.clone(), session);
+            if is_given {
+                cache.remember_yes(key, (), now);
+            } else {
+                cache.remember_no(key, now);
+            }
+        }
+    }
+
+    fn known_sessions(&self) -> MutexGuard<'_, Cache<(NodeId, SessionId), ()>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn verdict<K: Hash + Eq, V: Clone>(

@@ -1,10 +1,11 @@
 //! The control plane, as this service calls it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use model::{NodeId, SessionId};
 use proto::fleet::control_client::ControlClient;
-use proto::fleet::{AuthorizeNodeRequest, AuthorizeViewerRequest};
+use proto::fleet::{AuthorizeNodeRequest, AuthorizeSessionsRequest, AuthorizeViewerRequest};
 use secrecy::SecretString;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::Status;
@@ -40,6 +41,20 @@ impl Control {
         parsed
             .map(Some)
             .map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// Which of these sessions the node was given.
+    pub(crate) async fn sessions(
+        &self,
+        node: &NodeId,
+        sessions: &[SessionId],
+    ) -> Result<HashSet<String>, Status> {
+        let request = AuthorizeSessionsRequest {
+            node_id: node.to_string(),
+            session_ids: sessions.iter().map(ToString::to_string).collect(),
+        };
+        let response = self.client.clone().authorize_sessions(request).await?;
+        Ok(response.into_inner().session_ids.into_iter().collect())
     }
 
     /// Whether the holder of a token may watch a session.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::clock::Clock;
 use model::telemetry::NodeReport;
-use model::{NodeId, UnixMillis};
+use model::{NodeId, SessionId, UnixMillis};
 use proto::telemetry as pb;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::access::{Access, Verdict};
 use crate::fleet::Fleet;
 use crate::live::Live;
-use crate::metrics::{self, ReportRefusal};
+use crate::metrics::{self, ReportRefusal, SampleRefusal};
 
 /// A stream that says nothing for this long is closed.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ impl pb::telemetry_server::Telemetry for Ingest {
         while let Some(report) = self.next(&mut reports).await? {
             // Asked each time, answered from memory: a credential can be taken back.
             let node = self.node(&credential).await?;
-            accepted += u64::from(self.take(&node, report)?);
+            accepted += u64::from(self.take(&node, report).await?);
         }
         Ok(Response::new(pb::ReportSummary { reports: accepted }))
     }
@@ -78,8 +78,8 @@ impl Ingest {
     }
 
     /// Whether the report counted. One that names another node ends the stream.
-    fn take(&self, node: &NodeId, report: pb::NodeReport) -> Result<bool, Status> {
-        let report = match NodeReport::try_from(report) {
+    async fn take(&self, node: &NodeId, report: pb::NodeReport) -> Result<bool, Status> {
+        let mut report = match NodeReport::try_from(report) {
             Ok(report) => report,
             Err(error) => {
                 tracing::debug!(node.id = %node, %error, "a report is not what its contract promises");
@@ -99,8 +99,21 @@ impl Ingest {
             metrics::report_refused(ReportRefusal::NotTaken);
             return Ok(false);
         }
+        self.keep_given(&mut report).await;
         self.live.accept(&report, now);
         Ok(true)
+    }
+
+    /// Drops what a node says of sessions that are not its own.
+    async fn keep_given(&self, report: &mut NodeReport) {
+        let told = report.sessions.iter().map(|one| one.session_id.clone());
+        let told: Vec<SessionId> = told.collect();
+        let given = self.access.sessions(&report.node_id, &told).await;
+        for _ in given.iter().filter(|is_given| !**is_given) {
+            metrics::sample_refused(SampleRefusal::NotGiven);
+        }
+        let mut given = given.into_iter();
+        report.sessions.retain(|_| given.next().unwrap_or(false));
     }
 }
 

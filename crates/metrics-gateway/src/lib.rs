@@ -66,6 +66,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         control.clone(),
         config.nodes_max,
         config.viewers_max,
+        config.sessions_max,
     ));
     let fleet = Arc::new(Fleet::new(config.nodes_max));
     let live = Arc::new(Live::new(config.limits()));

@@ -77,6 +77,8 @@ reasons! {
     SampleRefusal {
         /// There is no place for another session.
         SessionsFull = "sessions_full",
+        /// The node was never given this session.
+        NotGiven = "not_given",
         /// Another node reports this session.
         OtherNode = "other_node",
         /// Not newer than the last one.

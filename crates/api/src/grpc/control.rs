@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::SessionId;
+use model::{NodeId, SessionId};
 use proto::fleet as pb;
 use storage::control::{idempotency, nodes, placements, sessions};
 use tonic::{Request, Response, Status};
@@ -18,6 +18,8 @@ use crate::token;
 /// The most sessions one call stops.
 const EXPIRE_MAX: u32 = 1000;
 const EXPIRE_DEFAULT: u32 = 100;
+/// The most sessions one call asks about.
+const SESSIONS_ASKED_MAX: usize = 1000;
 /// The most expired idempotency records, and old decisions, one call drops.
 const TRIM_MAX: u32 = 1000;
 /// How long it can be asked why a session is where it is.
@@ -72,6 +74,16 @@ impl pb::control_server::Control for Control {
         });
         counted("Control/AuthorizeNode", response)
     }
+
+    async fn authorize_sessions(
+        &self,
+        request: Request<pb::AuthorizeSessionsRequest>,
+    ) -> Result<Response<pb::AuthorizeSessionsResponse>, Status> {
+        counted(
+            "Control/AuthorizeSessions",
+            self.given_to(&request.into_inner()).await,
+        )
+    }
 }
 
 impl Control {
@@ -122,6 +134,26 @@ impl Control {
         }
         let node_ids = swept.iter().map(ToString::to_string).collect();
         Ok(pb::SweepNodesResponse { node_ids })
+    }
+
+    async fn given_to(
+        &self,
+        request: &pb::AuthorizeSessionsRequest,
+    ) -> Result<pb::AuthorizeSessionsResponse, Status> {
+        if request.session_ids.len() > SESSIONS_ASKED_MAX {
+            return Err(Status::invalid_argument("session_ids: at most 1000"));
+        }
+        let node = NodeId::parse(&request.node_id)
+            .map_err(|error| Status::invalid_argument(format!("node_id: {error}")))?;
+        let sessions = request.session_ids.iter().map(|id| SessionId::parse(id));
+        let sessions: Vec<SessionId> = sessions
+            .collect::<Result<_, _>>()
+            .map_err(|error| Status::invalid_argument(format!("session_ids: {error}")))?;
+        let given = sessions::given_to(&self.app.pool, &node, &sessions)
+            .await
+            .map_err(status)?;
+        let session_ids = given.iter().map(ToString::to_string).collect();
+        Ok(pb::AuthorizeSessionsResponse { session_ids })
     }
 
     /// The admin may see everything, a user what their tenant has.

@@ -157,3 +157,37 @@ async fn viewers_see_their_own_sessions_only() {
     assert_eq!(whose(&enrolled.credential).await, enrolled.node_id);
     assert_eq!(whose("sh_node_0").await, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_the_nodes_that_it_was_given_to() {
+    let house = House::new().await;
+    let (one, _node) = crate::node::joined(&house, "one", 10).await;
+    let started = house.start(ADMIN, "cam1").await;
+    let session = started.body["session"]["session_id"].as_str().unwrap();
+    let (two, _other) = crate::node::joined(&house, "two", 10).await;
+    let mut control = house.control().await;
+    let mut given = async |node_id: &str, sessions: &[&str]| {
+        let request = proto::fleet::AuthorizeSessionsRequest {
+            node_id: node_id.to_owned(),
+            session_ids: sessions.iter().map(ToString::to_string).collect(),
+        };
+        let answer = control.authorize_sessions(request).await;
+        answer.map(|answer| answer.into_inner().session_ids)
+    };
+    let asked = ["ses_unknown", session];
+    assert_eq!(given(&one.node_id, &asked).await.unwrap(), [session]);
+    assert!(given(&two.node_id, &asked).await.unwrap().is_empty());
+    assert!(given(&one.node_id, &[]).await.unwrap().is_empty());
+
+    // What it says of the last second comes after the end.
+    let stop = serde_json::json!({"session_id": session});
+    house.post(ADMIN, "/api/v1/relay/stop", stop).await;
+    assert_eq!(given(&one.node_id, &[session]).await.unwrap(), [session]);
+
+    for (node, sessions) in [("nonsense", vec![session]), (&one.node_id, vec!["x"; 1])] {
+        let refused = given(node, &sessions).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    }
+    let many = given(&one.node_id, &vec![session; 1001]).await.unwrap_err();
+    assert_eq!(many.code(), tonic::Code::InvalidArgument);
+}

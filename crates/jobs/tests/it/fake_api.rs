@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use proto::fleet::control_server::Control;
 use proto::fleet::{
-    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
+    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeSessionsRequest,
+    AuthorizeSessionsResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
     ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
 };
 use testkit::control_plane::ControlPlane;
@@ -108,6 +109,13 @@ impl Control for Script {
         _request: Request<AuthorizeNodeRequest>,
     ) -> Result<Response<AuthorizeNodeResponse>, Status> {
         Ok(Response::new(AuthorizeNodeResponse::default()))
+    }
+
+    async fn authorize_sessions(
+        &self,
+        _request: Request<AuthorizeSessionsRequest>,
+    ) -> Result<Response<AuthorizeSessionsResponse>, Status> {
+        Err(Status::unimplemented("jobs does not report"))
     }
 }
 

@@ -63,7 +63,8 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         self.unanswered_at = Some(now);
     }
 
-    fn is_away(&self, now: Instant) -> bool {
+    /// Whether a question went unanswered just now.
+    pub(super) fn is_away(&self, now: Instant) -> bool {
         self.unanswered_at
             .is_some_and(|at| now.duration_since(at) < AWAY_FRESH)
     }

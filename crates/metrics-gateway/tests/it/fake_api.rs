@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use proto::fleet::control_server::Control;
 use proto::fleet::{
-    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
+    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeSessionsRequest,
+    AuthorizeSessionsResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
     ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
 };
 use testkit::control_plane::ControlPlane;
@@ -17,6 +18,9 @@ pub(crate) const USER: &str = "sh_user_1";
 /// The token of a user of another tenant.
 pub(crate) const OTHER_TENANT: &str = "sh_user_2";
 
+/// A session of the user's that neither node was given.
+pub(crate) const NOBODYS: &str = "ses_mine_elsewhere";
+
 /// How often it was asked.
 #[derive(Clone, Default)]
 pub(crate) struct Asked {
@@ -27,6 +31,7 @@ pub(crate) struct Asked {
 pub(crate) struct Counts {
     pub(crate) nodes: u32,
     pub(crate) viewers: u32,
+    pub(crate) sessions: u32,
     /// Every call fails as if nobody was there.
     away: bool,
 }
@@ -89,6 +94,17 @@ impl Control for Asked {
         let known = number.filter(|number| ["1", "2"].contains(number));
         let node_id = known.map_or(String::new(), |number| format!("nod_{number}"));
         Ok(Response::new(AuthorizeNodeResponse { node_id }))
+    }
+
+    async fn authorize_sessions(
+        &self,
+        request: Request<AuthorizeSessionsRequest>,
+    ) -> Result<Response<AuthorizeSessionsResponse>, Status> {
+        self.check_here()?;
+        self.inner.lock().unwrap().sessions += 1;
+        let mut session_ids = request.into_inner().session_ids;
+        session_ids.retain(|id| id != NOBODYS);
+        Ok(Response::new(AuthorizeSessionsResponse { session_ids }))
     }
 }
 

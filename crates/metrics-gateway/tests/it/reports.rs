@@ -1,8 +1,9 @@
 //! Who may report, and what Prometheus sees of it.
 
+use testkit::control_plane::SERVICE_TOKEN;
 use tonic::Code;
 
-use crate::fake_api::NODE;
+use crate::fake_api::{NOBODYS, NODE};
 use crate::world::{World, now_ms, report};
 
 const SESSION: &str = "ses_mine1";
@@ -98,4 +99,39 @@ async fn a_known_node_reports_on_while_the_api_is_away() {
     assert_eq!(node.end().await.unwrap(), 1);
     let unseen = world.node("sh_node_2");
     assert_eq!(unseen.end().await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_tells_of_sessions_that_it_was_given_only() {
+    let world = World::new().await;
+    let node = world.node(NODE);
+    for number in 0..3 {
+        let mut told = report(SESSION, now_ms() + number, 0);
+        let foreign = report(NOBODYS, now_ms() + number, 0);
+        told.sessions.extend(foreign.sessions);
+        node.send(told).await;
+    }
+    assert_eq!(node.end().await.unwrap(), 3);
+    world
+        .shows(r#"streamhaul_gateway_samples_refused_total{reason="not_given"} 3"#)
+        .await;
+    let known = async |session: &str| {
+        let newest = world.newest_links(SERVICE_TOKEN, session).await.unwrap();
+        newest.observed_at_unix_ms.is_some()
+    };
+    assert!(known(SESSION).await);
+    assert!(!known(NOBODYS).await);
+    assert_eq!(
+        world.api.asked.counts().sessions,
+        1,
+        "answers are remembered"
+    );
+
+    // What it was given stays its own while the api is away; what is new waits.
+    world.api.asked.go_away();
+    let node = world.node(NODE);
+    node.send(report(SESSION, now_ms() + 1000, 0)).await;
+    node.send(report("ses_mine2", now_ms() + 1001, 0)).await;
+    assert_eq!(node.end().await.unwrap(), 2);
+    assert!(!known("ses_mine2").await);
 }

@@ -43,6 +43,20 @@ pub struct AuthorizeNodeResponse {
     #[prost(string, tag = "1")]
     pub node_id: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    /// At most 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeSessionsResponse {
+    /// Those of the request that are the node's.
+    #[prost(string, repeated, tag = "1")]
+    pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Generated client implementations.
 pub mod control_client {
     #![allow(
@@ -227,6 +241,33 @@ pub mod control_client {
                 .insert(GrpcMethod::new("streamhaul.fleet.v1.Control", "AuthorizeNode"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says which of the sessions that a node tells of were ever given to it.
+        pub async fn authorize_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorizeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Control/AuthorizeSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("streamhaul.fleet.v1.Control", "AuthorizeSessions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -272,6 +313,14 @@ pub mod control_server {
             request: tonic::Request<super::AuthorizeNodeRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AuthorizeNodeResponse>,
+            tonic::Status,
+        >;
+        /// Says which of the sessions that a node tells of were ever given to it.
+        async fn authorize_sessions(
+            &self,
+            request: tonic::Request<super::AuthorizeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeSessionsResponse>,
             tonic::Status,
         >;
     }
@@ -516,6 +565,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorizeNodeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Control/AuthorizeSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthorizeSessionsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::AuthorizeSessionsRequest>
+                    for AuthorizeSessionsSvc<T> {
+                        type Response = super::AuthorizeSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorizeSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::authorize_sessions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthorizeSessionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -185,6 +185,26 @@ pub async fn find(executor: impl PgExecutor<'_>, id: &SessionId) -> Result<Optio
     row.map(TryInto::try_into).transpose()
 }
 
+/// Those of `sessions` that are or were on a node.
+///
+/// # Errors
+/// When the database fails.
+pub async fn given_to(
+    pool: &Pool,
+    node: &NodeId,
+    sessions: &[SessionId],
+) -> Result<Vec<SessionId>, Error> {
+    let sessions: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM control.sessions WHERE node_id = $1 AND id = ANY($2)",
+        node.as_str(),
+        &sessions
+    )
+    .fetch_all(pool)
+    .await?;
+    ids.iter().map(|id| column("sessions.id", id)).collect()
+}
+
 /// The live session of a user's connection.
 ///
 /// # Errors
