@@ -55,6 +55,10 @@ async fn attempt(
     claimed: &Claimed,
     lost: &CancellationToken,
 ) -> End {
+    // Its claim was under way when the engine stopped.
+    if core.stopping.is_cancelled() {
+        return End::Returned;
+    }
     let timeout = job.policy().timeout;
     let run = match Run::new(claimed, core.stopping.clone()) {
         Ok(run) => run,

@@ -229,8 +229,8 @@ async fn a_stop_lets_running_jobs_finish() {
     engine.stop().await;
     assert_eq!(world.job(id).await.state, JobState::Completed);
     assert_eq!(
-        world.job(waiting).await.attempt,
-        0,
+        world.job(waiting).await.state,
+        JobState::Available,
         "no new work after a stop"
     );
 }
