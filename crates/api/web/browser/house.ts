@@ -20,6 +20,44 @@ export async function signInLink(origin: string): Promise<string> {
   return origin + path;
 }
 
+/** A link that makes an account, such as `streamhaul users invite` prints. */
+export async function invitation(email: string): Promise<string> {
+  const { url } = (await ask("/api/v1/ops/invites", { email }, TOKEN)).body as { url: string };
+  return url;
+}
+
+/** What a device is told that asks to be signed in, as the plugin does. */
+export interface Asking {
+  readonly login_attempt_id: string;
+  readonly poll_token: string;
+  readonly user_code: string;
+  readonly authorize_url: string;
+}
+
+export async function pluginAsks(): Promise<Asking> {
+  const client = { platform: "windows", plugin_version: "0.0.5", device_name: "STUDIO" };
+  return (await ask("/api/v1/auth/plugin/login/start", { client })).body as Asking;
+}
+
+/** Polls once as the plugin does: the status, and the access token once it is in. */
+export async function pluginPolls(asking: Asking): Promise<{ status: number; token: string | undefined }> {
+  const { login_attempt_id, poll_token } = asking;
+  const { status, body } = await ask("/api/v1/auth/plugin/login/poll", { login_attempt_id, poll_token });
+  return { status, token: (body as { auth?: { cp_access_jwt: string } }).auth?.cp_access_jwt };
+}
+
+/** What a token gets when it asks whose it is. */
+export async function sessionStatus(token: string): Promise<number> {
+  const headers = { authorization: `Bearer ${token}` };
+  return (await fetch(`${API}/api/v1/auth/session`, { headers })).status;
+}
+
+async function ask(path: string, body: unknown, token?: string): Promise<{ status: number; body: unknown }> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const response = await fetch(API + path, { method: "POST", headers, body: JSON.stringify(body) });
+  return { status: response.status, body: await response.json() };
+}
+
 export function launch(): Promise<Browser> {
   return chromium.launch({
     executablePath: BROWSER,
