@@ -261,9 +261,9 @@ pub fn padded(clip: &Path) -> anyhow::Result<(Vec<u8>, usize)> {
 /// When it has not within half a minute.
 pub fn wait_received(bytes: usize, received: &Path) -> anyhow::Result<()> {
     let what = format!("the player has {bytes} bytes");
-    wait::until(&what, Duration::from_secs(30), || {
-        (size(received) >= bytes as u64).then_some(())
-    })
+    let has_all = || (size(received) >= bytes as u64).then_some(());
+    wait::until(&what, Duration::from_secs(30), has_all)
+        .with_context(|| format!("it has {}", size(received)))
 }
 
 /// Waits until a player has received all there is.
