@@ -35,7 +35,8 @@ pub(crate) async fn database(app: Arc<App>, readiness: Readiness) {
             }
             _ => {}
         }
-        if is_away {
+        if is_away || was_away {
+            // When it is back, nodes are not yet heard.
             app.pause.trouble(app.now());
         }
         readiness.set(DATABASE, result.map_err(|error| error.to_string()));
