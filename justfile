@@ -20,6 +20,10 @@ test *args:
 web what:
     cargo xtask web {{what}}
 
+# The pictures of the dock in the documents.
+screenshots *args:
+    cargo xtask screenshots {{args}}
+
 # Formatting, Clippy, dependency rules.
 lint:
     cargo xtask lint

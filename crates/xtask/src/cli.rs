@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, drill, fuzz, interop, lint, qa, sqlx, suite, up, web, workspace};
+use crate::{
+    bench, codegen, drill, fuzz, interop, lint, qa, screenshots, sqlx, suite, up, web, workspace,
+};
 
 /// Builds, runs, tests and measures Streamhaul.
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     /// Build the dock's page, or test it in a browser; needs Node.
     #[command(subcommand)]
     Web(Web),
+    /// Take the pictures of the dock that the documents show; needs Node.
+    Screenshots(Screenshots),
     /// Check formatting, Clippy and the dependency rules.
     Lint,
     /// Regenerate the gRPC code from proto/.
@@ -84,6 +88,14 @@ pub(crate) enum Web {
     Build,
     /// Build it, check it, and use it in a headless browser on the real services.
     Test,
+}
+
+/// Options of `screenshots`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Screenshots {
+    /// How long the phone streams before the pictures are taken: what graphs show.
+    #[arg(long, value_name = "N", default_value_t = 310)]
+    pub(crate) seconds: u64,
 }
 
 /// The same, or nothing.
@@ -133,6 +145,7 @@ impl Command {
             Self::Interop(any) => interop::run(&any.arguments).map(up::exit_code),
             Self::Qa(any) => qa::run(&any.arguments).map(up::exit_code),
             Self::Web(what) => web::run(what).map(succeeded),
+            Self::Screenshots(options) => screenshots::run(&options).map(succeeded),
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),
             Self::Sqlx => sqlx::run().map(succeeded),

@@ -166,7 +166,7 @@ impl Demo {
 }
 
 /// Sleeps, unless an end is wanted.
-fn sleep_until(when: Instant, stop: Stop) {
+pub(crate) fn sleep_until(when: Instant, stop: Stop) {
     while !stop.is_wanted() && Instant::now() < when {
         std::thread::sleep(STEP);
     }

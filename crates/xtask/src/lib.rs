@@ -28,6 +28,7 @@ mod phone;
 mod picture;
 mod probe;
 mod qa;
+mod screenshots;
 mod sqlx;
 mod stop;
 mod suite;
