@@ -21,8 +21,8 @@ use crate::state::App;
 
 /// The largest message of a node: 20 000 sessions in a Hello.
 const NODE_MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// The largest message of a service.
-const SERVICE_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// The largest message of a service: 1000 sessions with the longest ids there can be.
+const SERVICE_MESSAGE_BYTES_MAX: usize = 128 << 10;
 /// A peer that answers no ping for this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 

@@ -184,6 +184,11 @@ async fn a_session_is_the_nodes_that_it_was_given_to() {
     house.post(ADMIN, "/api/v1/relay/stop", stop).await;
     assert_eq!(given(&one.node_id, &[session]).await.unwrap(), [session]);
 
+    // What a node makes up does not make the question too large to be answered.
+    let longest = format!("ses_{}", "x".repeat(60));
+    let made_up = vec![longest.as_str(); 1000];
+    assert!(given(&one.node_id, &made_up).await.unwrap().is_empty());
+
     for (node, sessions) in [("nonsense", vec![session]), (&one.node_id, vec!["x"; 1])] {
         let refused = given(node, &sessions).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
