@@ -25,10 +25,11 @@ fn ffmpeg_to_ffmpeg() {
 #[test]
 fn ffmpeg_to_ffmpeg_with_loss_and_delay_on_both_legs() {
     let _turn = turn();
-    let house = House::start_with(Options::patient()).unwrap();
+    let house = House::start().unwrap();
     let session = house.start_session("cam1").unwrap();
     let (_paths, publish, play) = impair(&house, &session);
-    carry_with_ffmpeg(&house, &session, &publish, &play);
+    let in_400_ms = |url: String| format!("{url}&latency=400000");
+    carry_with_ffmpeg(&house, &session, &in_400_ms(publish), &in_400_ms(play));
 }
 
 #[test]
