@@ -11,9 +11,9 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use testkit::linksim::Impairment;
-//! use testkit::srtla_sender::udp::UdpSender;
-//! use testkit::srtla_sender::{KeepAlives, Uplink};
+//! use streamhaul_testkit::linksim::Impairment;
+//! use streamhaul_testkit::srtla_sender::udp::UdpSender;
+//! use streamhaul_testkit::srtla_sender::{KeepAlives, Uplink};
 //!
 //! let modem = |delay| Impairment::delayed(Duration::from_millis(delay)).with_rate(3_000_000);
 //! let uplinks = Uplink::numbered([modem(20), modem(45), modem(80)]);
