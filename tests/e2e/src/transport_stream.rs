@@ -65,13 +65,7 @@ pub fn whole_packets(file: &Path) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// When it is not; says where they part.
 pub fn offset_in(sent: &[u8], received: &[u8]) -> anyhow::Result<usize> {
-    let probe = received
-        .get(..PROBE_BYTES)
-        .context("less was received than can be aligned")?;
-    let start = (0..sent.len().saturating_sub(PROBE_BYTES))
-        .step_by(PACKET_BYTES)
-        .find(|&start| &sent[start..start + PROBE_BYTES] == probe)
-        .context("what was received first was never sent")?;
+    let start = begin_of(sent, received)?;
     let common = received
         .iter()
         .zip(&sent[start..])
@@ -87,11 +81,23 @@ pub fn offset_in(sent: &[u8], received: &[u8]) -> anyhow::Result<usize> {
     )
 }
 
+/// Where what was received first was sent.
+fn begin_of(sent: &[u8], received: &[u8]) -> anyhow::Result<usize> {
+    let probe = received
+        .get(..PROBE_BYTES)
+        .context("less was received than can be aligned")?;
+    (0..sent.len().saturating_sub(PROBE_BYTES))
+        .step_by(PACKET_BYTES)
+        .find(|&start| &sent[start..start + PROBE_BYTES] == probe)
+        .context("what was received first was never sent")
+}
+
 /// Long enough to be found once only.
 const PROBE_BYTES: usize = 40 * PACKET_BYTES;
 
 /// Judges that `received` is `sent` without a hole, from a start that leaves at
-/// most `head` of it out to an end that leaves at most `tail` out.
+/// most `head` of it out up to its last `tail` bytes. Of those anything may be
+/// missing: a sender that closes repairs nothing any more.
 ///
 /// # Errors
 /// When it is not, with what is wrong.
@@ -101,21 +107,23 @@ pub fn check_identical(
     head: usize,
     tail: usize,
 ) -> anyhow::Result<()> {
-    let errors = continuity_errors(received)?;
-    let start = offset_in(sent, received).with_context(|| format!("{errors} continuity errors"))?;
-    ensure!(errors == 0, "{errors} continuity errors");
-    let end = start + received.len();
+    let start = begin_of(sent, received)?;
     ensure!(
         start <= head,
         "the first {start} of {} bytes are missing",
         sent.len()
     );
+    let due = sent.len().saturating_sub(tail).saturating_sub(start) / PACKET_BYTES * PACKET_BYTES;
     ensure!(
-        sent.len() - end <= tail,
+        received.len() >= due,
         "the last {} of {} bytes are missing",
-        sent.len() - end,
+        sent.len() - start - received.len(),
         sent.len()
     );
+    let judged = &received[..due];
+    let errors = continuity_errors(judged)?;
+    offset_in(sent, judged).with_context(|| format!("{errors} continuity errors"))?;
+    ensure!(errors == 0, "{errors} continuity errors");
     Ok(())
 }
 
@@ -153,6 +161,19 @@ mod tests {
         received.drain(300 * PACKET_BYTES..301 * PACKET_BYTES);
         assert_eq!(continuity_errors(&received).unwrap(), 1);
         assert!(offset_in(&sent, &received).is_err());
+    }
+
+    #[test]
+    fn holes_are_for_the_tail_alone() {
+        let sent = stream(500);
+        let without = |packet: usize| {
+            let hole = packet * PACKET_BYTES;
+            [&sent[..hole], &sent[hole + PACKET_BYTES..]].concat()
+        };
+        let check = |received: &[u8]| check_identical(&sent, received, 0, 10 * PACKET_BYTES);
+        check(&without(490)).unwrap();
+        assert!(check(&without(489)).is_err());
+        assert!(check(&sent[..489 * PACKET_BYTES]).is_err(), "too short");
     }
 
     #[test]
