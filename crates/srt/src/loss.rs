@@ -254,6 +254,15 @@ mod tests {
         }
     }
 
+    /// A packet each 10 ms, of which 11 to 19 are missing; the one before is due `from` then.
+    fn nine_in_100_ms(from: Instant) -> Gap {
+        Gap {
+            due_from: from,
+            deadline: from + Duration::from_millis(100),
+            ..gap(11, 19, from)
+        }
+    }
+
     #[test]
     fn a_packet_in_the_middle_splits_its_gap() {
         let now = start();
@@ -268,11 +277,7 @@ mod tests {
     #[test]
     fn what_is_due_is_beyond_repair() {
         let (now, ms) = (start(), Duration::from_millis);
-        let gap = Gap {
-            due_from: now,
-            deadline: now + ms(100),
-            ..gap(11, 19, now)
-        };
+        let gap = nine_in_100_ms(now);
         let first = |after| gap.first_in_time(now + ms(after));
         assert_eq!((first(0), first(19), first(20)), (11, 11, 12));
         assert_eq!((first(55), first(99)), (15, 19));
@@ -283,11 +288,7 @@ mod tests {
     fn a_packet_tells_when_those_around_it_are_due() {
         let (now, ms) = (start(), Duration::from_millis);
         let mut list = LossList::new(8);
-        list.push(Gap {
-            due_from: now,
-            deadline: now + ms(100),
-            ..gap(11, 19, now)
-        });
+        list.push(nine_in_100_ms(now));
         list.remove(15, now + ms(80));
         let ends: Vec<_> = list
             .iter()
@@ -301,11 +302,7 @@ mod tests {
     fn what_is_behind_a_dropped_range_is_due_when_it_was() {
         let (now, ms) = (start(), Duration::from_millis);
         let mut list = LossList::new(8);
-        list.push(Gap {
-            due_from: now,
-            deadline: now + ms(100),
-            ..gap(11, 19, now)
-        });
+        list.push(nine_in_100_ms(now));
         list.remove_range(5, 15);
         assert_eq!(list.first().map(|gap| gap.due_from), Some(now + ms(50)));
     }

@@ -7,7 +7,7 @@
 //! [`Receiver::handle_timeout`]. With nothing outstanding it asks for no timer.
 //!
 //! A gap is reported at once, as libsrt does it, unless the stream comes over
-//! several paths: see [`Receiver::hold_gaps`].
+//! several paths: see [`Receiver::hold_gaps`]. What would come too late is not asked for.
 
 mod ack;
 mod hold;
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use ack::{ACK_INTERVAL, AckState, LIGHT_ACK_PACKETS};
 pub use hold::HeldGap;
-use nak::{NakState, in_time};
+use nak::NakState;
 use repair::Repair;
 
 use crate::loss::{Gap, LossList};
@@ -29,6 +29,7 @@ use crate::seq::{Seq, SeqRange};
 
 /// A jump forward of up to so many packets is a new place; beyond it is noise.
 const RESYNC_MAX: u32 = 1 << 20;
+
 /// What a receiver is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -214,22 +215,23 @@ impl Receiver {
 
     fn open_gap(&mut self, now: Instant, first: u64, last: u64, deadline: Instant) {
         let is_held = self.nak.held_from.is_some();
-        let gap = Gap {
+        let mut gap = Gap {
             first,
             last,
             due_from: self.highest_due.unwrap_or(deadline).min(deadline),
             deadline,
             opened_at: now,
-            asked_at: (!is_held).then_some(now),
-            reported_at: (!is_held).then_some(now),
+            asked_at: None,
+            reported_at: None,
         };
+        let asked = if is_held { None } else { gap.ask(now) };
         let evicted = self.losses.push(gap);
         self.count_evicted(evicted);
         if is_held {
             return;
         }
-        self.statistics.lost += last - first + 1;
-        self.nak.fresh = in_time(&gap, now);
+        self.statistics.lost += gap.len();
+        self.nak.fresh = asked;
         let repeat_at = now + self.nak_interval();
         self.nak.repeat_at.get_or_insert(repeat_at);
     }

@@ -84,7 +84,7 @@ impl Receiver {
         }
     }
 
-    pub(super) fn ack_detail(&self, now: Instant) -> AckDetail {
+    fn ack_detail(&self, now: Instant) -> AckDetail {
         let packets_per_second = self.rate.packets_per_second(now);
         AckDetail {
             rtt_us: micros(self.rtt.smoothed()),

@@ -10,6 +10,7 @@ use crate::seq::SeqRange;
 const NAK_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// Ranges in one loss report: two words each, and 364 words fit.
 const NAK_RANGES_MAX: usize = 180;
+
 #[derive(Debug)]
 pub(super) struct NakState {
     /// A gap found just now, to be reported at once.
@@ -51,9 +52,7 @@ impl Receiver {
                 break;
             }
             if is_due(gap, now, interval, patience) {
-                gap.asked_at.get_or_insert(now);
-                gap.reported_at = Some(now);
-                self.nak.ranges.extend(in_time(gap, now));
+                self.nak.ranges.extend(gap.ask(now));
             }
         }
         if self.nak.ranges.is_empty() {
@@ -70,7 +69,7 @@ impl Receiver {
     }
 
     /// How long a repair may take on several paths, where each copy of a packet fills them more.
-    pub(super) fn repair_patience(&self, now: Instant) -> Option<Duration> {
+    fn repair_patience(&self, now: Instant) -> Option<Duration> {
         let is_held = self.nak.held_from.is_some();
         is_held.then(|| self.rtt.patience().max(self.repair.patience(now)))
     }
@@ -86,9 +85,16 @@ fn is_due(gap: &Gap, now: Instant, interval: Duration, patience: Option<Duration
     })
 }
 
-/// What of `gap` is worth a repair. After a long silence the sender would begin with what comes too
-/// late, and full links drop the rest behind it.
-pub(super) fn in_time(gap: &Gap, now: Instant) -> Option<SeqRange> {
-    let first = gap.first_in_time(now);
-    (first <= gap.last).then(|| SeqRange::new(seq_of(first), seq_of(gap.last)))?
+impl Gap {
+    /// What of it is to be asked for at `now`, noted as reported: all that a repair can bring in
+    /// time. After a long silence the sender would begin with what comes too late, and full links
+    /// drop the rest behind it.
+    pub(super) fn ask(&mut self, now: Instant) -> Option<SeqRange> {
+        let first = self.first_in_time(now);
+        let range =
+            SeqRange::new(seq_of(first), seq_of(self.last)).filter(|_| first <= self.last)?;
+        self.asked_at.get_or_insert(now);
+        self.reported_at = Some(now);
+        Some(range)
+    }
 }
