@@ -11,12 +11,12 @@ use crate::program::Program;
 
 /// How long the clip is: what is judged, what a player misses while it joins,
 /// and the end that a closing sender may lose.
-pub const LENGTH: Duration = Duration::from_secs(24);
+pub const LENGTH: Duration = Duration::from_secs(30);
 
 /// What a clip shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
-    /// The file's name without `.ts`.
+    /// What the file's name begins with.
     pub name: &'static str,
     /// How long it is.
     pub length: Duration,
@@ -54,7 +54,8 @@ pub fn make(dir: &Path) -> anyhow::Result<PathBuf> {
 /// When ffmpeg is missing or fails.
 pub fn make_as(dir: &Path, recipe: &Recipe) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    let file = |extension| dir.join(recipe.name).with_extension(extension);
+    let name = format!("{}-{}s", recipe.name, recipe.length.as_secs());
+    let file = |extension| dir.join(&name).with_extension(extension);
     let (path, part) = (file("ts"), file("part"));
     let lock = std::fs::File::create(file("lock"))?;
     let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;

@@ -95,9 +95,19 @@ fn begin_of(sent: &[u8], received: &[u8]) -> anyhow::Result<usize> {
 /// Long enough to be found once only.
 const PROBE_BYTES: usize = 40 * PACKET_BYTES;
 
+/// What was received of all but the last `tail` bytes of `sent`: a sender that closes
+/// repairs nothing of these any more.
+#[must_use]
+pub fn repaired<'a>(sent: &[u8], received: &'a [u8], tail: usize) -> &'a [u8] {
+    let Ok(start) = begin_of(sent, received) else {
+        return received;
+    };
+    let due = sent.len().saturating_sub(tail).saturating_sub(start);
+    &received[..due.next_multiple_of(PACKET_BYTES).min(received.len())]
+}
+
 /// Judges that `received` is `sent` without a hole, from a start that leaves at
-/// most `head` of it out up to its last `tail` bytes. Of those anything may be
-/// missing: a sender that closes repairs nothing any more.
+/// most `head` of it out to an end that leaves at most `tail` out.
 ///
 /// # Errors
 /// When it is not, with what is wrong.
@@ -107,23 +117,21 @@ pub fn check_identical(
     head: usize,
     tail: usize,
 ) -> anyhow::Result<()> {
-    let start = begin_of(sent, received)?;
+    let errors = continuity_errors(received)?;
+    let start = offset_in(sent, received).with_context(|| format!("{errors} continuity errors"))?;
+    ensure!(errors == 0, "{errors} continuity errors");
+    let end = start + received.len();
     ensure!(
         start <= head,
         "the first {start} of {} bytes are missing",
         sent.len()
     );
-    let due = sent.len().saturating_sub(tail).saturating_sub(start) / PACKET_BYTES * PACKET_BYTES;
     ensure!(
-        received.len() >= due,
+        sent.len() - end <= tail,
         "the last {} of {} bytes are missing",
-        sent.len() - start - received.len(),
+        sent.len() - end,
         sent.len()
     );
-    let judged = &received[..due];
-    let errors = continuity_errors(judged)?;
-    offset_in(sent, judged).with_context(|| format!("{errors} continuity errors"))?;
-    ensure!(errors == 0, "{errors} continuity errors");
     Ok(())
 }
 
@@ -164,16 +172,30 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_for_the_tail_alone() {
+    fn a_missing_end_is_seen() {
         let sent = stream(500);
+        let check = |packets: usize| {
+            check_identical(&sent, &sent[..packets * PACKET_BYTES], 0, 10 * PACKET_BYTES)
+        };
+        check(490).unwrap();
+        assert!(check(489).is_err());
+    }
+
+    #[test]
+    fn only_the_end_of_a_closing_sender_is_left_out() {
+        let sent = stream(500);
+        let tail = 10 * PACKET_BYTES;
+        let check = |received: &[u8]| {
+            check_identical(&sent, repaired(&sent, received, tail), tail, tail).is_ok()
+        };
         let without = |packet: usize| {
             let hole = packet * PACKET_BYTES;
             [&sent[..hole], &sent[hole + PACKET_BYTES..]].concat()
         };
-        let check = |received: &[u8]| check_identical(&sent, received, 0, 10 * PACKET_BYTES);
-        check(&without(490)).unwrap();
-        assert!(check(&without(489)).is_err());
-        assert!(check(&sent[..489 * PACKET_BYTES]).is_err(), "too short");
+        assert!(check(&without(490)) && check(&without(0)));
+        assert!(!check(&without(489)), "a hole before the end");
+        assert!(!check(&sent[..489 * PACKET_BYTES]), "too short");
+        assert!(!check(&stream(100)[PACKET_BYTES..]), "another stream");
     }
 
     #[test]

@@ -36,8 +36,8 @@ fn clip_path() -> PathBuf {
 }
 
 /// What a player of ffmpeg's stream may miss while it joins, in seconds: ffmpeg does
-/// not wait for it, however long that takes. The other half of the clip is judged.
-const JOINING: usize = 12;
+/// not wait for it. What is left of the clip is judged.
+const JOINING: usize = 9;
 
 /// Bytes of the clip that `seconds` of it take.
 fn bytes_of(seconds: usize) -> usize {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use e2e::media;
-use e2e::transport_stream::{self, PACKET_BYTES, whole_packets};
+use e2e::transport_stream::{self, whole_packets};
 use testkit::linksim::Impairment;
 use testkit::srtla_sender::Uplink;
 
@@ -229,9 +229,8 @@ impl Observation {
 
 impl Picture {
     fn of(sent: &[u8], received: &[u8]) -> anyhow::Result<Self> {
-        let judged = received.len().saturating_sub(TAIL_BYTES) / PACKET_BYTES * PACKET_BYTES;
-        let judged = &received[..judged];
-        let wrong = transport_stream::check_identical(sent, judged, HEAD_BYTES, 2 * TAIL_BYTES);
+        let judged = transport_stream::repaired(sent, received, TAIL_BYTES);
+        let wrong = transport_stream::check_identical(sent, judged, HEAD_BYTES, TAIL_BYTES);
         Ok(Self {
             sent_bytes: sent.len(),
             received_bytes: received.len(),
@@ -253,6 +252,8 @@ impl Picture {
 
 #[cfg(test)]
 mod tests {
+    use e2e::transport_stream::PACKET_BYTES;
+
     use super::*;
     use crate::cases::links::fake::{bar, live};
     use crate::node_stats::{Connection, Group};
