@@ -7,6 +7,8 @@
 
 use model::{UnixMillis, UserId};
 use secrecy::{ExposeSecret, SecretString};
+use storage::Transaction;
+use storage::control::accounts::Account;
 use storage::control::device_logins::{self, Decision, DeviceLogin, Kind, NewDeviceLogin, State};
 
 use super::sign_in::described;
@@ -105,8 +107,35 @@ pub(crate) fn typed_code(text: &str) -> String {
     first.iter().chain(&['-']).chain(last).collect()
 }
 
-/// Whether a device that asks may come in now; who does, claims it.
+/// A device that comes in: it does once the transaction is committed, and once only.
+pub(crate) struct Arrival {
+    pub(crate) transaction: Transaction,
+    pub(crate) account: Account,
+    /// What the device says it is.
+    pub(crate) device: String,
+}
+
+/// What a device that asks is told: to come in, or that nobody has decided yet.
 pub(crate) async fn poll(
+    app: &App,
+    kind: Kind,
+    id: &str,
+    poll_token: &str,
+) -> Result<Option<Arrival>, ApiError> {
+    let Some(login) = approved(app, kind, id, poll_token).await? else {
+        return Ok(None);
+    };
+    let mut transaction = storage::begin(&app.pool).await?;
+    let claimed = device_logins::claim(&mut transaction, &login.id, app.now()).await?;
+    let account = claimed.ok_or_else(already_claimed)?;
+    Ok(Some(Arrival {
+        transaction,
+        account,
+        device: login.device,
+    }))
+}
+
+async fn approved(
     app: &App,
     kind: Kind,
     id: &str,
@@ -176,7 +205,7 @@ fn decided() -> ApiError {
     ApiError::new(Code::Conflict, "this was decided already")
 }
 
-pub(crate) fn already_claimed() -> ApiError {
+fn already_claimed() -> ApiError {
     ApiError::new(Code::LoginAlreadyClaimed, "this device came in already")
 }
 

@@ -12,9 +12,9 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use storage::control::device_logins::{self, Kind};
+use storage::control::device_logins::Kind;
 
-use crate::accounts::device::{self, Begun};
+use crate::accounts::device::{self, Arrival, Begun};
 use crate::auth::{Access, Caller};
 use crate::client_address::ClientAddress;
 use crate::config::seconds;
@@ -161,13 +161,15 @@ async fn poll(
         login_attempt_id: id,
         poll_token,
     } = request;
-    let Some(login) = device::poll(&app, Kind::Dock, &id, &poll_token).await? else {
+    let Some(arrival) = device::poll(&app, Kind::Dock, &id, &poll_token).await? else {
         return Ok((StatusCode::ACCEPTED, Json(PENDING)).into_response());
     };
-    let mut transaction = storage::begin(&app.pool).await?;
-    let claimed = device_logins::claim(&mut transaction, &login.id, app.now()).await?;
-    let account = claimed.ok_or_else(device::already_claimed)?;
-    let secret = sign_in::of_user(&app, &mut transaction, &account, &login.device).await?;
+    let Arrival {
+        mut transaction,
+        account,
+        device,
+    } = arrival;
+    let secret = sign_in::of_user(&app, &mut transaction, &account, &device).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(user.id = %account.user_id, "A dock signed in by a code");
     let lifetime = seconds(app.config.dock.session_seconds);

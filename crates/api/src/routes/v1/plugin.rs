@@ -14,11 +14,11 @@ use model::{SessionId, UserId};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use storage::control::accounts::Account;
-use storage::control::device_logins::{self, Kind};
+use storage::control::device_logins::Kind;
 use storage::control::{people, sessions, sign_ins};
 
 use super::device::{PENDING, PollRequest, StartResponse};
-use crate::accounts::device;
+use crate::accounts::device::{self, Arrival};
 use crate::accounts::slots::{self, SlotView};
 use crate::accounts::standing::{self, Entitlement, Usage};
 use crate::accounts::tokens::{self, Pair};
@@ -200,13 +200,15 @@ async fn poll(
         login_attempt_id: id,
         poll_token,
     } = request;
-    let Some(login) = device::poll(&app, Kind::Plugin, &id, &poll_token).await? else {
+    let Some(arrival) = device::poll(&app, Kind::Plugin, &id, &poll_token).await? else {
         return Ok((StatusCode::ACCEPTED, Json(PENDING)).into_response());
     };
-    let mut transaction = storage::begin(&app.pool).await?;
-    let claimed = device_logins::claim(&mut transaction, &login.id, app.now()).await?;
-    let account = claimed.ok_or_else(device::already_claimed)?;
-    let pair = tokens::issue(&app, &mut transaction, &account, &login.device).await?;
+    let Arrival {
+        mut transaction,
+        account,
+        device,
+    } = arrival;
+    let pair = tokens::issue(&app, &mut transaction, &account, &device).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     metrics::sign_in(metrics::SignIn::SignedIn);
     tracing::info!(user.id = %account.user_id, "A plugin signed in");
