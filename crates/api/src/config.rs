@@ -1,12 +1,18 @@
 //! This service's configuration.
 
+mod accounts;
+mod mail;
+mod placement;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use accounts::{AccountsConfig, Registration};
 use ipnet::IpNet;
+pub use mail::MailConfig;
 use model::Region;
-use placement::{Demand, Weights};
+pub(crate) use placement::PlacementConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
@@ -75,60 +81,6 @@ pub struct Config {
     pub mail: MailConfig,
 }
 
-/// Who may have an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Registration {
-    /// Whom the operator invites.
-    Invite,
-    /// Whoever has an address: they invite themselves.
-    Open,
-}
-
-/// How people get accounts and sign in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AccountsConfig {
-    /// Who may have an account.
-    pub registration: Registration,
-    /// Passwords hashed or checked at the same time; each takes 19 MiB and a core.
-    pub password_checks_max: usize,
-    /// How long an invitation is good.
-    pub invite_seconds: u32,
-    /// How long a link that proves an address is good.
-    pub verify_seconds: u32,
-    /// How long a link that sets a new password is good.
-    pub reset_seconds: u32,
-    /// How long a browser stays signed in.
-    pub browser_seconds: u32,
-    /// How long a device may ask to be signed in.
-    pub device_seconds: u32,
-    /// Between two times that a device asks.
-    pub device_poll_seconds: u32,
-    /// How long an access token is good.
-    pub access_token_seconds: u32,
-    /// How long a refresh token is good, from one use to the next.
-    pub refresh_token_seconds: u32,
-}
-
-/// How letters are sent: by `smtp_url` or `smtp_url_file`, else into `directory`, else
-/// not at all.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MailConfig {
-    /// The mail server: `smtps://user:password@host:465`,
-    /// `smtp://user:password@host:587?tls=required`, or `smtp://127.0.0.1:25` for one on
-    /// this machine.
-    #[serde(serialize_with = "service_kit::secret::redacted")]
-    pub smtp_url: SecretString,
-    /// A file that holds that URL.
-    pub smtp_url_file: Option<PathBuf>,
-    /// Writes each letter to a file in this directory instead.
-    pub directory: Option<PathBuf>,
-    /// Whom letters are from.
-    pub from: String,
-}
-
 /// How docks are signed in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -183,25 +135,6 @@ pub struct FleetConfig {
     pub sync_seconds: u32,
 }
 
-/// What a session is expected to take, and what counts when a node is chosen.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PlacementConfig {
-    /// A stream's rate unless its settings limit it, bits a second.
-    pub stream_bps: u64,
-    /// Players of a stream.
-    pub players: u32,
-    /// How long it lasts.
-    pub duration_seconds: u32,
-    /// What a session in the region that was asked for is worth, in your currency.
-    pub region_price: f64,
-    /// What a terabyte is worth on a node whose allowance will just be used up: what it
-    /// costs where bytes are sold.
-    pub terabyte_price: f64,
-    /// What it is worth to keep a port from being full.
-    pub port_price: f64,
-}
-
 /// What one caller may ask for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -250,45 +183,6 @@ impl Default for Config {
     }
 }
 
-impl Default for AccountsConfig {
-    fn default() -> Self {
-        Self {
-            registration: Registration::Invite,
-            password_checks_max: 2,
-            invite_seconds: 7 * 24 * 3600,
-            verify_seconds: 24 * 3600,
-            reset_seconds: 3600,
-            browser_seconds: 30 * 24 * 3600,
-            device_seconds: 600,
-            device_poll_seconds: 3,
-            access_token_seconds: 900,
-            refresh_token_seconds: 30 * 24 * 3600,
-        }
-    }
-}
-
-impl Default for MailConfig {
-    fn default() -> Self {
-        Self {
-            smtp_url: SecretString::default(),
-            smtp_url_file: None,
-            directory: None,
-            from: "Streamhaul <streamhaul@localhost.localdomain>".to_owned(),
-        }
-    }
-}
-
-impl MailConfig {
-    /// The mail server's URL, if one is set.
-    pub(crate) fn smtp_url(&self) -> anyhow::Result<Option<SecretString>> {
-        if let Some(file) = &self.smtp_url_file {
-            return Ok(Some(service_kit::secret::read_file(file)?));
-        }
-        let is_set = !self.smtp_url.expose_secret().is_empty();
-        Ok(is_set.then(|| self.smtp_url.clone()))
-    }
-}
-
 impl Default for DockConfig {
     fn default() -> Self {
         Self {
@@ -319,59 +213,6 @@ impl Default for FleetConfig {
             join_token_seconds: 24 * 3600,
             sync_seconds: 5,
         }
-    }
-}
-
-impl Default for PlacementConfig {
-    fn default() -> Self {
-        let (demand, weights) = (Demand::default(), Weights::default());
-        Self {
-            stream_bps: demand.stream_bps,
-            players: demand.players,
-            duration_seconds: 4 * 3600,
-            region_price: weights.region,
-            terabyte_price: weights.terabyte,
-            port_price: weights.port,
-        }
-    }
-}
-
-impl PlacementConfig {
-    pub(crate) fn demand(&self) -> Demand {
-        Demand {
-            stream_bps: self.stream_bps,
-            players: self.players,
-            duration: seconds(self.duration_seconds),
-        }
-    }
-
-    pub(crate) fn weights(&self) -> Weights {
-        Weights {
-            region: self.region_price,
-            terabyte: self.terabyte_price,
-            port: self.port_price,
-            ..Weights::default()
-        }
-    }
-
-    fn validate(&self) -> Result<(), String> {
-        if !(1..=10_000_000_000).contains(&self.stream_bps) {
-            return Err("placement.stream_bps: 1 to 10^10 bits a second".to_owned());
-        }
-        if self.players > 10_000 {
-            return Err("placement.players: 0 to 10000".to_owned());
-        }
-        let prices = [
-            ("placement.region_price", self.region_price),
-            ("placement.terabyte_price", self.terabyte_price),
-            ("placement.port_price", self.port_price),
-        ];
-        for (name, price) in prices {
-            if !(0.0..=1e9).contains(&price) {
-                return Err(format!("{name}: 0 to 10^9"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -424,33 +265,14 @@ impl ServiceConfig for Config {
             ("fleet.join_token_seconds", self.fleet.join_token_seconds),
             ("fleet.sync_seconds", self.fleet.sync_seconds),
             ("http.timeout_seconds", self.http.timeout_seconds),
-            (
-                "placement.duration_seconds",
-                self.placement.duration_seconds,
-            ),
             ("dock.link_seconds", self.dock.link_seconds),
             ("dock.session_seconds", self.dock.session_seconds),
-            ("accounts.invite_seconds", self.accounts.invite_seconds),
-            ("accounts.verify_seconds", self.accounts.verify_seconds),
-            ("accounts.reset_seconds", self.accounts.reset_seconds),
-            ("accounts.browser_seconds", self.accounts.browser_seconds),
-            ("accounts.device_seconds", self.accounts.device_seconds),
-            (
-                "accounts.device_poll_seconds",
-                self.accounts.device_poll_seconds,
-            ),
-            (
-                "accounts.access_token_seconds",
-                self.accounts.access_token_seconds,
-            ),
-            (
-                "accounts.refresh_token_seconds",
-                self.accounts.refresh_token_seconds,
-            ),
         ])?;
         self.placement.validate()?;
         self.validate_gateway()?;
-        self.validate_accounts()?;
+        self.accounts.validate()?;
+        self.mail.validate()?;
+        self.validate_public_url()?;
         self.validate_regions()
     }
 }
@@ -479,13 +301,7 @@ impl Config {
         Ok(())
     }
 
-    fn validate_accounts(&self) -> Result<(), String> {
-        if !(1..=64).contains(&self.accounts.password_checks_max) {
-            return Err("accounts.password_checks_max: 1 to 64".to_owned());
-        }
-        if self.mail.from.parse::<lettre::message::Mailbox>().is_err() {
-            return Err("mail.from: such as Streamhaul <streamhaul@example.com>".to_owned());
-        }
+    fn validate_public_url(&self) -> Result<(), String> {
         let Some(url) = &self.public_url else {
             return Ok(());
         };
