@@ -1,0 +1,80 @@
+//! People: who has an account, and who may come in.
+
+use clap::Subcommand;
+
+use super::Target;
+
+/// People. A user is named by id, e-mail address or, when nobody else has it, name.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// Lists the users.
+    List(Target),
+    /// Shows a user.
+    Show {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Makes a user and prints their token, for scripts.
+    Create {
+        /// What they are called
+        name: String,
+        /// Where they are reached; they set a password by `users reset-password`
+        #[arg(long)]
+        email: Option<String>,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lets somebody make an account: prints the link, and mails it where mail is set up.
+    Invite {
+        /// Where they are reached
+        email: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Shuts a user out: their tokens, sign-ins and live streams end at once.
+    Disable {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Lets them in again
+        #[arg(long)]
+        undo: bool,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Prints a link by which a user sets a new password, and mails it where mail is set up.
+    ResetPassword {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the browsers, plugins and docks that are signed in as a user.
+    Sessions {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Signs a user's browser, plugin or dock out.
+    Revoke {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which one, as `users sessions` shows it
+        #[arg(required_unless_present = "all")]
+        session: Option<String>,
+        /// Every one
+        #[arg(long, conflicts_with = "session")]
+        all: bool,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+}
