@@ -13,6 +13,7 @@ use storage::control::accounts::{self, Account};
 use storage::control::audit::{Action, Actor};
 use storage::control::{docks, sign_ins};
 
+use crate::client_address::ClientAddress;
 use crate::cookie::{self, Cookie};
 use crate::error::{ApiError, Code};
 use crate::state::App;
@@ -87,7 +88,8 @@ pub(crate) async fn guard(
     }
     if !is_for_anybody {
         let token = credential.ok_or_else(unauthorized)?.token.to_owned();
-        let caller = identify(&app, &token).await?.ok_or_else(unauthorized)?;
+        let address = request.extensions().get::<ClientAddress>().copied();
+        let caller = known(&app, address, &token).await?;
         if access == Access::Admin && !caller.is_admin {
             return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
         }
@@ -95,6 +97,17 @@ pub(crate) async fn guard(
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
+}
+
+/// Who holds the token of a request, unless its address showed too many wrong ones.
+async fn known(app: &App, address: Option<ClientAddress>, token: &str) -> Result<Caller, ApiError> {
+    let address = address.ok_or_else(ApiError::internal)?;
+    app.rate_limits.check_wrong_tokens(app, address)?;
+    let caller = identify(app, token).await?;
+    caller.ok_or_else(|| {
+        app.rate_limits.count_wrong_token(app, address);
+        unauthorized()
+    })
 }
 
 /// What a request shows.

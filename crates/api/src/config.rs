@@ -1,26 +1,26 @@
 //! This service's configuration.
 
 mod accounts;
+mod http;
 mod mail;
 mod placement;
+mod rate_limits;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use accounts::{AccountsConfig, Registration};
-use ipnet::IpNet;
+pub use http::{HttpConfig, Proxies};
 pub use mail::MailConfig;
 use model::Region;
 pub(crate) use placement::PlacementConfig;
+pub use rate_limits::RateLimitsConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::control::heartbeats::Renewal;
-
-/// This machine.
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// Configuration of api.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,23 +135,6 @@ pub struct FleetConfig {
     pub sync_seconds: u32,
 }
 
-/// What one caller may ask for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
-    /// The largest request body.
-    pub body_bytes_max: usize,
-    /// The longest a request may take.
-    pub timeout_seconds: u32,
-    /// Requests at the same time; more are turned away.
-    pub requests_max: usize,
-    /// Live views at the same time; more are turned away.
-    pub live_streams_max: usize,
-    /// Proxies in front of us whose `X-Forwarded-For` is believed, as networks. Whoever
-    /// reaches us from one of them can choose the address that limits go by.
-    pub trusted_proxies: Vec<IpNet>,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -216,20 +199,6 @@ impl Default for FleetConfig {
     }
 }
 
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            body_bytes_max: 64 * 1024,
-            timeout_seconds: 15,
-            requests_max: 512,
-            live_streams_max: 512,
-            trusted_proxies: LOOPBACK
-                .map(|it| it.parse().expect("it is a network"))
-                .to_vec(),
-        }
-    }
-}
-
 impl ServiceConfig for Config {
     fn kit(&self) -> &KitConfig {
         &self.kit
@@ -268,6 +237,7 @@ impl ServiceConfig for Config {
             ("dock.link_seconds", self.dock.link_seconds),
             ("dock.session_seconds", self.dock.session_seconds),
         ])?;
+        self.http.validate()?;
         self.placement.validate()?;
         self.validate_gateway()?;
         self.accounts.validate()?;
@@ -289,7 +259,7 @@ impl Config {
 
     fn validate_gateway(&self) -> Result<(), String> {
         let is_http = |url: &str| {
-            let uri = url.parse::<http::Uri>();
+            let uri = url.parse::<::http::Uri>();
             uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
         };
         if !is_http(&self.gateway_http) {
@@ -305,7 +275,7 @@ impl Config {
         let Some(url) = &self.public_url else {
             return Ok(());
         };
-        let uri: Result<http::Uri, _> = url.parse();
+        let uri: Result<::http::Uri, _> = url.parse();
         let is_origin = uri.is_ok_and(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.host().is_some()

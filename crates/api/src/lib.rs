@@ -20,6 +20,7 @@ mod dock;
 mod error;
 mod fleet;
 mod grpc;
+mod limits;
 mod mail;
 pub mod metrics;
 mod relay;
@@ -32,7 +33,8 @@ mod token;
 pub use auth::Access;
 pub use config::{
     AccountsConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, MailConfig,
-    Registration, SessionsConfig,
+    Proxies, RateLimitsConfig, Registration, SessionsConfig,
 };
-pub use routes::table;
+pub use limits::Class;
+pub use routes::{classes, table};
 pub use server::{Server, Surroundings, run};

@@ -9,6 +9,7 @@ use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use ipnet::IpNet;
 use model::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::seal::SealingKey;
@@ -29,6 +30,7 @@ use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
 use crate::fleet::watch;
+use crate::limits::RateLimits;
 use crate::mail::Post;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
@@ -69,6 +71,7 @@ pub struct Server {
     config: Config,
     surroundings: Surroundings,
     secrets: Secrets,
+    proxies: Vec<IpNet>,
     pool: Pool,
     http: TcpListener,
     grpc: TcpListener,
@@ -93,6 +96,7 @@ impl Server {
     pub async fn bind(config: Config, surroundings: Surroundings) -> anyhow::Result<Self> {
         surroundings.readiness.expect(watch::DATABASE);
         let secrets = Secrets::read(&config)?;
+        let proxies = config.http.proxies()?;
         let pool = pool(&config)?;
         let http = listen("listen_http", config.listen_http).await?;
         let grpc = listen("listen_grpc", config.listen_grpc).await?;
@@ -100,6 +104,7 @@ impl Server {
             config,
             surroundings,
             secrets,
+            proxies,
             pool,
             http,
             grpc,
@@ -161,6 +166,8 @@ impl Server {
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             passwords: self.secrets.passwords,
             tries: Tries::default(),
+            rate_limits: RateLimits::default(),
+            proxies: self.proxies.into(),
             post: self.secrets.post,
             errands,
             stopping: shutdown.clone(),

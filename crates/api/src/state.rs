@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use ipnet::IpNet;
 use model::UnixMillis;
 use model::clock::Clock;
 use secrecy::SecretString;
@@ -21,6 +22,7 @@ use crate::accounts::tries::Tries;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
+use crate::limits::RateLimits;
 use crate::mail::Post;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
@@ -50,6 +52,9 @@ pub(crate) struct App {
     pub(crate) live_streams: Arc<Semaphore>,
     pub(crate) passwords: Passwords,
     pub(crate) tries: Tries,
+    pub(crate) rate_limits: RateLimits,
+    /// Whose `X-Forwarded-For` is believed.
+    pub(crate) proxies: Arc<[IpNet]>,
     pub(crate) post: Post,
     pub(crate) errands: Errands,
     /// Ends what would go on for ever.

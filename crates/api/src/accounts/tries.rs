@@ -1,25 +1,16 @@
 //! How often strangers may try: passwords, letters to others, devices that ask.
-//!
-//! Whoever tries has a burst, and gets one try of it back in each interval (the generic
-//! cell rate algorithm). What is kept of them is one time, when their burst is whole
-//! again, and nothing after that. Each replica counts for itself.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::UnixMillis;
 
 use super::email::Email;
 use crate::client_address::ClientAddress;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::limits::buckets::{Buckets, Key, Rule};
+use crate::limits::too_often;
 use crate::token::{self, Hash};
-
-/// Parties that are known at the same time; further ones share one burst.
-const PARTIES_MAX: usize = 65_536;
-/// Between two searches for parties to forget.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,45 +46,32 @@ impl From<&Email> for Party {
     }
 }
 
-struct Rule {
-    burst: u32,
-    interval: Duration,
-}
+type What = (Try, Party);
 
-impl Rule {
-    const fn of(what: Try, who: Party) -> Self {
-        let (burst, interval_s) = match (what, who) {
-            // A day of guessing from many addresses is 1 440 guesses. The owner's way in
-            // meanwhile is a letter.
-            (Try::Password, Party::Account(_)) => (10, 60),
-            (Try::Password, _) => (30, 10),
-            (Try::Letter, _) => (10, 60),
-            (Try::Device, _) => (20, 10),
-        };
-        Self {
-            burst,
-            interval: Duration::from_secs(interval_s),
-        }
-    }
-
-    /// The longest that a burst takes to be whole again.
-    fn span(&self) -> Duration {
-        self.interval * self.burst
+impl Key for What {
+    fn shared(self) -> Self {
+        (self.0, Party::Others)
     }
 }
 
-type Key = (Try, Party);
+const fn rule(what: Try, who: Party) -> Rule {
+    let (burst, interval_s) = match (what, who) {
+        // A day of guessing from many addresses is 1 440 guesses. The owner's way in
+        // meanwhile is a letter.
+        (Try::Password, Party::Account(_)) => (10, 60),
+        (Try::Password, _) => (30, 10),
+        (Try::Letter, _) => (10, 60),
+        (Try::Device, _) => (20, 10),
+    };
+    Rule {
+        burst,
+        interval: Duration::from_secs(interval_s),
+    }
+}
 
 /// Who tried lately.
 #[derive(Default)]
-pub(crate) struct Tries(Mutex<Table>);
-
-#[derive(Default)]
-struct Table {
-    /// When the burst of each is whole again.
-    whole_at: HashMap<Key, UnixMillis>,
-    swept_at: Option<UnixMillis>,
-}
+pub(crate) struct Tries(Buckets<What>);
 
 impl Tries {
     /// Counts a try of all of `parties`, or of none when one of them has tried too often.
@@ -106,78 +84,23 @@ impl Tries {
         parties: &[Party],
         now: UnixMillis,
     ) -> Result<(), ApiError> {
-        let mut table = self.table();
-        table.sweep(now);
-        let keys = parties.iter().map(|party| table.key(what, *party));
-        let keys: Vec<Key> = keys.collect();
-        let after = keys.iter().map(|key| table.after(*key, now));
-        let after: Vec<UnixMillis> = after.collect::<Result<_, _>>().map_err(too_often)?;
-        table.whole_at.extend(keys.into_iter().zip(after));
-        Ok(())
+        let of = parties.iter().map(|who| ((what, *who), rule(what, *who)));
+        let of: Vec<(What, Rule)> = of.collect();
+        self.0.take_all(&of, now).map_err(too_often)
     }
 
     /// Takes back what [`Self::count`] counted.
     pub(crate) fn forgive(&self, what: Try, parties: &[Party]) {
-        let mut table = self.table();
-        for party in parties {
-            let key = (what, *party);
-            if let Some(whole_at) = table.whole_at.get_mut(&key) {
-                *whole_at = whole_at.minus(Rule::of(what, *party).interval);
-            }
+        for who in parties {
+            self.0.give_back((what, *who), rule(what, *who));
         }
     }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    /// Forgets whose burst is whole, once there are many.
-    fn sweep(&mut self, now: UnixMillis) {
-        let is_due = self
-            .swept_at
-            .is_none_or(|at| now.since(at) >= SWEEP_INTERVAL || at > now);
-        if self.whole_at.len() >= PARTIES_MAX / 2 && is_due {
-            self.whole_at.retain(|_, whole_at| *whole_at > now);
-            self.swept_at = Some(now);
-        }
-    }
-
-    fn key(&self, what: Try, party: Party) -> Key {
-        let key = (what, party);
-        let has_place = self.whole_at.len() < PARTIES_MAX || self.whole_at.contains_key(&key);
-        if has_place {
-            key
-        } else {
-            (what, Party::Others)
-        }
-    }
-
-    /// When the burst is whole again after one more try; else how long until there is one.
-    fn after(&mut self, key: Key, now: UnixMillis) -> Result<UnixMillis, Duration> {
-        let rule = Rule::of(key.0, key.1);
-        let whole_at = self.whole_at.get_mut(&key).map_or(now, |whole_at| {
-            // A clock that was set back makes nobody wait for longer than a burst.
-            *whole_at = (*whole_at).min(now.plus(rule.span()));
-            *whole_at
-        });
-        let after = whole_at.max(now).plus(rule.interval);
-        let wait = after.since(now).saturating_sub(rule.span());
-        if wait.is_zero() { Ok(after) } else { Err(wait) }
-    }
-}
-
-fn too_often(wait: Duration) -> ApiError {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    let message = format!("this was tried too often; try again in {seconds} s");
-    ApiError::new(Code::RateLimited, message)
-        .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::buckets::PARTIES_MAX;
 
     const NOW: UnixMillis = UnixMillis(1_763_700_000_000);
 
@@ -249,8 +172,8 @@ mod tests {
         let others = (crowd..crowd + 100).map(|number| burst(&tries, party(number), NOW));
         assert_eq!(others.sum::<usize>(), 10);
         assert_eq!(burst(&tries, party(0), NOW), 9, "who has a place keeps it");
-        assert!(tries.table().whole_at.len() <= PARTIES_MAX + 1);
+        assert!(tries.0.parties() <= PARTIES_MAX + 1);
         assert_eq!(burst(&tries, party(crowd), later(700)), 10);
-        assert_eq!(tries.table().whole_at.len(), 1, "who is whole is forgotten");
+        assert_eq!(tries.0.parties(), 1, "who is whole is forgotten");
     }
 }

@@ -17,7 +17,7 @@ use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::{metrics, token};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_LENGTH_MAX: usize = 64;
 
 /// What all requests share.
@@ -42,15 +42,26 @@ pub(super) async fn exchange(limits: Limits, mut request: Request, next: Next) -
     }
     let span = tracing::info_span!("request", request.id = id, method, route);
     let response = answer(limits, request, next).instrument(span).await;
-    let mut response = match response.extensions().get::<ApiError>() {
-        Some(error) => error.render(&id),
-        None => response,
-    };
+    let mut response = rendered(response, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     metrics::http(method, route, response.status().as_u16(), began.elapsed());
     response
+}
+
+/// A refusal as the caller sees it, with the header fields that it got on its way out.
+fn rendered(response: Response, id: &str) -> Response {
+    let Some(error) = response.extensions().get::<ApiError>().cloned() else {
+        return response;
+    };
+    let (mut on_its_way, _) = response.into_parts();
+    let mut rendered = error.render(id);
+    on_its_way
+        .headers
+        .extend(std::mem::take(rendered.headers_mut()));
+    *rendered.headers_mut() = on_its_way.headers;
+    rendered
 }
 
 async fn answer(limits: Limits, request: Request, next: Next) -> Response {
@@ -90,7 +101,64 @@ fn method_word(method: &Method) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_log_line_of_a_request_has_its_id() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone())
+            .finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let limits = Limits {
+            timeout: Duration::from_secs(30),
+            in_flight: Arc::new(Semaphore::new(1)),
+            proxies: Arc::new([]),
+        };
+        let handler = async || {
+            tracing::info!("Begun");
+            tracing::warn!("Done");
+        };
+        let router = Router::new()
+            .route("/", get(handler))
+            .layer(from_fn(move |request, next| {
+                exchange(limits.clone(), request, next)
+            }));
+        let request = Request::get("/").header(REQUEST_ID, "test-1");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()[REQUEST_ID], "test-1");
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        for line in text.lines() {
+            assert!(line.contains(r#""request.id":"test-1""#), "{line}");
+        }
+    }
 
     #[test]
     fn a_plain_request_id_is_kept_and_others_are_replaced() {

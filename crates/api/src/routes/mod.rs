@@ -5,6 +5,7 @@
 //! come with the table.
 
 mod body;
+mod cors;
 mod exchange;
 pub(crate) mod v1;
 
@@ -26,6 +27,7 @@ use crate::config;
 use crate::cookie;
 use crate::dock::page;
 use crate::error::{ApiError, Code};
+use crate::limits::{Class, limit};
 use crate::state::App;
 
 pub(crate) use body::Body;
@@ -57,6 +59,7 @@ pub(crate) struct Route {
     method: Method,
     path: &'static str,
     access: Access,
+    class: Class,
     handler: MethodRouter<Arc<App>>,
 }
 
@@ -68,12 +71,26 @@ impl Route {
         handler: MethodRouter<Arc<App>>,
     ) -> Self {
         Self {
+            class: Class::usual(access, &method),
             method,
             path,
             access,
             handler,
         }
     }
+
+    /// The same, counted in another class than most of its kind.
+    pub(crate) const fn counted_as(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+}
+
+/// Every endpoint with the class that its requests are counted in.
+pub fn classes() -> impl Iterator<Item = (Method, &'static str, Class)> {
+    routes()
+        .into_iter()
+        .map(|route| (route.method, route.path, route.class))
 }
 
 /// Every endpoint: its method, its path's template and who may use it.
@@ -88,14 +105,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let limits = exchange::Limits {
         timeout: config::seconds(app.config.http.timeout_seconds),
         in_flight: Arc::new(Semaphore::new(app.config.http.requests_max)),
-        proxies: app.config.http.trusted_proxies.clone().into(),
+        proxies: app.proxies.clone(),
     };
     let mut router = Router::new();
     for route in routes() {
+        let limit = from_fn_with_state((app.clone(), route.class), limit);
         let guard = from_fn_with_state((app.clone(), route.access), guard);
-        router = router.route(route.path, route.handler.route_layer(guard));
+        let handler = route.handler.route_layer(limit).route_layer(guard);
+        router = router.route(route.path, handler);
     }
-    router
+    let router = router
         .fallback(async || ApiError::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || {
             ApiError::new(Code::MethodNotAllowed, "not with this method")
@@ -103,7 +122,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(app.config.http.body_bytes_max))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal().into_response()
-        }))
+        }));
+    let router = match cors::layer(&app.config.http) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router
         .layer(from_fn(move |request, next| {
             exchange::exchange(limits.clone(), request, next)
         }))
@@ -112,12 +136,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 fn routes() -> Vec<Route> {
     let mut routes = v1::routes();
-    routes.push(Route::new(
-        Method::GET,
-        "/healthz",
-        Access::Public,
-        get(healthz),
-    ));
+    routes.push(
+        Route::new(Method::GET, "/healthz", Access::Public, get(healthz))
+            .counted_as(Class::Unlimited),
+    );
     for path in ["/dock", "/dock/"] {
         routes.push(Route::new(
             Method::GET,

@@ -12,7 +12,7 @@ use proto::fleet::control_client::ControlClient;
 use serde_json::{Value, json};
 use service_kit::Readiness;
 use service_kit::grpc::BearerInterceptor;
-use streamhaul_api::{Config, Server, Surroundings};
+use streamhaul_api::{Config, RateLimitsConfig, Server, Surroundings};
 use testkit::database::TestDb;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -184,6 +184,22 @@ impl House {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
+        let raw = self.raw(method, path, headers, body).await;
+        let (parts, text) = raw.into_parts();
+        Answer {
+            status: parts.status.as_u16(),
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        }
+    }
+
+    /// The same with the answer's headers.
+    pub(crate) async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Raw {
         let mut request = http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.http));
@@ -191,15 +207,12 @@ impl House {
             request = request.header(*name, *value);
         }
         let request = request.body(body.unwrap_or_default()).unwrap();
-        let raw = tokio::task::spawn_blocking(move || answer(request));
-        let (parts, text) = raw.await.unwrap().into_parts();
-        Answer {
-            status: parts.status.as_u16(),
-            body: serde_json::from_str(&text).unwrap_or(Value::Null),
-        }
+        tokio::task::spawn_blocking(move || answer(request))
+            .await
+            .unwrap()
     }
 
-    /// The same with headers, as a browser on our own page asks.
+    /// The same, as a browser on our own page asks.
     pub(crate) async fn browse(
         &self,
         method: &str,
@@ -344,5 +357,7 @@ fn config(secrets: &Path, database_url: &str) -> Config {
     };
     config.mail.directory = Some(secrets.join("mail"));
     config.fleet.sync_seconds = 1;
+    // Tests ask faster than people; what limits do is a test of its own.
+    config.http.rate_limits = RateLimitsConfig::none();
     config
 }

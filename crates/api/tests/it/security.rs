@@ -170,10 +170,10 @@ async fn device_logins_of_a_user_who_was_shut_out_come_to_nothing() {
 }
 
 /// What one tenant has.
-struct Tenant {
-    token: String,
-    account: String,
-    dock: String,
+pub(crate) struct Tenant {
+    pub(crate) token: String,
+    pub(crate) account: String,
+    pub(crate) dock: String,
     session: String,
     stream: String,
     sign_in: String,
@@ -182,7 +182,7 @@ struct Tenant {
     secrets: Vec<String>,
 }
 
-async fn tenant(house: &House, name: &str) -> Tenant {
+pub(crate) async fn tenant(house: &House, name: &str) -> Tenant {
     let email = format!("{name}@example.com");
     let account = accounts::person(house, &email).await;
     let (token, _) = plugin(house, &account).await;

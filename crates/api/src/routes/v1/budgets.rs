@@ -31,7 +31,13 @@ pub(super) fn routes() -> Vec<Route> {
             Method::GET,
             "/api/v1/ops/nodes/{id}/budget",
             Access::Admin,
-            get(show).post(set),
+            get(show),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/v1/ops/nodes/{id}/budget",
+            Access::Admin,
+            post(set),
         ),
         Route::new(
             Method::POST,

@@ -22,6 +22,7 @@ use secrecy::ExposeSecret;
 
 use crate::auth::{Access, Credential};
 use crate::error::{ApiError, Code};
+use crate::limits::Class;
 use crate::relay::states;
 use crate::routes::Route;
 use crate::state::App;
@@ -32,12 +33,15 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new(
-        Method::GET,
-        "/v1/sessions/{id}/live",
-        Access::Viewer,
-        get(live),
-    )]
+    vec![
+        Route::new(
+            Method::GET,
+            "/v1/sessions/{id}/live",
+            Access::Viewer,
+            get(live),
+        )
+        .counted_as(Class::Live),
+    ]
 }
 
 async fn live(

@@ -15,6 +15,7 @@ use storage::control::sessions;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
+use crate::limits::Class;
 use crate::relay::request::{ActiveQuery, StartRequest, StopRequest};
 use crate::relay::view::{SessionView, View};
 use crate::relay::{start, stop};
@@ -32,19 +33,22 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/relay/start",
             Access::User,
             post(start_one),
-        ),
+        )
+        .counted_as(Class::Start),
         Route::new(
             Method::POST,
             "/api/v1/relay/stop",
             Access::User,
             post(stop_one),
-        ),
+        )
+        .counted_as(Class::Stop),
         Route::new(
             Method::GET,
             "/api/v1/relay/active",
             Access::User,
             get(active),
-        ),
+        )
+        .counted_as(Class::Active),
         Route::new(
             Method::GET,
             "/api/v1/relay/sessions",
