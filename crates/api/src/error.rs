@@ -29,6 +29,7 @@ pub(crate) enum Code {
     PayloadTooLarge,
     Internal,
     NoCapacity,
+    ManifestUnavailable,
     Unavailable,
     Overloaded,
     Timeout,
@@ -54,6 +55,7 @@ impl Code {
             Self::PayloadTooLarge => "payload_too_large",
             Self::Internal => "internal_error",
             Self::NoCapacity => "no_capacity",
+            Self::ManifestUnavailable => "manifest_unavailable",
             Self::Unavailable => "unavailable",
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
@@ -77,7 +79,7 @@ impl Code {
             }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoCapacity | Self::Unavailable | Self::Overloaded => {
+            Self::NoCapacity | Self::ManifestUnavailable | Self::Unavailable | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -88,7 +90,7 @@ impl Code {
     const fn retry_after(self) -> Option<u32> {
         match self {
             Self::NoCapacity | Self::RateLimited => Some(10),
-            Self::Unavailable | Self::Overloaded => Some(2),
+            Self::ManifestUnavailable | Self::Unavailable | Self::Overloaded => Some(2),
             _ => None,
         }
     }

@@ -32,6 +32,7 @@ use crate::fleet::registry::Registry;
 use crate::fleet::watch;
 use crate::limits::RateLimits;
 use crate::mail::Post;
+use crate::relay::capacity::Surveys;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
 use crate::relay::states;
@@ -170,6 +171,7 @@ impl Server {
             proxies: self.proxies.into(),
             post: self.secrets.post,
             errands,
+            surveys: Surveys::default(),
             stopping: shutdown.clone(),
         });
         let result = tokio::select! {

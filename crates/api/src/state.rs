@@ -24,6 +24,7 @@ use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
 use crate::limits::RateLimits;
 use crate::mail::Post;
+use crate::relay::capacity::Surveys;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
 use crate::token;
@@ -57,6 +58,8 @@ pub(crate) struct App {
     pub(crate) proxies: Arc<[IpNet]>,
     pub(crate) post: Post,
     pub(crate) errands: Errands,
+    /// What the fleet can take, looked up now and then.
+    pub(crate) surveys: Surveys,
     /// Ends what would go on for ever.
     pub(crate) stopping: CancellationToken,
 }

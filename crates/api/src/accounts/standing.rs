@@ -9,6 +9,7 @@ use storage::control::plans::{self, Standing};
 
 use crate::error::{ApiError, Code};
 use crate::state::App;
+use crate::time::rfc3339;
 
 /// Whether a user may begin sessions. Field names and words are the plugin's contract.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -28,6 +29,31 @@ pub(crate) struct Usage {
     consumed_seconds: u64,
     remaining_seconds: u64,
     overage_seconds: u64,
+}
+
+/// Usage with the plan it counts against and the time it counts in.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cycle {
+    plan_tier: String,
+    plan_status: String,
+    cycle_start: String,
+    /// The first moment that belongs to the next one.
+    cycle_end: String,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+/// A user's usage of this month.
+pub(crate) async fn cycle(app: &App, user: &UserId) -> Result<Cycle, ApiError> {
+    let now = app.now();
+    let (entitlement, usage) = of(app, user).await?;
+    Ok(Cycle {
+        plan_tier: entitlement.plan_tier,
+        plan_status: entitlement.plan_status,
+        cycle_start: rfc3339(month_began(now)),
+        cycle_end: rfc3339(month_ends(now)),
+        usage,
+    })
 }
 
 /// How a user stands, for them to see.
@@ -102,6 +128,15 @@ fn month_began(now: UnixMillis) -> UnixMillis {
     first.map_or(now, |first| UnixMillis(first.timestamp().as_millisecond()))
 }
 
+/// The first moment of the next month, UTC.
+fn month_ends(now: UnixMillis) -> UnixMillis {
+    let first = Timestamp::from_millisecond(now.0)
+        .and_then(|now| now.to_zoned(TimeZone::UTC).last_of_month())
+        .and_then(|last| last.tomorrow())
+        .and_then(|first| first.start_of_day());
+    first.map_or(now, |first| UnixMillis(first.timestamp().as_millisecond()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,9 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn a_month_begins_on_its_first_day() {
+    fn a_month_begins_on_its_first_day_and_ends_before_the_next() {
         // 2025-11-21T04:53:20Z and 2025-11-01T00:00:00Z
         let began = month_began(UnixMillis(1_763_700_800_000));
         assert_eq!(began, UnixMillis(1_761_955_200_000));
+        // 2025-12-01T00:00:00Z
+        let ends = month_ends(UnixMillis(1_763_700_800_000));
+        assert_eq!(ends, UnixMillis(1_764_547_200_000));
     }
 }

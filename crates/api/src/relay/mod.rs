@@ -1,5 +1,6 @@
 //! A user's sessions: starting, stopping, showing them; and what their streams are set to.
 
+pub(crate) mod capacity;
 pub(crate) mod keys;
 pub(crate) mod links;
 pub(crate) mod request;

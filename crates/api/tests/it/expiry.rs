@@ -7,7 +7,7 @@ use proto::fleet as pb;
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Node};
 
-async fn expire(house: &House) -> Vec<String> {
+pub(crate) async fn expire(house: &House) -> Vec<String> {
     let request = pb::ExpireSessionsRequest { limit: 0 };
     house
         .control()

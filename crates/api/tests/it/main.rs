@@ -8,6 +8,7 @@ mod auth;
 mod budgets;
 mod contract;
 mod contract_auth;
+mod contract_relay;
 mod dock;
 mod edge;
 mod enrolment;

@@ -4,8 +4,10 @@ mod account;
 mod audit;
 mod auth;
 mod budgets;
+mod capacity;
 mod device;
 mod dock;
+mod health;
 mod keys;
 mod live;
 mod nodes;
@@ -15,6 +17,7 @@ mod plugin;
 mod relay;
 mod slots;
 mod streams;
+mod usage;
 mod users;
 
 use super::Route;
@@ -25,9 +28,11 @@ pub(super) fn routes() -> Vec<Route> {
         audit::routes(),
         budgets::routes(),
         account::routes(),
+        capacity::routes(),
         auth::routes(),
         device::routes(),
         dock::routes(),
+        health::routes(),
         keys::routes(),
         live::routes(),
         nodes::routes(),
@@ -37,6 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
         relay::routes(),
         slots::routes(),
         streams::routes(),
+        usage::routes(),
         users::routes(),
     ]
     .into_iter()

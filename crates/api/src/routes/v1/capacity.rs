@@ -1,0 +1,152 @@
+//! `/api/v1/capacity` and `/api/v1/relay/manifest`: where sessions can go.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::Method;
+use http::header::CACHE_CONTROL;
+use model::node::NodeState;
+use model::{NodeId, Region};
+use placement::Refusal;
+use serde::Serialize;
+
+use crate::auth::Access;
+use crate::error::{ApiError, Code};
+use crate::limits::Class;
+use crate::relay::capacity::{Capacity, Survey, Surveyed};
+use crate::routes::Route;
+use crate::state::App;
+use crate::time::rfc3339;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::GET,
+            "/api/v1/capacity/status",
+            Access::Public,
+            get(status),
+        ),
+        Route::new(
+            Method::GET,
+            "/api/v1/relay/manifest",
+            Access::User,
+            get(manifest),
+        )
+        .counted_as(Class::Usage),
+    ]
+}
+
+/// For everybody, so without nodes and counts.
+#[derive(Serialize)]
+struct StatusResponse {
+    observed_at: String,
+    /// `available`, `full` or `offline`: the best of the regions.
+    status: &'static str,
+    regions: Vec<RegionStatus>,
+}
+
+#[derive(Serialize)]
+struct RegionStatus {
+    region: Region,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct ManifestResponse {
+    observed_at: String,
+    /// The region of nodes whose operator named none.
+    default_region: Region,
+    regions: Vec<RegionView>,
+}
+
+#[derive(Serialize)]
+struct RegionView {
+    region: Region,
+    /// Whether a session can begin here now.
+    available: bool,
+    nodes: Vec<NodeView>,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    node_id: NodeId,
+    name: String,
+    status: NodeState,
+    relay_hostname: String,
+    srt_port: u16,
+    /// Whether it takes a session now.
+    available: bool,
+    /// Why not.
+    unavailable_reason: Option<&'static str>,
+    /// Live sessions.
+    sessions: u32,
+    /// As many as it may have.
+    sessions_max: u32,
+    /// When it was last heard.
+    heartbeat_at: Option<String>,
+}
+
+async fn status(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
+    let survey = app.surveys.newest(&app).await?;
+    let regions = survey.regions.iter().map(|(region, nodes)| RegionStatus {
+        region: region.clone(),
+        status: Capacity::of(nodes).as_str(),
+    });
+    let response = StatusResponse {
+        observed_at: rfc3339(survey.observed_at),
+        status: Capacity::of(survey.regions.values().flatten()).as_str(),
+        regions: regions.collect(),
+    };
+    Ok(([(CACHE_CONTROL, "public, max-age=5")], Json(response)))
+}
+
+async fn manifest(State(app): State<Arc<App>>) -> Result<Json<ManifestResponse>, ApiError> {
+    let survey = app.surveys.newest(&app).await.map_err(unavailable)?;
+    Ok(Json(ManifestResponse {
+        observed_at: rfc3339(survey.observed_at),
+        default_region: app.config.default_region.clone(),
+        regions: regions(&survey),
+    }))
+}
+
+/// The contract has a word of its own for it.
+fn unavailable(error: storage::Error) -> ApiError {
+    let error = ApiError::from(error);
+    if error.is(Code::Unavailable) {
+        return ApiError::new(
+            Code::ManifestUnavailable,
+            "the list of nodes is away; try again soon",
+        );
+    }
+    error
+}
+
+fn regions(survey: &Survey) -> Vec<RegionView> {
+    let view = |(region, nodes): (&Region, &Vec<Surveyed>)| RegionView {
+        region: region.clone(),
+        available: Capacity::of(nodes) == Capacity::Available,
+        nodes: nodes.iter().filter_map(node).collect(),
+    };
+    survey.regions.iter().map(view).collect()
+}
+
+/// A node that has never connected is nowhere yet.
+fn node(surveyed: &Surveyed) -> Option<NodeView> {
+    let node = &surveyed.node;
+    let address = node.address.as_ref()?;
+    Some(NodeView {
+        node_id: node.id.clone(),
+        name: node.name.clone(),
+        status: node.state,
+        relay_hostname: address.public_host.clone(),
+        srt_port: address.udp_port,
+        available: surveyed.refusal.is_none(),
+        unavailable_reason: surveyed.refusal.map(Refusal::as_str),
+        sessions: node.sessions,
+        sessions_max: node.sessions_max,
+        heartbeat_at: node.heartbeat_at.map(rfc3339),
+    })
+}
