@@ -4,6 +4,7 @@ mod accounts;
 mod http;
 mod mail;
 mod placement;
+mod providers;
 mod rate_limits;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ pub use http::{HttpConfig, Proxies};
 pub use mail::MailConfig;
 use model::Region;
 pub(crate) use placement::PlacementConfig;
+pub use providers::{ProviderConfig, ProvidersConfig};
 pub use rate_limits::RateLimitsConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 pub(crate) enum Cookie {
     Dock,
     Account,
+    /// Of a browser that is at a provider's page; it comes back from there.
+    Visit,
 }
 
 impl Cookie {
@@ -22,6 +24,16 @@ impl Cookie {
             (Self::Dock, true) => "__Host-streamhaul_dock",
             (Self::Account, false) => "streamhaul_account",
             (Self::Account, true) => "__Host-streamhaul_account",
+            (Self::Visit, false) => "streamhaul_visit",
+            (Self::Visit, true) => "__Host-streamhaul_visit",
+        }
+    }
+
+    /// A browser that another site sends brings what is lax, and nothing that is strict.
+    const fn same_site(self) -> &'static str {
+        match self {
+            Self::Dock | Self::Account => "Strict",
+            Self::Visit => "Lax",
         }
     }
 
@@ -56,8 +68,9 @@ impl Cookie {
         let is_secure = is_secure(request);
         let name = self.name(is_secure);
         let secure = if is_secure { "; Secure" } else { "" };
+        let site = self.same_site();
         let text =
-            format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+            format!("{name}={value}; Path=/; HttpOnly; SameSite={site}; Max-Age={seconds}{secure}");
         let mut header = HeaderValue::from_str(&text).ok()?;
         header.set_sensitive(true);
         Some(header)

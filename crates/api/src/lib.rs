@@ -33,7 +33,7 @@ mod token;
 pub use auth::Access;
 pub use config::{
     AccountsConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, MailConfig,
-    Proxies, RateLimitsConfig, Registration, SessionsConfig,
+    ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig, Registration, SessionsConfig,
 };
 pub use limits::Class;
 pub use routes::{classes, table};

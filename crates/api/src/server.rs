@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::errands;
 use crate::accounts::password::Passwords;
+use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
 use crate::bootstrap::{self, First, FirstNode};
 use crate::config::{Config, seconds};
@@ -87,6 +88,7 @@ struct Secrets {
     first_node: Option<FirstNode>,
     post: Post,
     passwords: Passwords,
+    providers: Providers,
 }
 
 impl Server {
@@ -169,6 +171,7 @@ impl Server {
             tries: Tries::default(),
             rate_limits: RateLimits::default(),
             proxies: self.proxies.into(),
+            providers: self.secrets.providers,
             post: self.secrets.post,
             errands,
             surveys: Surveys::default(),
@@ -200,6 +203,7 @@ impl Secrets {
             first_node: FirstNode::read(config)?,
             post: Post::new(&config.mail)?,
             passwords: Passwords::new(config.accounts.password_checks_max)?,
+            providers: Providers::new(&config.accounts.providers)?,
         })
     }
 }

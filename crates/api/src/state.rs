@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
+use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
@@ -56,6 +57,8 @@ pub(crate) struct App {
     pub(crate) rate_limits: RateLimits,
     /// Whose `X-Forwarded-For` is believed.
     pub(crate) proxies: Arc<[IpNet]>,
+    /// Where else people have accounts.
+    pub(crate) providers: Providers,
     pub(crate) post: Post,
     pub(crate) errands: Errands,
     /// What the fleet can take, looked up now and then.

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Verify,
     /// Sets a new password, once.
     Reset,
+    /// A browser that is at a provider's page.
+    Visit,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Invite => "sh_invite_",
             Self::Verify => "sh_verify_",
             Self::Reset => "sh_reset_",
+            Self::Visit => "sh_visit_",
         }
     }
 }

@@ -127,6 +127,10 @@ pub struct Up {
     /// Whom letters are from, such as "Streamhaul <streamhaul@example.com>"
     #[arg(long, value_name = "MAILBOX", env = "STREAMHAUL_MAIL_FROM")]
     pub mail_from: Option<String>,
+    /// Lets people sign in with Twitch, Google or Discord: a TOML file with a table for each,
+    /// such as `[twitch]` with `client_id` and `client_secret_file`
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_PROVIDERS_FILE")]
+    pub providers_file: Option<PathBuf>,
     /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
     pub asn_database: Option<PathBuf>,

@@ -1,5 +1,5 @@
 //! What tests need: impaired links, captured sessions, SRT callers, SRTLA
-//! senders, databases, carriers, a control plane.
+//! senders, databases, carriers, a control plane, a provider of identities.
 //!
 //! With no feature this is light enough for the pure crates: [`linksim`] and
 //! [`capture`]. It refuses to know what is being tested: no crate of ours is
@@ -14,6 +14,8 @@ pub mod capture;
 pub mod control_plane;
 #[cfg(feature = "database")]
 pub mod database;
+#[cfg(feature = "identity-provider")]
+pub mod identity_provider;
 pub mod linksim;
 pub mod random;
 #[cfg(feature = "srt-caller")]

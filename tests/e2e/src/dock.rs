@@ -5,7 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde_json::json;
 use testkit::asn_database::{self, Dialect};
+use testkit::identity_provider::{CLIENT_ID, IdentityProvider};
 use testkit::linksim::Impairment;
 use testkit::srtla_sender::udp::UdpSender;
 use testkit::srtla_sender::{KeepAlives, Uplink};
@@ -26,9 +28,9 @@ pub fn check(web: &Path) -> anyhow::Result<()> {
     let database = asn_database::write(Dialect::GeoLite2Asn, &asn_database::carriers());
     std::fs::write(carriers.path(), database)?;
     let path = carriers.path().display().to_string();
-    let house = House::start_with(Options {
-        settings: vec![(Service::RelayNode, "ASN_DATABASE".into(), path)],
-    })?;
+    let provider = IdentityProvider::start(json!({"id": "1", "username": "someone-there"}))?;
+    let options = Options::default().with(Service::RelayNode, "ASN_DATABASE", &path);
+    let house = House::start_with(with_discord(options, &provider))?;
     let ways = DELAYS_MS.map(|delay| Impairment::delayed(Duration::from_millis(delay)));
     let uplinks = Uplink::numbered(ways);
     let phone = UdpSender::start(house.relay(), uplinks, KeepAlives::Extended, SEED)?;
@@ -41,4 +43,22 @@ pub fn check(web: &Path) -> anyhow::Result<()> {
     let status = tests.status().context("npm run test:browser")?;
     ensure!(status.success(), "npm run test:browser: {status}");
     Ok(())
+}
+
+/// People sign in with Discord, which is `provider`.
+fn with_discord(options: Options, provider: &IdentityProvider) -> Options {
+    let secret_file = provider.secret_file().display().to_string();
+    let settings = [
+        ("CLIENT_ID", CLIENT_ID.to_owned()),
+        ("CLIENT_SECRET_FILE", secret_file),
+        ("AUTHORIZE_URL", provider.url("authorize")),
+        ("TOKEN_URL", provider.url("token")),
+        ("IDENTITY_URL", provider.url("me")),
+    ];
+    settings
+        .into_iter()
+        .fold(options, |options, (name, value)| {
+            let name = format!("ACCOUNTS__PROVIDERS__DISCORD__{name}");
+            options.with(Service::Api, &name, &value)
+        })
 }

@@ -1,9 +1,11 @@
 //! Becoming a user, and changing what one signs in with.
 
-use model::{TenantId, UserId};
+use model::{Provider, TenantId, UserId};
 use secrecy::SecretString;
+use storage::Transaction;
 use storage::control::accounts::Account;
 use storage::control::device_logins;
+use storage::control::linked_accounts::{self, Identity};
 use storage::control::mail_tokens::{self, Purpose};
 use storage::control::people::{self, Address};
 use storage::control::sign_ins;
@@ -33,27 +35,117 @@ pub(crate) async fn accept(
     name: &str,
     password: SecretString,
 ) -> Result<Account, ApiError> {
-    let sha256 = token::hash(secret);
     let email = invited(app, secret).await?;
     password::check_new(&password, &email)?;
     let hash = app.passwords.hash(password).await?;
     let mut transaction = storage::begin(&app.pool).await?;
-    let proof = mail_tokens::take(&mut transaction, &sha256, Purpose::Invite, app.now()).await?;
-    let proof = proof.ok_or_else(too_old)?;
+    let email = take_invitation(app, &mut transaction, &token::hash(secret)).await?;
+    let account = create(app, &mut transaction, name, &email).await?;
+    people::set_password(&mut transaction, &account.user_id, &hash).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(user.id = %account.user_id, "An invitation was accepted");
+    Ok(account)
+}
+
+/// The same for somebody who signs in with an account elsewhere.
+pub(crate) async fn accept_with_identity(
+    app: &App,
+    invite_sha256: &token::Hash,
+    identity: Identity<'_>,
+) -> Result<Account, ApiError> {
+    let mut transaction = storage::begin(&app.pool).await?;
+    let email = take_invitation(app, &mut transaction, invite_sha256).await?;
+    let account = create_linked(app, &mut transaction, &email, identity).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(user.id = %account.user_id, provider = %identity.provider, "An invitation was accepted");
+    Ok(account)
+}
+
+/// Makes an account for a newcomer whose address a provider has proven.
+pub(crate) async fn register_identity(
+    app: &App,
+    email: &Email,
+    identity: Identity<'_>,
+) -> Result<Account, ApiError> {
+    let mut transaction = storage::begin(&app.pool).await?;
+    let account = create_linked(app, &mut transaction, email.as_str(), identity).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(user.id = %account.user_id, provider = %identity.provider, "Somebody registered");
+    Ok(account)
+}
+
+/// Ends that a user signs in with an account elsewhere, unless nothing else is left.
+pub(crate) async fn unlink(app: &App, user: &UserId, provider: Provider) -> Result<(), ApiError> {
+    let mut transaction = storage::begin(&app.pool).await?;
+    let person = people::lock(&mut transaction, user).await?;
+    let has_password = person.is_some_and(|person| person.has_password);
+    let linked = linked_accounts::list(&mut *transaction, user).await?;
+    if !has_password && linked.len() == 1 {
+        let message = "nothing else signs you in; set a password first (Forgot the password?)";
+        return Err(ApiError::new(Code::Conflict, message));
+    }
+    if !linked_accounts::unlink(&mut transaction, user, provider).await? {
+        return Err(ApiError::not_found("no account of that provider is linked"));
+    }
+    storage::commit(transaction).await?;
+    tracing::info!(user.id = %user, %provider, "An account elsewhere was unlinked");
+    Ok(())
+}
+
+/// Makes sure that who is signed in is the owner, where a password can tell.
+pub(crate) async fn confirm_owner(
+    app: &App,
+    caller: &Caller,
+    current: SecretString,
+) -> Result<(), ApiError> {
+    let user = &caller.account.user_id;
+    let person = people::find(&app.pool, user).await?;
+    if person.is_some_and(|person| person.has_password) {
+        confirm(app, user, current).await?;
+    }
+    Ok(())
+}
+
+/// Uses an invitation up: whose address it proves.
+async fn take_invitation(
+    app: &App,
+    transaction: &mut Transaction,
+    sha256: &token::Hash,
+) -> Result<String, ApiError> {
+    let proof = mail_tokens::take(transaction, sha256, Purpose::Invite, app.now()).await?;
+    Ok(proof.ok_or_else(too_old)?.email)
+}
+
+async fn create_linked(
+    app: &App,
+    transaction: &mut Transaction,
+    email: &str,
+    identity: Identity<'_>,
+) -> Result<Account, ApiError> {
+    let account = create(app, transaction, identity.name, email).await?;
+    let user = &account.user_id;
+    let linked = linked_accounts::link(transaction, user, identity, app.now()).await;
+    linked.map_err(taken)?;
+    Ok(account)
+}
+
+async fn create(
+    app: &App,
+    transaction: &mut Transaction,
+    name: &str,
+    email: &str,
+) -> Result<Account, ApiError> {
     let account = Account {
         user_id: UserId::from_u128(token::id_bits()),
         tenant_id: TenantId::from_u128(token::id_bits()),
     };
     let address = Address {
-        email: &proof.email,
+        email,
         verified: true,
     };
-    people::create(&mut transaction, &account, name, address, app.now())
+    people::create(transaction, &account, name, address, app.now())
         .await
         .map_err(taken)?;
-    people::set_password(&mut transaction, &account.user_id, &hash).await?;
-    transaction.commit().await.map_err(storage::Error::from)?;
-    tracing::info!(user.id = %account.user_id, "An invitation was accepted");
     Ok(account)
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod errands;
 pub(crate) mod links;
 pub(crate) mod membership;
 pub(crate) mod password;
+pub(crate) mod providers;
 pub(crate) mod sign_in;
 pub(crate) mod slots;
 pub(crate) mod standing;

@@ -21,6 +21,8 @@ pub(crate) enum Try {
     Letter,
     /// To have a device signed in.
     Device,
+    /// To sign in with an account elsewhere.
+    Provider,
 }
 
 /// Who tries, or whose account is tried.
@@ -61,7 +63,7 @@ const fn rule(what: Try, who: Party) -> Rule {
         (Try::Password, Party::Account(_)) => (10, 60),
         (Try::Password, _) => (30, 10),
         (Try::Letter, _) => (10, 60),
-        (Try::Device, _) => (20, 10),
+        (Try::Device | Try::Provider, _) => (20, 10),
     };
     Rule {
         burst,

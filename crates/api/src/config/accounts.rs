@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use service_kit::config::check_positive;
 
+use super::providers::ProvidersConfig;
+
 /// Who may have an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +39,8 @@ pub struct AccountsConfig {
     pub access_token_seconds: u32,
     /// How long a refresh token is good, from one use to the next.
     pub refresh_token_seconds: u32,
+    /// Where else people have accounts that they can sign in with.
+    pub providers: ProvidersConfig,
 }
 
 impl Default for AccountsConfig {
@@ -52,6 +56,7 @@ impl Default for AccountsConfig {
             device_poll_seconds: 3,
             access_token_seconds: 900,
             refresh_token_seconds: 30 * 24 * 3600,
+            providers: ProvidersConfig::default(),
         }
     }
 }
@@ -61,6 +66,7 @@ impl AccountsConfig {
         if !(1..=64).contains(&self.password_checks_max) {
             return Err("accounts.password_checks_max: 1 to 64".to_owned());
         }
+        self.providers.validate()?;
         check_positive(&[
             ("accounts.invite_seconds", self.invite_seconds),
             ("accounts.verify_seconds", self.verify_seconds),

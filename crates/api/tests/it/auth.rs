@@ -18,6 +18,7 @@ async fn every_route_refuses_who_it_is_not_for() {
             .replace("{name}", "cam1")
             .replace("{session}", "aut_1")
             .replace("{number}", "1")
+            .replace("{provider}", "twitch")
             .replace("{*file}", "missing.js");
         let ask = async |token: Option<&str>| {
             let bearer = token.map(|token| format!("Bearer {token}"));
@@ -42,9 +43,11 @@ async fn every_route_refuses_who_it_is_not_for() {
         }
         if access == Access::Public {
             // 404 is a file of the dock's page that this build does not have, 400 a
-            // sign-in without a body.
+            // sign-in without a body, 303 a visit to a provider that nobody began.
             let expected: &[u16] = if path == "/dock/missing.js" {
                 &[404]
+            } else if path.ends_with("/callback") {
+                &[303]
             } else if path.starts_with("/api/") && method != "GET" {
                 &[400]
             } else {

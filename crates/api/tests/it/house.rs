@@ -327,10 +327,16 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
+/// What a browser gets that follows a link and is sent nowhere else.
+pub(crate) fn fetch(url: &str) -> Raw {
+    answer(http::Request::get(url).body(String::new()).unwrap())
+}
+
 fn answer(request: http::Request<String>) -> Raw {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
+        .max_redirects(0)
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into();

@@ -23,5 +23,6 @@ mod live;
 mod node;
 mod outage;
 mod placement;
+mod providers;
 mod security;
 mod streams;

@@ -111,6 +111,37 @@ describe("the account's pages", () => {
     expect(await sessionStatus(token)).toBe(401);
   });
 
+  it("link an account elsewhere, and sign in with it", async () => {
+    const linked = page.getByTestId("linked-accounts").getByRole("listitem");
+    await page.getByLabel("Your password, to link one").fill(PASSWORD);
+    await press("Link Discord");
+    await page.getByText("It is linked").waitFor();
+    await linked.filter({ hasText: "someone-there" }).waitFor();
+    expect(page.url()).toBe(account());
+    await press("Sign out");
+    await press("Sign in with Discord");
+    await page.getByText("browser (this one)").waitFor();
+  });
+
+  it("bring a device's owner back from elsewhere to confirm it", async () => {
+    const asking = await pluginAsks();
+    await press("Sign out");
+    await page.goto(asking.authorize_url);
+    await press("Sign in with Discord");
+    await page.getByTestId("confirm-code").waitFor();
+    await press("My device shows this code");
+    await page.getByText("It is signed in.").waitFor();
+    expect((await pluginPolls(asking)).status).toBe(200);
+  });
+
+  it("unlink what is elsewhere", async () => {
+    await page.goto(account());
+    const linked = page.getByTestId("linked-accounts").getByRole("listitem");
+    await linked.getByRole("button", { name: "Unlink" }).click();
+    await page.getByRole("button", { name: "Link Discord" }).waitFor();
+    expect(await linked.count()).toBe(0);
+  });
+
   it("let nobody in with a wrong password", async () => {
     await press("Sign out");
     await page.getByLabel("E-mail").waitFor();

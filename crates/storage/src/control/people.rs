@@ -89,6 +89,17 @@ pub async fn find(executor: impl PgExecutor<'_>, user: &UserId) -> Result<Option
     row.map(TryInto::try_into).transpose()
 }
 
+/// One user, whom nobody else changes before the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(transaction: &mut Transaction, user: &UserId) -> Result<Option<Person>, Error> {
+    let row = select_people!("WHERE id = $1 FOR UPDATE", user.as_str())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
 /// The user with an address.
 ///
 /// # Errors

@@ -30,6 +30,7 @@ pub(super) struct Settings {
     pub(super) public_url: Option<String>,
     pub(super) smtp_url_file: Option<PathBuf>,
     pub(super) mail_from: Option<String>,
+    pub(super) providers_file: Option<PathBuf>,
     pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }

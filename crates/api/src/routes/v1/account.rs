@@ -6,8 +6,10 @@ use axum::extract::{Path, State};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json};
 use http::{Method, StatusCode};
+use model::Provider;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use storage::control::linked_accounts::{self, LinkedAccount};
 use storage::control::people;
 use storage::control::sign_ins::{self, SignIn};
 
@@ -48,6 +50,16 @@ struct AccountResponse {
     user_id: String,
     display_name: String,
     email: Option<String>,
+    has_password: bool,
+    linked_accounts: Vec<LinkedView>,
+}
+
+/// An account elsewhere that the user signs in with.
+#[derive(Serialize)]
+struct LinkedView {
+    provider: Provider,
+    name: String,
+    linked_at: String,
 }
 
 #[derive(Serialize)]
@@ -90,10 +102,13 @@ async fn show(
 ) -> Result<Json<AccountResponse>, ApiError> {
     let person = people::find(&app.pool, &caller.account.user_id).await?;
     let person = person.ok_or_else(ApiError::internal)?;
+    let linked = linked_accounts::list(&app.pool, &person.account.user_id).await?;
     Ok(Json(AccountResponse {
         user_id: person.account.user_id.to_string(),
         display_name: person.name,
         email: person.email,
+        has_password: person.has_password,
+        linked_accounts: linked.into_iter().map(Into::into).collect(),
     }))
 }
 
@@ -149,6 +164,16 @@ async fn change_email(
     let email = Email::parse(&request.email)?;
     membership::change_email(&app, &caller, email, request.current_password).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+impl From<LinkedAccount> for LinkedView {
+    fn from(linked: LinkedAccount) -> Self {
+        Self {
+            provider: linked.provider,
+            name: linked.name,
+            linked_at: rfc3339(linked.linked_at),
+        }
+    }
 }
 
 impl SessionView {

@@ -14,6 +14,7 @@ mod nodes;
 mod placement;
 mod plans;
 mod plugin;
+mod providers;
 mod relay;
 mod slots;
 mod streams;
@@ -31,6 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
         capacity::routes(),
         auth::routes(),
         device::routes(),
+        providers::routes(),
         dock::routes(),
         health::routes(),
         keys::routes(),

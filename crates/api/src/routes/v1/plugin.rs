@@ -10,12 +10,12 @@ use axum::{Extension, Json};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Method, StatusCode};
 use model::session::SessionState;
-use model::{SessionId, UserId};
+use model::{Provider, SessionId, UserId};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use storage::control::accounts::Account;
 use storage::control::device_logins::Kind;
-use storage::control::{people, sessions, sign_ins};
+use storage::control::{linked_accounts, people, sessions, sign_ins};
 
 use super::device::{PENDING, PollRequest, StartResponse};
 use crate::accounts::device::{self, Arrival};
@@ -140,7 +140,7 @@ struct ActiveRelay {
     status: SessionState,
 }
 
-/// Accounts elsewhere that a user signs in with. No provider can be set up yet.
+/// Accounts elsewhere that a user signs in with.
 #[derive(Serialize)]
 struct LinkedAccounts {
     twitch: LinkedAccount,
@@ -155,12 +155,20 @@ struct LinkedAccount {
     provider_id: String,
 }
 
-impl LinkedAccounts {
-    fn none() -> Self {
+impl From<Vec<linked_accounts::LinkedAccount>> for LinkedAccounts {
+    fn from(linked: Vec<linked_accounts::LinkedAccount>) -> Self {
+        let of = |provider| {
+            let found = linked.iter().find(|linked| linked.provider == provider);
+            found.map_or_else(LinkedAccount::default, |linked| LinkedAccount {
+                linked: true,
+                display_name: linked.name.clone(),
+                provider_id: linked.subject.clone(),
+            })
+        };
         Self {
-            twitch: LinkedAccount::default(),
-            google: LinkedAccount::default(),
-            discord: LinkedAccount::default(),
+            twitch: of(Provider::Twitch),
+            google: of(Provider::Google),
+            discord: of(Provider::Discord),
         }
     }
 }
@@ -299,7 +307,7 @@ async fn describe(app: &App, account: &Account) -> Result<SessionResponse, ApiEr
             status: record.session.state,
         }),
         stream_slots: slots::list(app, account).await?,
-        linked_accounts: LinkedAccounts::none(),
+        linked_accounts: linked_accounts::list(&app.pool, user).await?.into(),
     })
 }
 

@@ -42,6 +42,7 @@ export function App({ arrival }: { readonly arrival: Arrival }): React.JSX.Eleme
           {error}
         </p>
       )}
+      {reason.kind === "plain" && reason.notice !== undefined && <p role="status">{reason.notice}</p>}
       <Page reason={reason} visitor={visitor} onDone={done} onSignedIn={look} />
     </main>
   );
@@ -61,5 +62,5 @@ function Page({ reason, visitor, onDone, onSignedIn }: PageProps): React.JSX.Ele
   if (visitor === "unknown") return null;
   if (visitor === "stranger") return <SignIn forDevice={reason.kind === "device"} onSignedIn={onSignedIn} />;
   if (reason.kind === "device") return <Confirm named={{ attempt: reason.attempt }} onDone={onDone} />;
-  return <Home account={visitor} onSignedOut={onSignedIn} />;
+  return <Home account={visitor} onSignedOut={onSignedIn} onChanged={onSignedIn} />;
 }

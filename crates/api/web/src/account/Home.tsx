@@ -2,16 +2,18 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import * as client from "./client";
 import { Confirm } from "./Confirm";
 import { Field, Form } from "./Form";
+import { Linked } from "./Linked";
 import { NewPassword } from "./links";
 import type { Account, SignIn } from "./types";
 
 interface Props {
   readonly account: Account;
   readonly onSignedOut: () => Promise<void>;
+  readonly onChanged: () => Promise<void>;
 }
 
 /** What somebody who is signed in sees. */
-export function Home({ account, onSignedOut }: Props): React.JSX.Element {
+export function Home({ account, onSignedOut, onChanged }: Props): React.JSX.Element {
   const leave = async (): Promise<void> => {
     await client.signOut();
     await onSignedOut();
@@ -29,7 +31,8 @@ export function Home({ account, onSignedOut }: Props): React.JSX.Element {
       </header>
       <DeviceCode />
       <SignIns />
-      <Password />
+      <Linked account={account} onChanged={onChanged} />
+      {account.hasPassword && <Password />}
     </>
   );
 }

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import * as client from "./client";
 import { Field, Form } from "./Form";
+import { Providers, useProviders } from "./Providers";
 
 interface Props {
   /** Whether somebody came to confirm a device. */
@@ -12,6 +13,7 @@ type Mode = "sign-in" | "forgot" | "register";
 
 export function SignIn({ forDevice, onSignedIn }: Props): React.JSX.Element {
   const [mode, setMode] = useState<Mode>("sign-in");
+  const providers = useProviders();
   if (mode === "forgot") {
     return <Letter title="New password" send={client.forgot} onBack={() => setMode("sign-in")} />;
   }
@@ -22,6 +24,7 @@ export function SignIn({ forDevice, onSignedIn }: Props): React.JSX.Element {
     <>
       {forDevice && <p>A device asks to be signed in. Sign in here first, then confirm it.</p>}
       <Password onSignedIn={onSignedIn} />
+      <Providers start={(provider) => client.signInWith(provider)} providers={providers} verb="Sign in with" />
       <nav>
         <button type="button" className="button quiet" onClick={() => setMode("forgot")}>
           Forgot the password?

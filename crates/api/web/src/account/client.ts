@@ -2,7 +2,7 @@
 
 import { request } from "../api/request";
 import * as decode from "./decode";
-import type { Account, Device, SignIn } from "./types";
+import type { Account, Device, Provider, SignIn } from "./types";
 
 export { Refused } from "../api/request";
 
@@ -15,6 +15,27 @@ export async function signIn(email: string, password: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   await request("POST", `${AUTH}/sign-out`);
+}
+
+/** The accounts elsewhere that somebody can sign in with. */
+export async function providers(): Promise<Provider[]> {
+  return decode.providers((await request("GET", `${AUTH}/providers`)).body);
+}
+
+/** Where to sign in, or to accept an invitation, with an account elsewhere. */
+export async function signInWith(provider: Provider, invitation?: string): Promise<string> {
+  const body = invitation === undefined ? {} : { invitation };
+  return decode.authorizeUrl((await request("POST", `${AUTH}/providers/${provider}`, body)).body);
+}
+
+/** Where to go to link an account elsewhere. */
+export async function link(provider: Provider, current: string): Promise<string> {
+  const body = { current_password: current };
+  return decode.authorizeUrl((await request("POST", `${ACCOUNT}/providers/${provider}`, body)).body);
+}
+
+export async function unlink(provider: Provider): Promise<void> {
+  await request("DELETE", `${ACCOUNT}/providers/${provider}`);
 }
 
 /** Asks for a letter with an invitation, where anybody may come. */

@@ -1,7 +1,7 @@
 // From bytes of the network to our types: only the fields named here get in.
 
 import { flag, list, maybeText, object, text } from "../api/fields";
-import type { Account, Device, SignIn } from "./types";
+import { NAMES, type Account, type Device, type LinkedAccount, type Provider, type SignIn } from "./types";
 
 export function email(value: unknown): string {
   return text(object(value), "email");
@@ -9,7 +9,34 @@ export function email(value: unknown): string {
 
 export function account(value: unknown): Account {
   const fields = object(value);
-  return { displayName: text(fields, "display_name"), email: maybeText(fields, "email") };
+  return {
+    displayName: text(fields, "display_name"),
+    email: maybeText(fields, "email"),
+    hasPassword: flag(fields, "has_password"),
+    linkedAccounts: list(fields, "linked_accounts").flatMap(linkedAccount),
+  };
+}
+
+/** Those that this page has a name for. */
+export function providers(value: unknown): Provider[] {
+  return list(object(value), "providers").filter(isProvider);
+}
+
+/** Where to go; nowhere but to a page. */
+export function authorizeUrl(value: unknown): string {
+  const url = new URL(text(object(value), "authorize_url"));
+  if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error("The answer is no link.");
+  return url.href;
+}
+
+function linkedAccount(value: unknown): LinkedAccount[] {
+  const fields = object(value);
+  const provider = fields["provider"];
+  return isProvider(provider) ? [{ provider, name: text(fields, "name") }] : [];
+}
+
+function isProvider(value: unknown): value is Provider {
+  return typeof value === "string" && Object.hasOwn(NAMES, value);
 }
 
 export function signIns(value: unknown): SignIn[] {

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import * as client from "./client";
 import { Field, Form } from "./Form";
+import { Providers, useProviders } from "./Providers";
 
 /** As the server wants it. */
 export const PASSWORD_LENGTH_MIN = 10;
@@ -16,6 +17,7 @@ export function Accept({ token, onDone }: Props): React.JSX.Element {
   const [error, setError] = useState<string | null>(null);
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
+  const providers = useProviders();
   useEffect(() => {
     client.invitation(token).then(setEmail, (error: unknown) => setError(error instanceof Error ? error.message : null));
   }, [token]);
@@ -32,6 +34,7 @@ export function Accept({ token, onDone }: Props): React.JSX.Element {
         <Field label="Name" type="text" autoComplete="name" value={name} onChange={setName} />
         <NewPassword value={password} onChange={setPassword} />
       </Form>
+      <Providers start={(provider) => client.signInWith(provider, token)} providers={providers} verb="Come in with" />
     </>
   );
 }

@@ -3,6 +3,19 @@
 export interface Account {
   readonly displayName: string;
   readonly email: string | null;
+  readonly hasPassword: boolean;
+  readonly linkedAccounts: readonly LinkedAccount[];
+}
+
+export type Provider = "twitch" | "google" | "discord";
+
+export const NAMES: Readonly<Record<Provider, string>> = { twitch: "Twitch", google: "Google", discord: "Discord" };
+
+/** An account elsewhere that somebody signs in with. */
+export interface LinkedAccount {
+  readonly provider: Provider;
+  /** What they were called there. */
+  readonly name: string;
 }
 
 /** A browser, a plugin or a dock that is signed in. */

@@ -1,6 +1,9 @@
 //! api in this process.
 
-use api::{Config, MailConfig};
+use std::path::Path;
+
+use anyhow::Context;
+use api::{AccountsConfig, Config, MailConfig, ProvidersConfig};
 use service_kit::Running;
 
 use super::{Settings, kit};
@@ -19,10 +22,26 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         gateway_grpc: settings.gateway_grpc(),
         default_region: settings.region.clone(),
         public_url: settings.public_url.clone(),
+        accounts: accounts(settings)?,
         mail: mail(settings),
         ..Config::default()
     };
     Ok(service_kit::launch("api", config, api::run)?)
+}
+
+fn accounts(settings: &Settings) -> anyhow::Result<AccountsConfig> {
+    let providers = match &settings.providers_file {
+        Some(file) => providers(file).with_context(|| format!("{}", file.display()))?,
+        None => ProvidersConfig::default(),
+    };
+    Ok(AccountsConfig {
+        providers,
+        ..AccountsConfig::default()
+    })
+}
+
+fn providers(file: &Path) -> anyhow::Result<ProvidersConfig> {
+    Ok(toml::from_str(&std::fs::read_to_string(file)?)?)
 }
 
 fn mail(settings: &Settings) -> MailConfig {
