@@ -1,7 +1,9 @@
 //! Every metric of the relay node: name, help and label values, started at zero.
 //! The data thread counts in plain integers; they are published each second.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use model::session::Role;
 use relay_core::{Direction, DropReason, RefusalReason, RemoteFailure};
 use srtla::{GroupEnd, LinkEnd, Refusal};
@@ -30,6 +32,7 @@ const RECEIVE_ERRORS: &str = "streamhaul_relay_receive_errors_total";
 const KERNEL_DROPS: &str = "streamhaul_relay_kernel_drops_total";
 const CONTROL_CONNECTED: &str = "streamhaul_relay_control_connected";
 const CONTROL_LOST: &str = "streamhaul_relay_control_connections_lost_total";
+const HEARTBEAT_ANSWERS: &str = "streamhaul_relay_heartbeat_answer_seconds";
 const REMOTE_FAILURES: &str = "streamhaul_relay_remote_failures_total";
 const EVENTS_DROPPED: &str = "streamhaul_relay_events_dropped_total";
 const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
@@ -109,6 +112,10 @@ fn describe() {
     describe_counter!(
         CONTROL_LOST,
         "Times the control plane's stream was lost or not established."
+    );
+    describe_histogram!(
+        HEARTBEAT_ANSWERS,
+        "From a heartbeat to the control plane's word that it is written."
     );
     describe_counter!(
         KERNEL_DROPS,
@@ -258,6 +265,11 @@ pub(crate) fn control_connected(connected: bool) {
 /// Counts a lost or failed connection to the control plane.
 pub(crate) fn control_connection_lost() {
     counter!(CONTROL_LOST).increment(1);
+}
+
+/// Notes how long the control plane took to write a heartbeat down and say so.
+pub(crate) fn heartbeat_answered(took: Duration) {
+    histogram!(HEARTBEAT_ANSWERS).record(took.as_secs_f64());
 }
 
 /// Counts an event given up while the control plane was away.

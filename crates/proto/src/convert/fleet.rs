@@ -105,6 +105,8 @@ impl From<Heartbeat> for pb::Heartbeat {
             data_thread_load_ratio: beat.data_thread_load_ratio,
             publishing_session_ids: texts(beat.publishing),
             draining: beat.draining,
+            // Its sender's stream counts.
+            sequence: 0,
             observed_at_unix_ms: beat.observed_at.0,
             held_session_ids: texts(beat.held),
         }

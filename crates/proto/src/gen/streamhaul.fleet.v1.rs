@@ -777,6 +777,9 @@ pub struct Heartbeat {
     /// Every session the node holds a lease for: the control plane renews them.
     #[prost(string, repeated, tag = "11")]
     pub held_session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Counts up within one Connect stream; 0 asks for no HeartbeatAck.
+    #[prost(uint64, tag = "20")]
+    pub sequence: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {
@@ -803,7 +806,7 @@ pub struct ControlMessage {
     /// Unique and increasing within one Connect stream; 0 needs no Ack.
     #[prost(uint64, tag = "1")]
     pub directive_id: u64,
-    #[prost(oneof = "control_message::Directive", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "control_message::Directive", tags = "2, 3, 4, 5, 6, 7, 8, 20")]
     pub directive: ::core::option::Option<control_message::Directive>,
 }
 /// Nested message and enum types in `ControlMessage`.
@@ -824,7 +827,16 @@ pub mod control_message {
         Keys(super::KeySet),
         #[prost(message, tag = "8")]
         Resync(super::Resync),
+        #[prost(message, tag = "20")]
+        HeartbeatAck(super::HeartbeatAck),
     }
+}
+/// This heartbeat, and so every one before it, is written. One that cannot be written
+/// gets no answer: the next one says the same and more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatAck {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {
