@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service_kit::{KitConfig, ServiceConfig};
 
+use crate::control::addresses;
 use crate::stats::StatsLimits;
 pub use bonding::Srtla;
 
@@ -43,7 +44,8 @@ pub struct Config {
     /// The same, in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_token_file: Option<PathBuf>,
-    /// The control plane.
+    /// The control plane; several replicas with commas between them, or a name that stands
+    /// for them.
     pub api_grpc: String,
     /// The metrics-gateway; without it the node reports no samples.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,7 +204,9 @@ impl ServiceConfig for Config {
     }
 
     fn validate(&self) -> Result<(), String> {
-        plain_http("api_grpc", &self.api_grpc)?;
+        for address in addresses(&self.api_grpc) {
+            plain_http("api_grpc", address)?;
+        }
         if let Some(gateway) = &self.gateway_grpc {
             plain_http("gateway_grpc", gateway)?;
         }

@@ -5,6 +5,7 @@ mod connection;
 mod directive;
 mod enrol;
 mod grants;
+mod replicas;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use service_kit::Readiness;
 use service_kit::grpc::BearerInterceptor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::backlog::Backlog;
 use crate::backoff::{Backoff, chance};
@@ -28,14 +29,13 @@ use crate::shards::{Gone, Shards};
 use crate::stats::PlayKeys;
 
 pub(crate) use enrol::{Error as EnrolError, enrol};
+pub(crate) use replicas::{Replicas, addresses, endpoint};
 
 /// The readiness part: the control plane has answered since the start.
 pub(crate) const READINESS: &str = "control";
 
 /// Events kept for a control plane that is away.
 const EVENTS_MAX: usize = 4096;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// What the node says of itself.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub(crate) struct About {
 /// Keeps the stream to the control plane up.
 pub(crate) struct Control {
     about: About,
-    endpoint: Endpoint,
+    replicas: Replicas,
     bearer: BearerInterceptor,
     identity: Identity,
     store: Store,
@@ -71,7 +71,7 @@ pub(crate) struct Control {
 /// What the control task is made of.
 pub(crate) struct Parts {
     pub(crate) about: About,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) replicas: Replicas,
     pub(crate) bearer: BearerInterceptor,
     pub(crate) identity: Identity,
     pub(crate) store: Store,
@@ -85,21 +85,11 @@ pub(crate) struct Parts {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Where the control plane is, and how long to wait for it.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(url.to_owned())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
-}
-
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             about: parts.about,
-            endpoint: parts.endpoint,
+            replicas: parts.replicas,
             bearer: parts.bearer,
             identity: parts.identity,
             store: parts.store,
@@ -138,6 +128,7 @@ impl Control {
             Ok(connection::Ended::Stopping) => Ok(true),
             Ok(connection::Ended::Lost { welcomed, error }) => {
                 metrics::control_connection_lost();
+                self.replicas.choose_next();
                 self.note_away(welcomed, &error);
                 Ok(welcomed)
             }
@@ -174,7 +165,8 @@ impl Control {
     }
 
     async fn channel(&self) -> Result<Channel, tonic::Status> {
-        self.endpoint
+        self.replicas
+            .chosen()
             .connect()
             .await
             .map_err(|error| tonic::Status::unavailable(chain(&error)))

@@ -14,11 +14,11 @@ use service_kit::grpc::BearerInterceptor;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
 
+use crate::backoff::chance;
 use crate::carriers;
 use crate::config::Config;
-use crate::control::{self, About, Control, Parts, READINESS};
+use crate::control::{self, About, Control, Parts, READINESS, Replicas};
 use crate::identity::{Identity, Store};
 use crate::lookup::{Lookups, Policy};
 use crate::report::Reporter;
@@ -48,8 +48,8 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         .with_context(|| format!("cannot bind listen_stats {}", config.listen_stats))?;
 
     let store = Store::new(&config.state_dir);
-    let endpoint = control::endpoint(&config.api_grpc).context("api_grpc")?;
-    let Some(identity) = identity(&config, &store, &endpoint, &context).await? else {
+    let mut replicas = Replicas::parse(&config.api_grpc, chance()).context("api_grpc")?;
+    let Some(identity) = identity(&config, &store, &mut replicas, &context).await? else {
         return Ok(());
     };
     tracing::info!(node.id = %identity.node_id, "the node knows who it is");
@@ -69,7 +69,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         addresses,
         listener,
         store,
-        endpoint,
+        replicas,
         bearer,
         identity,
         shards,
@@ -94,7 +94,7 @@ struct Node {
     addresses: Vec<SocketAddr>,
     listener: TcpListener,
     store: Store,
-    endpoint: Endpoint,
+    replicas: Replicas,
     bearer: BearerInterceptor,
     identity: Identity,
     shards: Shards,
@@ -187,7 +187,7 @@ impl Node {
         tasks.spawn(async move { Err(lookups.run().await.into()) });
         let control = Control::new(Parts {
             about: about(&self.config, &self.addresses, &self.identity, boot_id),
-            endpoint: self.endpoint,
+            replicas: self.replicas,
             bearer: self.bearer,
             identity: self.identity,
             store: self.store,
@@ -272,7 +272,7 @@ fn log_bound(name: &str, socket: &Socket) {
 async fn identity(
     config: &Config,
     store: &Store,
-    endpoint: &Endpoint,
+    replicas: &mut Replicas,
     context: &Context,
 ) -> anyhow::Result<Option<Identity>> {
     if let Some(identity) = store.load()? {
@@ -281,7 +281,7 @@ async fn identity(
     let waiting = "waits for the control plane to enrol this node";
     context.readiness.set(READINESS, Err(waiting.into()));
     let join_token = join_token(config)?;
-    let enrolled = match control::enrol(endpoint, &join_token, &context.shutdown).await {
+    let enrolled = match control::enrol(replicas, &join_token, &context.shutdown).await {
         Err(control::EnrolError::Stopped) => return Ok(None),
         enrolled => enrolled?,
     };

@@ -9,6 +9,7 @@ use tonic::Code;
 use tonic::transport::Endpoint;
 
 use super::directive::key_set;
+use super::replicas::Replicas;
 use crate::backoff::{Backoff, chance};
 use crate::identity::Identity;
 
@@ -25,17 +26,18 @@ pub(crate) enum Error {
 
 /// Enrols, waiting for the control plane as long as it takes.
 pub(crate) async fn enrol(
-    endpoint: &Endpoint,
+    replicas: &mut Replicas,
     join_token: &SecretString,
     shutdown: &CancellationToken,
 ) -> Result<Identity, Error> {
     let mut backoff = Backoff::new();
     loop {
-        match attempt(endpoint, join_token).await {
+        match attempt(replicas.chosen(), join_token).await {
             Ok(identity) => return Ok(identity),
             Err(Attempt::Final(error)) => return Err(error),
             Err(Attempt::Again(reason)) => {
                 tracing::warn!(reason, "cannot enrol yet; trying again");
+                replicas.choose_next();
             }
         }
         tokio::select! {
