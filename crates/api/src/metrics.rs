@@ -215,8 +215,9 @@ pub(crate) fn lease_issued(ok: bool) {
     counter!(LEASES_TOTAL, "outcome" => if ok { OK } else { FAILED }).increment(1);
 }
 
-pub(crate) fn heartbeat(written: bool) {
-    counter!(HEARTBEATS_TOTAL, "outcome" => if written { OK } else { FAILED }).increment(1);
+pub(crate) fn heartbeats(written: bool, count: usize) {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    counter!(HEARTBEATS_TOTAL, "outcome" => if written { OK } else { FAILED }).increment(count);
 }
 
 pub(crate) fn sign_in(outcome: SignIn) {

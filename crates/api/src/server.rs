@@ -30,7 +30,7 @@ use crate::fleet::keys::SigningSeed;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
-use crate::fleet::watch;
+use crate::fleet::{heartbeats, looks, watch};
 use crate::limits::RateLimits;
 use crate::mail::Post;
 use crate::relay::capacity::Surveys;
@@ -97,6 +97,7 @@ impl Server {
     /// # Errors
     /// When a secret cannot be read or a listener cannot be opened.
     pub async fn bind(config: Config, surroundings: Surroundings) -> anyhow::Result<Self> {
+        allow_many_connections();
         surroundings.readiness.expect(watch::DATABASE);
         let secrets = Secrets::read(&config)?;
         let proxies = config.http.proxies()?;
@@ -149,9 +150,11 @@ impl Server {
             prepared = prepare => prepared?,
         };
         let lifetime = seconds(self.config.sessions.lease_token_seconds);
+        let starts_max = starts_max(self.config.database_connections_max);
         let live_streams_max = self.config.http.live_streams_max;
         let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
         let (errands, waiting) = errands::channel();
+        let (heartbeats, unwritten) = heartbeats::channel();
         let app = Arc::new(App {
             pause: Pause::new(clock.now()),
             config: self.config,
@@ -163,9 +166,11 @@ impl Server {
             issuer: Issuer::new(self.secrets.sealing, prepared.keys, lifetime),
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
+            heartbeats,
             wakes: broadcast::Sender::new(states::WAKES_BEHIND_MAX),
             gateway: gateway_client(),
             links,
+            starts: Semaphore::new(starts_max),
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             passwords: self.secrets.passwords,
             tries: Tries::default(),
@@ -181,6 +186,8 @@ impl Server {
             result = answer(&app, self.http, self.grpc, &shutdown) => result,
             () = watch::database(app.clone(), readiness) => Ok(()),
             () = watch::wakes(app.clone()) => Ok(()),
+            () = heartbeats::run(app.clone(), unwritten) => Ok(()),
+            () = looks::keep(app.clone()) => Ok(()),
             () = ready::keep(app.clone()) => Ok(()),
             () = errands::run(app.clone(), waiting) => Ok(()),
         };
@@ -232,6 +239,22 @@ fn gateway_client() -> Client<HttpConnector, Body> {
     connector.set_connect_timeout(Some(GATEWAY_CONNECT_TIMEOUT));
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// Each node is a connection, and the usual limit is 1024 open files, for the sake of
+/// programs that use `select`; this one does not.
+fn allow_many_connections() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "The limit on open files stays as it is");
+    }
+}
+
+/// Starts that use the database at once: three in four of its connections.
+fn starts_max(connections_max: u32) -> usize {
+    usize::try_from(connections_max * 3 / 4).map_or(1, |it| it.max(1))
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {

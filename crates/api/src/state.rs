@@ -20,6 +20,7 @@ use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::fleet::heartbeats::Heartbeats;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
@@ -44,12 +45,15 @@ pub(crate) struct App {
     pub(crate) stream_keys: KeyDeriver,
     pub(crate) registry: Arc<Registry>,
     pub(crate) pause: Pause,
+    pub(crate) heartbeats: Heartbeats,
     /// What other processes said of sessions, for those who watch them.
     pub(crate) wakes: broadcast::Sender<Wake>,
     /// To the metrics-gateway.
     pub(crate) gateway: Client<HttpConnector, Body>,
     /// What it knows of sessions' links.
     pub(crate) links: Links,
+    /// A place for each start that may use the database now.
+    pub(crate) starts: Semaphore,
     /// A place for each live view.
     pub(crate) live_streams: Arc<Semaphore>,
     pub(crate) passwords: Passwords,

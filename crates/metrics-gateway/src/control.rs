@@ -15,6 +15,9 @@ const PATIENCE: Patience = Patience {
     call: Duration::from_secs(3),
 };
 
+/// The most sessions one call asks about.
+const SESSIONS_ASKED_MAX: usize = 1000;
+
 /// A client that connects on first use, and again after every loss.
 #[derive(Clone)]
 pub(crate) struct Control {
@@ -49,12 +52,16 @@ impl Control {
         node: &NodeId,
         sessions: &[SessionId],
     ) -> Result<HashSet<String>, Status> {
-        let request = AuthorizeSessionsRequest {
-            node_id: node.to_string(),
-            session_ids: sessions.iter().map(ToString::to_string).collect(),
-        };
-        let response = self.client.clone().authorize_sessions(request).await?;
-        Ok(response.into_inner().session_ids.into_iter().collect())
+        let mut given = HashSet::new();
+        for sessions in sessions.chunks(SESSIONS_ASKED_MAX) {
+            let request = AuthorizeSessionsRequest {
+                node_id: node.to_string(),
+                session_ids: sessions.iter().map(ToString::to_string).collect(),
+            };
+            let response = self.client.clone().authorize_sessions(request).await?;
+            given.extend(response.into_inner().session_ids);
+        }
+        Ok(given)
     }
 
     /// Whether the holder of a token may watch a session.

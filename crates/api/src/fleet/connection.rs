@@ -1,4 +1,7 @@
 //! One node's stream: what it says is written down, what it should hold is sent.
+//!
+//! A stream has no timer and asks the database nothing by itself: it acts when its node
+//! speaks and when somebody [wakes](super::looks) it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,14 +13,15 @@ use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use proto::fleet::node_message::Message;
-use storage::control::nodes::Orders;
+use storage::control::nodes::{Fingerprint, Orders};
 use storage::control::sessions::Record;
 use storage::control::{heartbeats, nodes, sessions};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::budget;
+use super::heartbeats::Heard;
 use super::leases::key_set;
 use super::registry::Seat;
 use crate::config::seconds;
@@ -26,16 +30,18 @@ use crate::state::App;
 
 /// Messages on their way to one node.
 pub(crate) const OUTGOING_MAX: usize = 64;
-/// Directives a node may leave without an Ack.
-const UNACKNOWLEDGED_MAX: usize = 4096;
+/// Directives a node may leave without an Ack before it is told more: one that holds
+/// thousands of sessions is told of them in turns.
+const UNACKNOWLEDGED_MAX: usize = 1024;
+/// How long it may take for the next Ack then.
+const ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a node may take to read a message.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// A node silent for this many times `offline_after_seconds` has lost its stream.
-const SILENT_FACTOR: u32 = 3;
 
 /// What ends a stream, as the node is told.
 type Ended = Status;
-pub(crate) type Outgoing = mpsc::Sender<Result<pb::ControlMessage, Status>>;
+/// Boxed: a channel keeps room for some messages, and most nodes are sent few.
+pub(crate) type Outgoing = mpsc::Sender<Result<Box<pb::ControlMessage>, Status>>;
 
 /// One node's stream, from Welcome to its end.
 pub(crate) struct Connection {
@@ -48,6 +54,8 @@ pub(crate) struct Connection {
     told: BTreeMap<SessionId, Told>,
     /// Which sessions an Ack confirms.
     unacknowledged: BTreeMap<u64, BTreeSet<SessionId>>,
+    /// Since when the node's Acks are waited for before it is told more.
+    behind_since: Option<Instant>,
     orders: Orders,
     /// Whose leases the node was told to believe.
     believed: KeySet,
@@ -101,6 +109,7 @@ impl Connection {
             directive_id: 0,
             told: held_already(hello),
             unacknowledged: BTreeMap::new(),
+            behind_since: None,
             orders: Orders {
                 draining: false,
                 sessions_limit: None,
@@ -119,8 +128,11 @@ impl Connection {
     ) {
         let ended = tokio::select! {
             () = stopping.cancelled() => Status::unavailable("the control plane is stopping"),
-            () = self.seat.replaced.clone().cancelled_owned() => {
+            () = self.seat.line.replaced.clone().cancelled_owned() => {
                 Status::aborted("the node connected anew")
+            }
+            () = self.seat.line.silent.clone().cancelled_owned() => {
+                Status::deadline_exceeded("the node is silent")
             }
             ended = self.exchange(incoming) => ended,
         };
@@ -142,23 +154,17 @@ impl Connection {
         // The first heartbeat is a reading to count from.
         self.settled_at = None;
         self.welcome().await?;
-        let mut interval = tokio::time::interval(seconds(self.app.config.fleet.sync_seconds));
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let silent_max = seconds(self.app.config.fleet.offline_after_seconds) * SILENT_FACTOR;
-        let mut deadline = Instant::now() + silent_max;
-        let wake = self.seat.wake.clone();
+        let line = self.seat.line.clone();
+        line.heard(Instant::now());
+        self.sync().await?;
         loop {
             tokio::select! {
                 message = incoming.message() => {
                     let Some(message) = message? else { return Ok(()) };
-                    deadline = Instant::now() + silent_max;
+                    line.heard(Instant::now());
                     self.hear(message).await?;
                 }
-                () = wake.notified() => self.sync().await?,
-                _ = interval.tick() => self.sync().await?,
-                () = tokio::time::sleep_until(deadline) => {
-                    return Err(Status::deadline_exceeded("the node is silent"));
-                }
+                () = line.wake.notified() => self.sync().await?,
             }
         }
     }
@@ -178,7 +184,8 @@ impl Connection {
         let invalid = |error: proto::convert::Error| Status::invalid_argument(error.to_string());
         match message.message {
             Some(Message::Heartbeat(beat)) => {
-                self.heartbeat(&beat.try_into().map_err(invalid)?).await;
+                let sequence = beat.sequence;
+                self.heartbeat(beat.try_into().map_err(invalid)?, sequence);
             }
             Some(Message::Event(event)) => {
                 self.event(&event.try_into().map_err(invalid)?).await;
@@ -194,24 +201,30 @@ impl Connection {
     }
 
     /// The database may be away: the node is heard all the same.
-    async fn heartbeat(&mut self, beat: &Heartbeat) {
+    fn heartbeat(&mut self, said: Heartbeat, sequence: u64) {
         // A node keeps draining while it is away: what it says is what it was told last,
-        // and the next look tells it again if the operator wants otherwise.
-        self.orders.draining = beat.draining;
-        let app = &self.app;
-        let renewal = app.config.sessions.renewal();
-        let written = heartbeats::record(&app.pool, &self.node, beat, renewal, app.now()).await;
-        metrics::heartbeat(written.is_ok());
-        if let Err(error) = written {
-            app.pause.trouble(app.now());
-            self.note("A heartbeat could not be written", &error);
-            return;
+        // and it is told again if the operator wants otherwise.
+        if said.draining != self.orders.draining {
+            self.orders.draining = said.draining;
+            self.seat.line.wake.notify_one();
         }
-        let is_due = self
+        let at = self.app.now();
+        let settle = self
             .settled_at
-            .is_none_or(|at| app.now().since(at) >= budget::SETTLE_INTERVAL);
-        if is_due {
-            self.settle().await;
+            .is_none_or(|settled_at| at.since(settled_at) >= budget::SETTLE_INTERVAL);
+        if settle {
+            self.settled_at = Some(at);
+        }
+        let node = self.node.clone();
+        let heard = Heard {
+            beat: heartbeats::Beat { node, at, said },
+            sequence,
+            outgoing: self.outgoing.clone(),
+            settle,
+        };
+        if !self.app.heartbeats.write(heard) {
+            metrics::heartbeats(false, 1);
+            self.app.pause.trouble(at);
         }
     }
 
@@ -237,25 +250,33 @@ impl Connection {
         let Some(sessions) = self.unacknowledged.remove(&ack.directive_id) else {
             return;
         };
+        if let Some(since) = &mut self.behind_since {
+            *since = Instant::now();
+            if self.unacknowledged.len() <= UNACKNOWLEDGED_MAX / 2 {
+                self.seat.line.wake.notify_one();
+            }
+        }
         if !ack.error.is_empty() {
             metrics::directive_failed();
             let error: String = ack.error.chars().take(256).collect();
             tracing::warn!(node.id = %self.node, error, "A node could not follow a directive");
             // Whatever it was about is told again at the next look.
             self.told.retain(|session, _| !sessions.contains(session));
+            self.seat.line.untold();
             return;
         }
-        for session in &sessions {
-            // A heartbeat that lists the session confirms it as well.
-            if let Err(error) = heartbeats::confirm(&self.app.pool, &self.node, session).await {
-                self.note("A session could not be confirmed", &error);
-                return;
-            }
+        // A heartbeat that lists a session confirms it as well.
+        if let Err(error) = heartbeats::confirm(&self.app.pool, &self.node, &sessions).await {
+            self.note("Sessions could not be confirmed", &error);
         }
     }
 
     /// Sends the difference between what the node should hold and what it was told.
     async fn sync(&mut self) -> Result<(), Ended> {
+        self.seat.line.untold();
+        if !self.may_tell_more()? {
+            return Ok(());
+        }
         let wanted = match self.wanted().await {
             Ok(wanted) => wanted,
             Err(error) => {
@@ -263,27 +284,50 @@ impl Connection {
                 return Ok(());
             }
         };
-        let Some((orders, records)) = wanted else {
+        let Some((orders, fingerprint, records)) = wanted else {
             return Err(Status::unauthenticated("the node is no longer enrolled"));
         };
         self.believe().await?;
         self.order(orders).await?;
         if self.is_synced {
             self.revoke(&records).await?;
-            self.assign(&records).await
+            self.assign(&records).await?;
         } else {
             self.resync(&records).await?;
             // A session that came with its own lease is no part of the complete set.
-            self.revoke(&records).await
+            self.revoke(&records).await?;
         }
+        if self.behind_since.is_none() {
+            self.seat.line.told(fingerprint, self.renew_at());
+        }
+        Ok(())
     }
 
-    async fn wanted(&self) -> Result<Option<(Orders, Vec<Record>)>, storage::Error> {
-        let Some(orders) = nodes::orders(&self.app.pool, &self.node).await? else {
+    /// Whether the node has acknowledged enough of what it was told.
+    fn may_tell_more(&mut self) -> Result<bool, Ended> {
+        if self.unacknowledged.len() < UNACKNOWLEDGED_MAX {
+            self.behind_since = None;
+            return Ok(true);
+        }
+        let since = self.behind_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= ACK_TIMEOUT {
+            return Err(Status::resource_exhausted("the node acknowledges nothing"));
+        }
+        Ok(false)
+    }
+
+    /// When the first lease is to be signed again.
+    fn renew_at(&self) -> Option<UnixMillis> {
+        self.told.values().map(|told| told.renew_at).min()
+    }
+
+    /// What stands for the rest is read first: what changes after it is seen at a look.
+    async fn wanted(&self) -> Result<Option<(Orders, Fingerprint, Vec<Record>)>, storage::Error> {
+        let Some((orders, fingerprint)) = nodes::orders(&self.app.pool, &self.node).await? else {
             return Ok(None);
         };
         let records = sessions::live_of_node(&self.app.pool, &self.node).await?;
-        Ok(Some((orders, records)))
+        Ok(Some((orders, fingerprint, records)))
     }
 
     /// Comes before the leases that a new key signed.
@@ -343,6 +387,9 @@ impl Connection {
             .cloned()
             .collect();
         for session in gone {
+            if !self.may_tell_more()? {
+                break;
+            }
             self.told.remove(&session);
             let reason = self.stop_reason(&session).await;
             let revoke = pb::Revoke {
@@ -365,6 +412,9 @@ impl Connection {
                 .is_some_and(|told| told.is_fresh(record, &self.believed, now));
             if is_fresh {
                 continue;
+            }
+            if !self.may_tell_more()? {
+                break;
             }
             if let Some(assign) = self.leases(record) {
                 let sessions = BTreeSet::from([session.clone()]);
@@ -410,9 +460,6 @@ impl Connection {
         directive: Directive,
         sessions: BTreeSet<SessionId>,
     ) -> Result<(), Ended> {
-        if self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
-            return Err(Status::resource_exhausted("the node acknowledges nothing"));
-        }
         self.directive_id += 1;
         self.unacknowledged.insert(self.directive_id, sessions);
         metrics::directive(label);
@@ -425,7 +472,7 @@ impl Connection {
             directive: Some(directive),
         };
         self.outgoing
-            .send_timeout(Ok(message), SEND_TIMEOUT)
+            .send_timeout(Ok(Box::new(message)), SEND_TIMEOUT)
             .await
             .map_err(|_| Status::deadline_exceeded("the node does not read"))
     }

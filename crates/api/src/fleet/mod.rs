@@ -6,8 +6,10 @@
 
 pub(crate) mod budget;
 pub(crate) mod connection;
+pub(crate) mod heartbeats;
 pub(crate) mod keys;
 pub(crate) mod leases;
+pub(crate) mod looks;
 pub(crate) mod pause;
 pub(crate) mod registry;
 pub(crate) mod watch;

@@ -1,10 +1,12 @@
 //! Which nodes have their stream in this process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::NodeId;
+use model::{NodeId, UnixMillis};
+use storage::control::nodes::Fingerprint;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
@@ -23,8 +25,63 @@ struct Streams {
 
 struct Entry {
     number: u64,
-    wake: Arc<Notify>,
-    replaced: CancellationToken,
+    line: Arc<Line>,
+}
+
+/// What a stream and those who look after all streams know of each other.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// Fires when there may be something to tell the node.
+    pub(crate) wake: Notify,
+    /// Fires when the node connected anew.
+    pub(crate) replaced: CancellationToken,
+    /// Fires when the node was not heard for too long.
+    pub(crate) silent: CancellationToken,
+    state: Mutex<LineState>,
+}
+
+#[derive(Default)]
+struct LineState {
+    /// Stands for what the node was told; none: not all of it.
+    told: Option<Fingerprint>,
+    /// When the first of its leases is half used up.
+    renew_at: Option<UnixMillis>,
+    heard_at: Option<Instant>,
+}
+
+impl Line {
+    /// The node was heard.
+    pub(crate) fn heard(&self, now: Instant) {
+        self.lock().heard_at = Some(now);
+    }
+
+    /// The node was told what this stands for, and is to be told again at this time.
+    pub(crate) fn told(&self, fingerprint: Fingerprint, renew_at: Option<UnixMillis>) {
+        let mut state = self.lock();
+        state.told = Some(fingerprint);
+        state.renew_at = renew_at;
+    }
+
+    /// The node may not know all that it should.
+    pub(crate) fn untold(&self) {
+        self.lock().told = None;
+    }
+
+    /// Whether there may be something to tell the node.
+    pub(crate) fn is_due(&self, wanted: Option<Fingerprint>, now: UnixMillis) -> bool {
+        let state = self.lock();
+        state.told.is_none()
+            || state.told != wanted
+            || state.renew_at.is_some_and(|renew_at| renew_at <= now)
+    }
+
+    fn is_silent(&self, since: Instant) -> bool {
+        self.lock().heard_at.is_some_and(|heard| heard < since)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A stream's place in the registry; it leaves when dropped.
@@ -32,10 +89,7 @@ pub(crate) struct Seat {
     registry: Arc<Registry>,
     node: NodeId,
     number: u64,
-    /// Fires when the node's sessions changed.
-    pub(crate) wake: Arc<Notify>,
-    /// Fires when the node connected anew.
-    pub(crate) replaced: CancellationToken,
+    pub(crate) line: Arc<Line>,
 }
 
 impl Registry {
@@ -44,38 +98,54 @@ impl Registry {
         let mut streams = self.lock();
         streams.entered += 1;
         let number = streams.entered;
-        let (wake, replaced) = (Arc::new(Notify::new()), CancellationToken::new());
+        let line = Arc::new(Line::default());
         let entry = Entry {
             number,
-            wake: wake.clone(),
-            replaced: replaced.clone(),
+            line: line.clone(),
         };
         if let Some(older) = streams.by_node.insert(node.clone(), entry) {
-            older.replaced.cancel();
+            older.line.replaced.cancel();
         }
         metrics::fleet_streams(streams.by_node.len());
         Seat {
             registry: self.clone(),
             node: node.clone(),
             number,
-            wake,
-            replaced,
+            line,
         }
     }
 
     pub(crate) fn wake(&self, node: &NodeId) {
         if let Some(entry) = self.lock().by_node.get(node) {
-            entry.wake.notify_one();
+            entry.line.wake.notify_one();
         }
     }
 
     pub(crate) fn wake_all(&self) {
         for entry in self.lock().by_node.values() {
-            entry.wake.notify_one();
+            entry.line.wake.notify_one();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Streams> {
+    /// Every node with its stream.
+    pub(crate) fn lines(&self) -> Vec<(NodeId, Arc<Line>)> {
+        let streams = self.lock();
+        let lines = streams.by_node.iter();
+        lines
+            .map(|(node, entry)| (node.clone(), entry.line.clone()))
+            .collect()
+    }
+
+    /// Ends the streams of nodes that were last heard before `since`.
+    pub(crate) fn end_silent(&self, since: Instant) {
+        for entry in self.lock().by_node.values() {
+            if entry.line.is_silent(since) {
+                entry.line.silent.cancel();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         // Nothing in here panics half way.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,6 +167,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -105,11 +177,39 @@ mod tests {
         let node = NodeId::from_u128(1);
         let first = registry.enter(&node);
         let second = registry.enter(&node);
-        assert!(first.replaced.is_cancelled());
+        assert!(first.line.replaced.is_cancelled());
         drop(first);
-        assert!(!second.replaced.is_cancelled());
+        assert!(!second.line.replaced.is_cancelled());
         assert_eq!(registry.lock().by_node.len(), 1);
         drop(second);
         assert!(registry.lock().by_node.is_empty());
+    }
+
+    #[test]
+    fn a_stream_is_due_when_something_changed_or_has_to_be_said_again() {
+        let line = Line::default();
+        let (one, other) = (Fingerprint(1), Fingerprint(2));
+        let now = UnixMillis(1000);
+        assert!(line.is_due(Some(one), now), "nothing was told yet");
+        line.told(one, Some(UnixMillis(2000)));
+        assert!(!line.is_due(Some(one), now));
+        assert!(line.is_due(Some(other), now));
+        assert!(line.is_due(None, now), "the node is no longer enrolled");
+        assert!(line.is_due(Some(one), UnixMillis(2000)), "to be renewed");
+        line.untold();
+        assert!(line.is_due(Some(one), now));
+    }
+
+    #[test]
+    fn only_a_silent_stream_is_ended() {
+        let registry = Arc::new(Registry::default());
+        let seats = [1, 2, 3].map(|number| registry.enter(&NodeId::from_u128(number)));
+        let now = Instant::now();
+        seats[0].line.heard(now);
+        seats[1].line.heard(now + Duration::from_secs(2));
+        registry.end_silent(now + Duration::from_secs(1));
+        let ended = seats.each_ref().map(|seat| seat.line.silent.is_cancelled());
+        // The third has not begun yet.
+        assert_eq!(ended, [true, false, false]);
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::Map;
 use model::NodeId;
 use model::node::Hello;
 use proto::fleet as pb;
@@ -28,9 +30,14 @@ pub(super) struct Fleet {
     pub(super) stopping: CancellationToken,
 }
 
+/// What a node is told.
+type Directives = Map<ReceiverStream<Told>, fn(Told) -> Directive>;
+type Told = Result<Box<pb::ControlMessage>, Status>;
+type Directive = Result<pb::ControlMessage, Status>;
+
 #[tonic::async_trait]
 impl pb::fleet_server::Fleet for Fleet {
-    type ConnectStream = ReceiverStream<Result<pb::ControlMessage, Status>>;
+    type ConnectStream = Directives;
 
     async fn enrol(
         &self,
@@ -93,7 +100,8 @@ impl Fleet {
         let seat = self.app.registry.enter(&node);
         let connection = Connection::new(self.app.clone(), &hello, seat, outgoing);
         tokio::spawn(connection.run(incoming, self.stopping.clone()));
-        Ok(ReceiverStream::new(messages))
+        let unboxed: fn(Told) -> Directive = unboxed;
+        Ok(ReceiverStream::new(messages).map(unboxed))
     }
 
     async fn authenticate<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
@@ -102,6 +110,10 @@ impl Fleet {
         let node = nodes::by_credential(&self.app.pool, &token::hash(credential)).await;
         node.map_err(status)?.ok_or_else(refused)
     }
+}
+
+fn unboxed(told: Told) -> Directive {
+    told.map(|message| *message)
 }
 
 async fn hello(incoming: &mut Streaming<pb::NodeMessage>) -> Result<Hello, Status> {

@@ -7,6 +7,9 @@
 //! ```
 //! Nothing is limited before the look-ups, so that a client that asks again gets its own
 //! session. A node that filled up meanwhile means another round with fresh figures.
+//!
+//! Starts wait for their turn before they take a connection to the database, in the order
+//! in which they came: however many there are, heartbeats and everybody else find one.
 
 use std::time::Duration;
 
@@ -114,6 +117,8 @@ pub(crate) async fn start(
     request: &StartRequest,
     intent: Option<&Intent>,
 ) -> Result<Started, ApiError> {
+    // Never closed.
+    let _turn = app.starts.acquire().await;
     let round = Round {
         app,
         account,

@@ -131,6 +131,23 @@ pub async fn list(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Which of these nodes have a budget.
+///
+/// # Errors
+/// When the database fails.
+pub async fn which(pool: &Pool, nodes: &[NodeId]) -> Result<Vec<NodeId>, Error> {
+    let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT node_id FROM control.node_budgets WHERE node_id = ANY($1)",
+        &nodes as &[&str]
+    )
+    .fetch_all(pool)
+    .await?;
+    ids.iter()
+        .map(|id| column("node_budgets.node_id", id))
+        .collect()
+}
+
 /// Keeps what is held for a session until it stops.
 ///
 /// # Errors
@@ -267,13 +284,15 @@ pub async fn remove(transaction: &mut Transaction, node: &NodeId) -> Result<bool
 /// When the database fails.
 pub async fn settle(transaction: &mut Transaction, node: &NodeId, bytes: u64) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE control.sessions s
+        "WITH due AS MATERIALIZED (
+             SELECT id, hold_counted_bps FROM control.sessions
+             WHERE node_id = $1 AND state <> 'stopped' AND publishing
+             ORDER BY id FOR NO KEY UPDATE)
+         UPDATE control.sessions s
          SET settled_bytes = least(s.settled_bytes + ($2::float8 * s.hold_counted_bps / total.bps)::bigint,
                                    1000000000000000000)
-         FROM (SELECT sum(hold_counted_bps)::float8 AS bps FROM control.sessions
-               WHERE node_id = $1 AND state <> 'stopped' AND publishing) total
-         WHERE s.node_id = $1 AND s.state <> 'stopped' AND s.publishing
-           AND s.hold_counted_bps > 0",
+         FROM due, (SELECT sum(hold_counted_bps)::float8 AS bps FROM due) total
+         WHERE s.id = due.id AND s.hold_counted_bps > 0",
         node.as_str(),
         bytes as f64
     )

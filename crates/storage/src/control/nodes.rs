@@ -1,5 +1,7 @@
 //! Nodes: enrolment, their words about themselves, the operator's words about them.
 
+use std::collections::BTreeMap;
+
 use model::node::{Hello, Node, NodeAddress, NodeState};
 use model::{NodeId, Region, UnixMillis};
 use sqlx::PgExecutor;
@@ -254,27 +256,63 @@ pub struct Orders {
     pub sessions_limit: Option<u32>,
 }
 
-/// What the operator wants of this node.
+/// Stands for everything that a node should be told: its orders, its sessions and their
+/// streams as they are set. Another value means that something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub i64);
+
+macro_rules! select_orders {
+    ($tail:tt, $argument:expr) => {
+        sqlx::query!(
+            r#"SELECT n.id, n.draining, n.sessions_limit,
+                hashtextextended(concat_ws(' ', n.draining, n.sessions_limit), 0) # coalesce((
+                    SELECT bit_xor(hashtextextended(s.id || t::text, 0))
+                    FROM control.sessions s JOIN control.streams t ON t.id = s.stream_id
+                    WHERE s.node_id = n.id AND s.state <> 'stopped'), 0) AS "fingerprint!"
+            FROM control.nodes n "#
+                + $tail,
+            $argument
+        )
+    };
+}
+
+/// What the operator wants of this node, and what stands for all that it should be told.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn orders(pool: &Pool, id: &NodeId) -> Result<Option<Orders>, Error> {
-    let row = sqlx::query!(
-        "SELECT draining, sessions_limit FROM control.nodes WHERE id = $1",
-        id.as_str()
-    )
-    .fetch_optional(pool)
-    .await?;
+pub async fn orders(pool: &Pool, id: &NodeId) -> Result<Option<(Orders, Fingerprint)>, Error> {
+    let row = select_orders!("WHERE n.id = $1", id.as_str())
+        .fetch_optional(pool)
+        .await?;
     row.map(|row| {
         let limit = row
             .sessions_limit
             .map(|limit| number("nodes.sessions_limit", limit));
-        Ok(Orders {
+        let orders = Orders {
             draining: row.draining,
             sessions_limit: limit.transpose()?,
-        })
+        };
+        Ok((orders, Fingerprint(row.fingerprint)))
     })
     .transpose()
+}
+
+/// What stands for all that each of these nodes should be told; one that is no longer
+/// enrolled is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn fingerprints(
+    pool: &Pool,
+    ids: &[NodeId],
+) -> Result<BTreeMap<NodeId, Fingerprint>, Error> {
+    let ids: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
+    let rows = select_orders!("WHERE n.id = ANY($1)", &ids as &[&str])
+        .fetch_all(pool)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok((column("nodes.id", &row.id)?, Fingerprint(row.fingerprint))))
+        .collect()
 }
 
 /// Marks nodes offline that were last heard before `silent_since`; says which.

@@ -4,7 +4,7 @@ use model::node::Heartbeat;
 use model::{NodeId, Region, TenantId, UnixMillis, UserId};
 use storage::Error;
 use storage::control::accounts::{self, Account};
-use storage::control::heartbeats::{self, Renewal};
+use storage::control::heartbeats::{self, Beat, Renewal};
 use storage::control::nodes::{self, NewNode};
 use streamhaul_storage as storage;
 use testkit::database::TestDb;
@@ -100,14 +100,16 @@ async fn bytes_add_up_across_a_nodes_boots() {
     let new = node(1, "one");
     nodes::create(&pool, &new, NOW).await.unwrap();
     for (boot_id, bytes) in [("a", 10), ("a", 30), ("b", 5), ("b", 7)] {
-        let beat = beat(boot_id, bytes);
+        let beat = Beat {
+            node: new.id.clone(),
+            at: NOW,
+            said: beat(boot_id, bytes),
+        };
         let renewal = Renewal {
             lease: std::time::Duration::ZERO,
             grace: std::time::Duration::ZERO,
         };
-        heartbeats::record(&pool, &new.id, &beat, renewal, NOW)
-            .await
-            .unwrap();
+        heartbeats::record(&pool, &[beat], renewal).await.unwrap();
     }
     let row: (i64, i64) = sqlx::query_as(
         "SELECT ingress_bytes_before + ingress_bytes, egress_bytes_before + egress_bytes

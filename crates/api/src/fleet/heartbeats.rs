@@ -1,0 +1,200 @@
+//! Writes heartbeats down, those of all nodes together: what ten thousand nodes say in a
+//! second are a few statements.
+//!
+//! While a batch is being written the next one gathers. A node hears that its heartbeat
+//! counts once it is in the database. Nothing is kept for a database that is away: the
+//! next heartbeat says the same and more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::NodeId;
+use proto::fleet as pb;
+use proto::fleet::control_message::Directive;
+use storage::control::{budgets, heartbeats};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::budget;
+use super::connection::Outgoing;
+use crate::metrics;
+use crate::state::App;
+
+/// Heartbeats that wait for the database; more are not written.
+const WAITING_MAX: usize = 32_768;
+/// Heartbeats in one statement.
+const BATCH_MAX: usize = 2048;
+/// From one batch to the next, at least: they gather meanwhile.
+const GATHER: Duration = Duration::from_millis(100);
+/// Nodes whose accounts wait to be settled; more wait for their next turn.
+const SETTLED_MAX: usize = 16_384;
+
+/// A heartbeat that was heard.
+pub(crate) struct Heard {
+    pub(crate) beat: heartbeats::Beat,
+    /// What the node counts it as; 0: it wants no answer.
+    pub(crate) sequence: u64,
+    /// Where it is answered.
+    pub(crate) outgoing: Outgoing,
+    /// Whether the node's account is due.
+    pub(crate) settle: bool,
+}
+
+/// Takes heartbeats of every stream.
+pub(crate) struct Heartbeats(mpsc::Sender<Heard>);
+
+/// Those that are not written yet.
+pub(crate) struct Waiting(mpsc::Receiver<Heard>);
+
+pub(crate) fn channel() -> (Heartbeats, Waiting) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (Heartbeats(sender), Waiting(receiver))
+}
+
+impl Heartbeats {
+    /// Has it written soon. Says whether there was room.
+    pub(crate) fn write(&self, heard: Heard) -> bool {
+        self.0.try_send(heard).is_ok()
+    }
+}
+
+/// Writes until the process ends.
+pub(crate) async fn run(app: Arc<App>, waiting: Waiting) {
+    let (due, accounts) = mpsc::channel(SETTLED_MAX);
+    tokio::join!(write(&app, waiting, due), settle(&app, accounts));
+}
+
+async fn write(app: &App, mut waiting: Waiting, due: mpsc::Sender<NodeId>) {
+    let mut batch = Vec::new();
+    while waiting.0.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let begun = Instant::now();
+        write_batch(app, std::mem::take(&mut batch), &due).await;
+        tokio::time::sleep_until(begun + GATHER).await;
+    }
+}
+
+/// What a node said last counts: it says everything that it said before.
+fn latest(batch: Vec<Heard>) -> BTreeMap<NodeId, Heard> {
+    let mut latest = BTreeMap::new();
+    for heard in batch {
+        let node = heard.beat.node.clone();
+        let settle = heard.settle;
+        let earlier: Option<Heard> = latest.insert(node.clone(), heard);
+        if let Some(it) = latest.get_mut(&node) {
+            it.settle = settle || earlier.is_some_and(|earlier| earlier.settle);
+        }
+    }
+    latest
+}
+
+async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
+    let batch: Vec<Heard> = latest(batch).into_values().collect();
+    let beats: Vec<_> = batch.iter().map(|heard| heard.beat.clone()).collect();
+    let renewal = app.config.sessions.renewal();
+    let written = heartbeats::record(&app.pool, &beats, renewal).await;
+    match written {
+        Ok(()) => batch.iter().for_each(|heard| done(heard, due)),
+        Err(error) if error.is_retryable() || batch.len() == 1 => {
+            failed(app, &error, batch.len());
+        }
+        // One of them may be what the database does not take: the others are not its victims.
+        Err(_) => {
+            for heard in &batch {
+                let one = std::slice::from_ref(&heard.beat);
+                match heartbeats::record(&app.pool, one, renewal).await {
+                    Ok(()) => done(heard, due),
+                    Err(error) => failed(app, &error, 1),
+                }
+            }
+        }
+    }
+}
+
+fn done(heard: &Heard, due: &mpsc::Sender<NodeId>) {
+    metrics::heartbeats(true, 1);
+    if heard.sequence > 0 {
+        let ack = pb::HeartbeatAck {
+            sequence: heard.sequence,
+        };
+        // A node that does not read will find out otherwise.
+        let _ = heard.outgoing.try_send(Ok(Box::new(pb::ControlMessage {
+            directive_id: 0,
+            directive: Some(Directive::HeartbeatAck(ack)),
+        })));
+    }
+    if heard.settle {
+        let _ = due.try_send(heard.beat.node.clone());
+    }
+}
+
+fn failed(app: &App, error: &storage::Error, count: usize) {
+    metrics::heartbeats(false, count);
+    app.pause.trouble(app.now());
+    let is_retryable = error.is_retryable();
+    let error = error as &dyn std::error::Error;
+    if is_retryable {
+        tracing::debug!(count, error, "Heartbeats could not be written");
+    } else {
+        tracing::error!(count, error, "Heartbeats could not be written");
+    }
+}
+
+/// Settles the accounts of those that have one; the next time makes up for one that failed.
+async fn settle(app: &App, mut due: mpsc::Receiver<NodeId>) {
+    let mut nodes = Vec::new();
+    while due.recv_many(&mut nodes, SETTLED_MAX).await > 0 {
+        let settled = settle_all(app, &std::mem::take(&mut nodes)).await;
+        if let Err(error) = settled {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "Byte budgets could not be settled");
+        }
+    }
+}
+
+async fn settle_all(app: &App, nodes: &[NodeId]) -> Result<(), storage::Error> {
+    for node in budgets::which(&app.pool, nodes).await? {
+        budget::settle(app, &node).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::UnixMillis;
+    use model::node::Heartbeat;
+
+    use super::*;
+
+    fn heard(node: u128, sequence: u64, settle: bool) -> Heard {
+        let said = pb::Heartbeat {
+            boot_id: "boot".into(),
+            ..Default::default()
+        };
+        Heard {
+            beat: heartbeats::Beat {
+                node: NodeId::from_u128(node),
+                at: UnixMillis(0),
+                said: Heartbeat::try_from(said).unwrap(),
+            },
+            sequence,
+            outgoing: mpsc::channel(1).0,
+            settle,
+        }
+    }
+
+    #[test]
+    fn the_last_word_of_a_node_counts_and_its_account_is_not_forgotten() {
+        let batch = vec![
+            heard(1, 1, true),
+            heard(2, 7, false),
+            heard(1, 2, false),
+            heard(2, 8, false),
+        ];
+        let kept: Vec<_> = latest(batch)
+            .into_values()
+            .map(|heard| (heard.sequence, heard.settle))
+            .collect();
+        assert_eq!(kept, [(2, true), (8, false)]);
+    }
+}
