@@ -72,8 +72,12 @@ impl House {
 
     /// Another api on the same database.
     pub(crate) async fn replica(&self) -> Self {
+        self.replica_with(|_| {}).await
+    }
+
+    pub(crate) async fn replica_with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let url = self.database.url().to_owned();
-        Self::sharing(self.database.clone(), &url, |_| {}).await
+        Self::sharing(self.database.clone(), &url, change).await
     }
 
     /// Why an api that is configured like this does not start on the same database.
@@ -168,6 +172,22 @@ impl House {
         .await
     }
 
+    /// A start that is not sent yet.
+    pub(crate) fn start_request(
+        &self,
+        token: &str,
+        key: &str,
+        body: &Value,
+    ) -> http::Request<String> {
+        http::Request::builder()
+            .method("POST")
+            .uri(format!("http://{}/api/v1/relay/start", self.http))
+            .header("authorization", bearer(token))
+            .header("idempotency-key", key)
+            .body(body.to_string())
+            .unwrap()
+    }
+
     pub(crate) async fn start(&self, token: &str, connection: &str) -> Answer {
         self.post(
             token,
@@ -184,12 +204,7 @@ impl House {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
-        let raw = self.raw(method, path, headers, body).await;
-        let (parts, text) = raw.into_parts();
-        Answer {
-            status: parts.status.as_u16(),
-            body: serde_json::from_str(&text).unwrap_or(Value::Null),
-        }
+        parsed(self.raw(method, path, headers, body).await)
     }
 
     /// The same with the answer's headers.
@@ -332,12 +347,25 @@ pub(crate) fn fetch(url: &str) -> Raw {
     answer(http::Request::get(url).body(String::new()).unwrap())
 }
 
+/// Sends a request, and waits for its answer.
+pub(crate) fn ask(request: http::Request<String>) -> Answer {
+    parsed(answer(request))
+}
+
+fn parsed(raw: Raw) -> Answer {
+    let (parts, text) = raw.into_parts();
+    Answer {
+        status: parts.status.as_u16(),
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+    }
+}
+
 fn answer(request: http::Request<String>) -> Raw {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
         .max_redirects(0)
-        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_global(Some(Duration::from_secs(120)))
         .build()
         .into();
     let (parts, mut body) = agent.run(request).unwrap().into_parts();

@@ -25,4 +25,5 @@ mod outage;
 mod placement;
 mod providers;
 mod security;
+mod starts;
 mod streams;
