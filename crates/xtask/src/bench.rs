@@ -18,9 +18,14 @@ const HOUSE: [&str; 5] = [
 /// What a relay is measured with: no database and no control plane of ours.
 const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-measure"];
 
+/// What the control plane is measured with: the nodes are simulated.
+const CONTROL: [&str; 2] = ["streamhaul-api", "streamhaul-measure"];
+
 const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--json]
        cargo xtask bench relay [--seconds N] [--profile NAME]... [--node-arg NAME=VALUE]...
-           [--peer COMMAND --peer-publish URL --peer-play URL [--peer-srtla URL]] [--json]";
+           [--peer COMMAND --peer-publish URL --peer-play URL [--peer-srtla URL]] [--json]
+       cargo xtask bench control [--nodes N] [--seconds N] [--start-nodes N] [--start-seconds N]
+           [--callers N] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///
@@ -30,6 +35,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
         Some("delay") => measure(arguments),
         Some("relay") => measure_relay(arguments),
+        Some("control") => measure_with(&CONTROL, arguments),
         _ => bail!("{USAGE}"),
     }
 }

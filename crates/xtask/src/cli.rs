@@ -25,9 +25,10 @@ pub(crate) enum Command {
     /// Run every test: unit, integration, end-to-end with real ffmpeg.
     Test(Test),
     /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`,
-    /// `bench relay [--seconds N] [--profile NAME]... [--json]`.
+    /// `bench relay [--seconds N] [--profile NAME]... [--json]`,
+    /// `bench control [--nodes N] [--seconds N] [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage|flood|srtla|restart [--json] …`.
+    /// Break things on purpose: `drill garbage|flood|srtla|replica|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),

@@ -10,6 +10,7 @@ const USAGE: &str =
     "usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]
        cargo xtask drill flood [--seconds N] [--rate PPS] [--json]
        cargo xtask drill srtla [--seconds N] [--rate PPS] [--json]
+       cargo xtask drill replica [--nodes N] [--callers N] [--json]
        cargo xtask drill restart [--srtla-send PATH] [--latency MS] [--json]";
 
 /// Runs the drill that `arguments` name, such as `garbage --json`.
@@ -18,7 +19,7 @@ const USAGE: &str =
 /// When the build fails or the name is unknown.
 pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
-        Some("garbage") => bench::measure(arguments),
+        Some("garbage" | "replica") => bench::measure(arguments),
         Some("flood" | "srtla" | "restart") => bench::measure_relay(arguments),
         _ => bail!("{USAGE}"),
     }

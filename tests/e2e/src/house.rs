@@ -28,6 +28,8 @@ use crate::wait;
 pub enum Service {
     /// The control plane.
     Api,
+    /// A second replica of it; only a house with [`Options::replicated`] has one.
+    SecondApi,
     /// Background work.
     Jobs,
     /// Telemetry.
@@ -37,14 +39,14 @@ pub enum Service {
 }
 
 impl Service {
-    /// All four, in the order in which they are started.
+    /// Those that every house has, in the order in which they are started.
     pub const ALL: [Self; 4] = [Self::Api, Self::Jobs, Self::MetricsGateway, Self::RelayNode];
 
     /// The binary's name.
     #[must_use]
     pub const fn binary(self) -> &'static str {
         match self {
-            Self::Api => "streamhaul-api",
+            Self::Api | Self::SecondApi => "streamhaul-api",
             Self::Jobs => "streamhaul-jobs",
             Self::MetricsGateway => "streamhaul-metrics-gateway",
             Self::RelayNode => "streamhaul-relay-node",
@@ -62,6 +64,7 @@ impl Service {
             Self::Jobs => ADMIN + 1,
             Self::RelayNode => ADMIN + 2,
             Self::MetricsGateway => ADMIN + 3,
+            Self::SecondApi => ADMIN + 4,
         }
     }
 }
@@ -77,6 +80,8 @@ const RELAY_PUBLISH: u16 = 6;
 const RELAY_PLAY: u16 = 7;
 const RELAY_STATS: u16 = 8;
 const ADMIN: u16 = 10;
+const SECOND_API_HTTP: u16 = 15;
+const SECOND_API_GRPC: u16 = 16;
 
 /// How long everything may take to become ready.
 pub const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -92,6 +97,7 @@ pub struct House {
     lease_seed: [u8; 32],
     node_id: NodeId,
     extra: Vec<(Service, String, String)>,
+    replicated: bool,
     dir: TempDir,
 }
 
@@ -112,6 +118,8 @@ pub struct Options {
     /// Settings of a service besides the necessary ones, such as
     /// `KIT__LOG__FILTER`.
     pub settings: Vec<(Service, String, String)>,
+    /// Whether the control plane has a second replica.
+    pub replicated: bool,
 }
 
 /// What callers of a patient house get: longer than a busy machine holds a program up.
@@ -123,6 +131,24 @@ impl Options {
     #[must_use]
     pub fn patient() -> Self {
         Self::default().with(Service::RelayNode, "LATENCY_MIN_MS", PATIENT_LATENCY_MS)
+    }
+
+    /// The same with a second replica of the control plane.
+    #[must_use]
+    pub const fn replicated(mut self) -> Self {
+        self.replicated = true;
+        self
+    }
+
+    /// The same without limits on how often one caller may ask.
+    #[must_use]
+    pub fn unlimited(self) -> Self {
+        ["START", "STOP", "OPS"].into_iter().fold(self, |options, class| {
+            let name = format!("HTTP__RATE_LIMITS__{class}");
+            options
+                .with(Service::Api, &name, "0")
+                .with(Service::SecondApi, &name, "0")
+        })
     }
 
     /// The same with one more setting.
@@ -147,12 +173,29 @@ impl House {
     /// # Errors
     /// When something is missing, fails or is not ready in time.
     pub fn start_with(options: Options) -> anyhow::Result<Self> {
+        let mut house = Self::prepare(options)?;
+        house.bring_up()?;
+        Ok(house)
+    }
+
+    /// PostgreSQL and the control plane only.
+    ///
+    /// # Errors
+    /// When something is missing, fails or is not ready in time.
+    pub fn control_plane(options: Options) -> anyhow::Result<Self> {
+        let mut house = Self::prepare(options)?;
+        house.launch(Service::Api)?;
+        house.wait_ready_of(Service::Api, READY_LIMIT)?;
+        Ok(house)
+    }
+
+    fn prepare(options: Options) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("streamhaul-e2e-")
             .tempdir()?;
         open_to_all(dir.path())?;
         let postgres = Postgres::start(dir.path())?;
-        let mut house = Self {
+        let house = Self {
             services: BTreeMap::new(),
             postgres,
             ports: Ports::free()?,
@@ -160,16 +203,20 @@ impl House {
             lease_seed: random()?,
             node_id: NodeId::from_u128(0),
             extra: options.settings,
+            replicated: options.replicated,
             dir,
         };
         house.write_secrets()?;
-        house.bring_up()?;
         Ok(house)
     }
 
     fn bring_up(&mut self) -> anyhow::Result<()> {
         self.launch(Service::Api)?;
         self.wait_ready_of(Service::Api, READY_LIMIT)?;
+        if self.replicated {
+            self.launch(Service::SecondApi)?;
+            self.wait_ready_of(Service::SecondApi, READY_LIMIT)?;
+        }
         let join_token = self.enrol()?;
         self.write_secret("join_token", &join_token)?;
         for service in [Service::MetricsGateway, Service::Jobs, Service::RelayNode] {
@@ -193,6 +240,34 @@ impl House {
     #[must_use]
     pub fn api(&self) -> Client {
         Client::new(self.ports.at(API_HTTP), Some(&self.admin_token))
+    }
+
+    /// The HTTP of one replica of the control plane, as the administrator.
+    #[must_use]
+    pub fn replica(&self, replica: Service) -> Client {
+        Client::new(self.ports.at(api_ports(replica).0), Some(&self.admin_token))
+    }
+
+    /// The same as the holder of a token.
+    #[must_use]
+    pub fn api_as(&self, token: &str) -> Client {
+        Client::new(self.ports.at(API_HTTP), Some(token))
+    }
+
+    /// Where nodes reach the control plane.
+    #[must_use]
+    pub fn api_grpc(&self) -> String {
+        format!("http://{}", self.local(API_GRPC))
+    }
+
+    /// Where nodes reach each replica of it, with commas between them.
+    #[must_use]
+    pub fn replicas_grpc(&self) -> String {
+        let second = format!("http://{}", self.local(SECOND_API_GRPC));
+        match self.replicated {
+            true => format!("{},{second}", self.api_grpc()),
+            false => self.api_grpc(),
+        }
     }
 
     /// What a program of the administrator needs to speak to the control plane, as
@@ -427,7 +502,11 @@ impl House {
     /// Where a service logs.
     #[must_use]
     pub fn log(&self, service: Service) -> PathBuf {
-        self.file(&format!("{}.log", service.binary()))
+        let second = match service {
+            Service::SecondApi => "second-",
+            _ => "",
+        };
+        self.file(&format!("{second}{}.log", service.binary()))
     }
 
     fn settings(&self, service: Service) -> Vec<(String, String)> {
@@ -444,11 +523,11 @@ impl House {
 
     fn necessary(&self, service: Service) -> Vec<(&'static str, String)> {
         let secret = |name: &str| self.secret(name).display().to_string();
-        let api_grpc = format!("http://{}", self.local(API_GRPC));
+        let api_grpc = self.api_grpc();
         match service {
-            Service::Api => vec![
-                ("LISTEN_HTTP", self.local(API_HTTP)),
-                ("LISTEN_GRPC", self.local(API_GRPC)),
+            Service::Api | Service::SecondApi => vec![
+                ("LISTEN_HTTP", self.local(api_ports(service).0)),
+                ("LISTEN_GRPC", self.local(api_ports(service).1)),
                 (
                     "GATEWAY_HTTP",
                     format!("http://{}", self.local(GATEWAY_HTTP)),
@@ -483,7 +562,7 @@ impl House {
                 ("LISTEN_STATS", self.local(RELAY_STATS)),
                 ("STATE_DIR", self.file("node").display().to_string()),
                 ("JOIN_TOKEN_FILE", secret("join_token")),
-                ("API_GRPC", api_grpc),
+                ("API_GRPC", self.replicas_grpc()),
                 (
                     "GATEWAY_GRPC",
                     format!("http://{}", self.local(GATEWAY_GRPC)),
@@ -523,6 +602,14 @@ impl House {
 
     fn secret(&self, name: &str) -> PathBuf {
         self.file(&format!("secret-{name}"))
+    }
+}
+
+/// Where a replica listens, for HTTP and for gRPC.
+const fn api_ports(replica: Service) -> (u16, u16) {
+    match replica {
+        Service::SecondApi => (SECOND_API_HTTP, SECOND_API_GRPC),
+        _ => (API_HTTP, API_GRPC),
     }
 }
 

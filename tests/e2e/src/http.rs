@@ -47,6 +47,15 @@ impl Client {
         }
     }
 
+    /// The same as the holder of another token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// Asks for a path.
     ///
     /// # Errors
@@ -85,15 +94,19 @@ impl Client {
     /// # Errors
     /// When nobody answers.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.post_with_key(path, &random_key()?, body)
+    }
+
+    /// Posts JSON under a given idempotency key.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn post_with_key(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        answer(
-            request
-                .header("Idempotency-Key", random_key()?)
-                .send_json(body)?,
-        )
+        answer(request.header("Idempotency-Key", key).send_json(body)?)
     }
 
     /// Changes what a path stands for.

@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod bonder;
 pub mod clip;
+pub mod control;
 pub mod delay;
 pub mod dock;
 pub mod drill;
@@ -29,6 +30,8 @@ pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod program;
+pub mod replica;
 pub mod restart;
 pub mod transport_stream;
+mod usage;
 pub mod wait;

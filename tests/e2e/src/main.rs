@@ -14,8 +14,9 @@ use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
 use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan, Speech};
+use streamhaul_e2e::replica::{self, Plan as ReplicaPlan};
 use streamhaul_e2e::restart::{self, Plan as RestartPlan};
-use streamhaul_e2e::{clip, dock, forwarder};
+use streamhaul_e2e::{clip, control, dock, forwarder};
 
 /// `relay` proves with it that the engine allocates nothing for a packet.
 #[global_allocator]
@@ -92,6 +93,39 @@ enum What {
         /// The latency that encoder and player ask for, in milliseconds.
         #[arg(long, default_value_t = 2000)]
         latency: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the control plane costs: nodes on their streams, decisions, starts.
+    Control {
+        /// Nodes on their streams.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        nodes: u32,
+        /// How long they are watched.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Nodes that sessions are started on, and decisions are made against.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        start_nodes: u32,
+        /// How long sessions are started.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        start_seconds: u64,
+        /// Callers that start sessions at the same time.
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+        callers: u32,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kills one of two replicas of the control plane in the middle of everything.
+    Replica {
+        /// Simulated nodes beside the real one.
+        #[arg(long, default_value_t = 200)]
+        nodes: u32,
+        /// Callers that start and stop sessions all the time.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+        callers: u32,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -239,6 +273,42 @@ fn main() -> anyhow::Result<ExitCode> {
                 print!("{finding}");
             }
             Ok(exit_code(finding.meets_bars()))
+        }
+        What::Replica {
+            nodes,
+            callers,
+            json,
+        } => {
+            let plan = ReplicaPlan { nodes, callers };
+            let finding = replica::run(plan, &clip::make(&scratch()?)?)?;
+            if json {
+                println!("{}", finding.to_json());
+            } else {
+                print!("{finding}");
+            }
+            Ok(exit_code(finding.meets_bars()))
+        }
+        What::Control {
+            nodes,
+            seconds,
+            start_nodes,
+            start_seconds,
+            callers,
+            json,
+        } => {
+            let report = control::measure(&control::Plan {
+                nodes,
+                length: Duration::from_secs(seconds),
+                start_nodes,
+                start_length: Duration::from_secs(start_seconds),
+                callers,
+            })?;
+            if json {
+                println!("{}", report.to_json());
+            } else {
+                print!("{report}");
+            }
+            Ok(exit_code(report.meets_bars()))
         }
         What::Relay(options) => measure_relay(*options),
         What::RelayFloor { routes } => {

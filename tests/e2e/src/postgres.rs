@@ -62,6 +62,15 @@ impl Postgres {
         )
     }
 
+    /// The postmaster's process id.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        let server = self.server.as_ref().context("PostgreSQL does not run")?;
+        Ok(server.id())
+    }
+
     /// Kills the postmaster and everything it started, without a word.
     ///
     /// # Errors

@@ -139,7 +139,7 @@ impl Figures {
 }
 
 /// Six digits are more than a measurement has.
-pub(super) fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     if value == 0.0 {
         return 0.0;
     }
@@ -155,8 +155,8 @@ fn ratio(of: f64, to: f64) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use super::super::usage::Usage;
     use super::*;
+    use crate::usage::Usage;
 
     #[test]
     fn figures_divide_what_was_used_by_what_was_delivered() {

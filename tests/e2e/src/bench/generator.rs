@@ -15,7 +15,7 @@ use super::payload::PAYLOAD_BYTES;
 use super::player::{ACK_INTERVAL, Player};
 use super::publisher::{Publisher, TRAIN_MAX};
 use super::tally::Delays;
-use super::usage::Usage;
+use crate::usage::Usage;
 
 /// How often the generator wakes. What is due in a tick leaves in it.
 pub(super) const TICK: Duration = Duration::from_micros(100);

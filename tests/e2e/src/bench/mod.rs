@@ -27,7 +27,6 @@ mod publisher;
 mod report;
 mod socket;
 mod tally;
-mod usage;
 mod way;
 
 use std::net::UdpSocket;
@@ -43,9 +42,11 @@ use generator::Load;
 use way::{Ground, Way};
 
 pub use allocations::Counting;
+pub(crate) use figures::rounded;
 pub use peer::Peer;
 pub use profile::{Profile, Shape};
 pub use report::Report;
+pub(crate) use way::allow_many_sockets;
 
 /// How to measure.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use model::session::Role as KeyRole;
 use testkit::srt_caller::{self, Role};
 
 use super::cores::Cores;
+use super::floor;
 use super::generator::Generator;
 use super::outlet::{Bond, Outlet};
 use super::peer::Peer;
@@ -18,11 +19,11 @@ use super::player::{Connection, Player};
 use super::profile::Shape;
 use super::publisher::Publisher;
 use super::socket::Socket;
-use super::{floor, usage};
 use crate::node;
 use crate::plane::{self, Plane, Terms};
 use crate::ports::Ports;
 use crate::program::{self, Program, tail};
+use crate::usage;
 
 /// What every caller asks for: libsrt's default.
 const LATENCY: Duration = Duration::from_millis(120);
@@ -318,7 +319,7 @@ fn call_bonded(
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(super) fn allow_many_sockets() -> anyhow::Result<()> {
+pub(crate) fn allow_many_sockets() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)

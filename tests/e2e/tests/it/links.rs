@@ -120,6 +120,7 @@ fn house_with_carriers(database: &Path) -> House {
     let path = database.display().to_string();
     House::start_with(Options {
         settings: vec![(Service::RelayNode, "ASN_DATABASE".to_owned(), path)],
+        ..Options::default()
     })
     .unwrap()
 }

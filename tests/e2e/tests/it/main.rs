@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod behaviours;
+mod bench_control;
 mod bench_relay;
 mod crashes;
 mod encryption;
@@ -15,6 +16,7 @@ mod keys;
 mod links;
 mod metrics;
 mod picture;
+mod replica;
 mod restart;
 mod settings;
 

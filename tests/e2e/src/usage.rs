@@ -8,20 +8,20 @@ use anyhow::Context;
 
 /// What a tree of processes has used since it began, and occupies now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Time on a core, user and kernel, of all threads.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Context switches, asked for and not.
-    pub(super) switches: u64,
+    pub(crate) switches: u64,
     /// Bytes resident.
-    pub(super) resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// Threads alive.
-    pub(super) threads: u64,
+    pub(crate) threads: u64,
 }
 
 impl Usage {
     /// Adds up the processes `ids`. One that has ended counts no more.
-    pub(super) fn of(ids: &[u32]) -> anyhow::Result<Self> {
+    pub(crate) fn of(ids: &[u32]) -> anyhow::Result<Self> {
         let mut sum = Self::default();
         for id in ids {
             let process = Path::new("/proc").join(id.to_string());
@@ -52,7 +52,7 @@ impl Usage {
     }
 
     /// What was used since `earlier`; memory and threads as they are now.
-    pub(super) fn since(self, earlier: &Self) -> Self {
+    pub(crate) fn since(self, earlier: &Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             switches: self.switches.saturating_sub(earlier.switches),
@@ -67,7 +67,7 @@ fn field(status: &str, name: &str) -> Option<u64> {
 }
 
 /// A process and all that came from it.
-pub(super) fn tree(root: u32) -> Vec<u32> {
+pub(crate) fn tree(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
