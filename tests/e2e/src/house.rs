@@ -143,12 +143,14 @@ impl Options {
     /// The same without limits on how often one caller may ask.
     #[must_use]
     pub fn unlimited(self) -> Self {
-        ["START", "STOP", "OPS"].into_iter().fold(self, |options, class| {
-            let name = format!("HTTP__RATE_LIMITS__{class}");
-            options
-                .with(Service::Api, &name, "0")
-                .with(Service::SecondApi, &name, "0")
-        })
+        ["START", "STOP", "OPS"]
+            .into_iter()
+            .fold(self, |options, class| {
+                let name = format!("HTTP__RATE_LIMITS__{class}");
+                options
+                    .with(Service::Api, &name, "0")
+                    .with(Service::SecondApi, &name, "0")
+            })
     }
 
     /// The same with one more setting.

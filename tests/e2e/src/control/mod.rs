@@ -69,7 +69,11 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
 
 /// A control plane by itself, with nothing to say about each of ten thousand nodes.
 fn house() -> anyhow::Result<House> {
-    House::control_plane(Options::default().unlimited().with(Service::Api, "KIT__LOG__FILTER", "warn"))
+    House::control_plane(Options::default().unlimited().with(
+        Service::Api,
+        "KIT__LOG__FILTER",
+        "warn",
+    ))
 }
 
 /// The value that `share` of a sorted list are at most; 0 of an empty one.
