@@ -151,6 +151,7 @@ impl Server {
         };
         let lifetime = seconds(self.config.sessions.lease_token_seconds);
         let starts_max = starts_max(self.config.database_connections_max);
+        let stream_queries_max = stream_queries_max(self.config.database_connections_max);
         let live_streams_max = self.config.http.live_streams_max;
         let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
         let (errands, waiting) = errands::channel();
@@ -171,6 +172,7 @@ impl Server {
             gateway: gateway_client(),
             links,
             starts: Semaphore::new(starts_max),
+            stream_queries: Semaphore::new(stream_queries_max),
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             passwords: self.secrets.passwords,
             tries: Tries::default(),
@@ -250,6 +252,12 @@ fn allow_many_connections() {
     if let Err(error) = raised {
         tracing::warn!(%error, "The limit on open files stays as it is");
     }
+}
+
+/// Streams that use the database at once: half of its connections. When a whole fleet
+/// connects, what a query takes of memory is taken a few times and not for every node.
+fn stream_queries_max(connections_max: u32) -> usize {
+    usize::try_from(connections_max / 2).map_or(1, |it| it.max(1))
 }
 
 /// Starts that use the database at once: three in four of its connections.

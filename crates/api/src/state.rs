@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// A place for each start that may use the database now.
     pub(crate) starts: Semaphore,
+    /// A place for each stream of a node that may use the database now.
+    pub(crate) stream_queries: Semaphore,
     /// A place for each live view.
     pub(crate) live_streams: Arc<Semaphore>,
     pub(crate) passwords: Passwords,

@@ -231,6 +231,7 @@ impl Connection {
     /// The next one makes up for one that failed.
     async fn settle(&mut self) {
         self.settled_at = Some(self.app.now());
+        let _turn = self.app.stream_queries.acquire().await;
         if let Err(error) = budget::settle(&self.app, &self.node).await {
             self.note("A node's byte budget could not be settled", &error);
         }
@@ -323,6 +324,7 @@ impl Connection {
 
     /// What stands for the rest is read first: what changes after it is seen at a look.
     async fn wanted(&self) -> Result<Option<(Orders, Fingerprint, Vec<Record>)>, storage::Error> {
+        let _turn = self.app.stream_queries.acquire().await;
         let Some((orders, fingerprint)) = nodes::orders(&self.app.pool, &self.node).await? else {
             return Ok(None);
         };

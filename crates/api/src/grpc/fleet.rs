@@ -91,9 +91,7 @@ impl Fleet {
                 "the credential is another node's",
             ));
         }
-        nodes::connected(&self.app.pool, &hello, self.app.now())
-            .await
-            .map_err(status)?;
+        self.connected(&hello).await?;
         tracing::info!(node.id = %node, version = hello.version, held = hello.held.len(),
             "A node connected");
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
@@ -104,9 +102,16 @@ impl Fleet {
         Ok(ReceiverStream::new(messages).map(unboxed))
     }
 
+    async fn connected(&self, hello: &Hello) -> Result<(), Status> {
+        let _turn = self.app.stream_queries.acquire().await;
+        let connected = nodes::connected(&self.app.pool, hello, self.app.now()).await;
+        connected.map_err(status)
+    }
+
     async fn authenticate<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
         let refused = || Status::unauthenticated("a node's credential is needed");
         let credential = service_kit::grpc::bearer(request.metadata()).ok_or_else(refused)?;
+        let _turn = self.app.stream_queries.acquire().await;
         let node = nodes::by_credential(&self.app.pool, &token::hash(credential)).await;
         node.map_err(status)?.ok_or_else(refused)
     }
