@@ -11,6 +11,7 @@ mod caller;
 mod cascade;
 mod chaos;
 mod cut;
+mod directives;
 mod drift;
 mod elsewhere;
 mod encryption;
