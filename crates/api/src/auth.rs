@@ -7,11 +7,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use model::SignInId;
+use model::{OpsRole, SignInId};
 use secrecy::{ExposeSecret, SecretString};
 use storage::control::accounts::{self, Account};
 use storage::control::audit::{Action, Actor};
-use storage::control::{docks, sign_ins};
+use storage::control::{docks, people, sign_ins};
 
 use crate::client_address::ClientAddress;
 use crate::cookie::{self, Cookie};
@@ -32,8 +32,8 @@ pub enum Access {
     /// Holders of a user's token (an operator gave it, or signing in did), and of the
     /// admin token.
     User,
-    /// Holders of the admin token.
-    Admin,
+    /// Holders of the admin token, and of a user's token whose role is this or more.
+    Ops(OpsRole),
     /// Docks that are signed in, from our own page.
     Dock,
     /// Docks, and holders of a user's or the admin token.
@@ -46,11 +46,23 @@ pub enum Access {
     Service,
 }
 
+impl Access {
+    /// Whoever may look.
+    pub const VIEWER: Self = Self::Ops(OpsRole::Viewer);
+    /// Whoever may act on nodes, sessions and bans.
+    pub const OPERATOR: Self = Self::Ops(OpsRole::Operator);
+    /// Whoever may act on people, keys and roles.
+    pub const ADMIN: Self = Self::Ops(OpsRole::Admin);
+}
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) account: Account,
+    /// Whether it came with the admin token, which opens what is anybody's.
     pub(crate) is_admin: bool,
+    /// What it may do on the operator's routes; only known there.
+    pub(crate) role: OpsRole,
     /// Of who signed in; a token that an operator gave has none.
     pub(crate) sign_in: Option<SignInId>,
 }
@@ -89,9 +101,10 @@ pub(crate) async fn guard(
     if !is_for_anybody {
         let token = credential.ok_or_else(unauthorized)?.token.to_owned();
         let address = request.extensions().get::<ClientAddress>().copied();
-        let caller = known(&app, address, &token).await?;
-        if access == Access::Admin && !caller.is_admin {
-            return Err(ApiError::new(Code::Forbidden, "this needs the admin token"));
+        let mut caller = known(&app, address, &token).await?;
+        if let Access::Ops(needed) = access {
+            caller.role = role(&app, &caller).await?;
+            check_role(caller.role, needed)?;
         }
         request.extensions_mut().insert(Credential(token.into()));
         request.extensions_mut().insert(caller);
@@ -108,6 +121,21 @@ async fn known(app: &App, address: Option<ClientAddress>, token: &str) -> Result
         app.rate_limits.count_wrong_token(app, address);
         unauthorized()
     })
+}
+
+async fn role(app: &App, caller: &Caller) -> Result<OpsRole, storage::Error> {
+    if caller.is_admin {
+        return Ok(OpsRole::Admin);
+    }
+    people::role(&app.pool, &caller.account.user_id).await
+}
+
+fn check_role(role: OpsRole, needed: OpsRole) -> Result<(), ApiError> {
+    if role >= needed {
+        return Ok(());
+    }
+    let message = format!("this needs the role `{needed}`, or the admin token");
+    Err(ApiError::new(Code::Forbidden, message).because("role_too_low"))
 }
 
 /// What a request shows.
@@ -135,7 +163,7 @@ fn credential(access: Access, headers: &HeaderMap) -> Option<Shown<'_>> {
     };
     match access {
         Access::Public | Access::Page | Access::Service => None,
-        Access::User | Access::Admin => bearer(),
+        Access::User | Access::Ops(_) => bearer(),
         Access::Dock => cookie(Cookie::Dock, Kind::Dock),
         Access::Viewer => bearer().or_else(|| cookie(Cookie::Dock, Kind::Dock)),
         Access::Browser => cookie(Cookie::Account, Kind::Web),
@@ -179,6 +207,7 @@ pub(crate) async fn identify(app: &App, token: &str) -> Result<Option<Caller>, s
         return Ok(Some(Caller {
             account: app.admin.clone(),
             is_admin: true,
+            role: OpsRole::None,
             sign_in: None,
         }));
     }
@@ -198,6 +227,7 @@ pub(crate) async fn identify(app: &App, token: &str) -> Result<Option<Caller>, s
     Ok(account.map(|account| Caller {
         account,
         is_admin: false,
+        role: OpsRole::None,
         sign_in,
     }))
 }

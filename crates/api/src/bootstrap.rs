@@ -14,6 +14,7 @@ use storage::control::nodes::{self, NewNode};
 
 use crate::config::{BootstrapNode, Config, seconds};
 use crate::fleet::keys::{self, Keys, SigningSeed};
+use crate::fleet::standing;
 use crate::token;
 
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -125,6 +126,7 @@ async fn create(
         sessions_limit: None,
         join_token_sha256: node.join_token,
         join_token_expires_at: now.plus(seconds(config.fleet.join_token_seconds)),
+        vitals: standing::trusted(),
     };
     match nodes::create(pool, &new, now).await {
         Ok(()) => {

@@ -135,6 +135,11 @@ pub struct FleetConfig {
     pub join_token_seconds: u32,
     /// Between two looks at what a node should hold, besides being told.
     pub sync_seconds: u32,
+    /// For how long a new node must be well before it is given more than a few sessions;
+    /// 0: from the start.
+    pub probation_seconds: u32,
+    /// How many it is given until then.
+    pub probation_sessions_max: u32,
 }
 
 impl Default for Config {
@@ -197,6 +202,8 @@ impl Default for FleetConfig {
             expiry_pause_seconds: 60,
             join_token_seconds: 24 * 3600,
             sync_seconds: 5,
+            probation_seconds: 600,
+            probation_sessions_max: 5,
         }
     }
 }
@@ -235,6 +242,10 @@ impl ServiceConfig for Config {
             ),
             ("fleet.join_token_seconds", self.fleet.join_token_seconds),
             ("fleet.sync_seconds", self.fleet.sync_seconds),
+            (
+                "fleet.probation_sessions_max",
+                self.fleet.probation_sessions_max,
+            ),
             ("http.timeout_seconds", self.http.timeout_seconds),
             ("dock.link_seconds", self.dock.link_seconds),
             ("dock.session_seconds", self.dock.session_seconds),

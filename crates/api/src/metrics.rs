@@ -134,11 +134,13 @@ pub enum Stopped {
     Requested,
     /// Its lease ran out.
     Expired,
+    /// Its node, or whose or what it was, was banned.
+    Banned,
 }
 
 impl Stopped {
     /// Every reason.
-    pub const ALL: &'static [Self] = &[Self::Requested, Self::Expired];
+    pub const ALL: &'static [Self] = &[Self::Requested, Self::Expired, Self::Banned];
 
     /// The label's value.
     #[must_use]
@@ -146,6 +148,7 @@ impl Stopped {
         match self {
             Self::Requested => "requested",
             Self::Expired => "expired",
+            Self::Banned => "banned",
         }
     }
 }

@@ -80,6 +80,10 @@ string_id!(
     NodeId, "nod_", "node"
 );
 string_id!(
+    /// One ban, for as long as it is remembered.
+    BanId, "ban_", "ban"
+);
+string_id!(
     /// One relay session: a stream on a node from start to stop.
     SessionId, "ses_", "session"
 );

@@ -8,6 +8,7 @@
 //! and its word to the enum's `words!` table, so that the wire, the database
 //! and the logs say the same.
 
+pub mod ban;
 pub mod clock;
 pub mod id;
 pub mod job;
@@ -18,6 +19,7 @@ pub mod passphrase;
 pub mod provider;
 mod reasons;
 pub mod region;
+pub mod role;
 pub mod session;
 pub mod settings;
 pub mod stream;
@@ -27,9 +29,10 @@ mod words;
 pub use words::UnknownWord;
 
 pub use clock::UnixMillis;
-pub use id::{JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId};
+pub use id::{BanId, JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId};
 pub use passphrase::Passphrase;
 pub use provider::Provider;
 pub use region::Region;
+pub use role::OpsRole;
 pub use settings::{InvalidSettings, StreamSettings};
 pub use stream::StreamKey;

@@ -4,16 +4,61 @@ use crate::words::words;
 use crate::{NodeId, Region, SessionId, UnixMillis};
 
 words! {
-    /// Whether a node can be given sessions.
+    /// What a node is to the control plane: follows from its health, the operator's intent
+    /// and its byte budget.
     pub enum NodeState {
         /// Created by an operator; has never connected.
         New = "new",
-        /// Connected and heard in time.
+        /// Connected, and not trusted with many sessions yet.
+        Probation = "probation",
+        /// Connected and well.
         Active = "active",
+        /// Connected and strained: others come first.
+        Degraded = "degraded",
+        /// Its provider slowed its port.
+        Throttled = "throttled",
+        /// Its provider lets no stream through.
+        Exhausted = "exhausted",
         /// Keeps its sessions, takes no new ones.
         Draining = "draining",
+        /// Was drained: its last session is gone.
+        Drained = "drained",
         /// Not heard in time.
         Offline = "offline",
+        /// Under suspicion: keeps its sessions, takes no new ones.
+        Quarantined = "quarantined",
+        /// Shut out.
+        Banned = "banned",
+    }
+}
+
+words! {
+    /// What is observed of a node, whatever anybody wants of it.
+    pub enum NodeHealth {
+        /// Has never connected.
+        New = "new",
+        /// Heard, but not for long enough.
+        Probation = "probation",
+        /// Heard and well.
+        Active = "active",
+        /// Heard and strained.
+        Degraded = "degraded",
+        /// Not heard in time.
+        Offline = "offline",
+    }
+}
+
+words! {
+    /// What the operator wants of a node; no heartbeat undoes it.
+    pub enum NodeIntent {
+        /// That it takes sessions.
+        None = "none",
+        /// That it takes no new ones and loses those it has.
+        Draining = "draining",
+        /// That it takes no new ones while somebody looks at it.
+        Quarantined = "quarantined",
+        /// That it is shut out.
+        Banned = "banned",
     }
 }
 
@@ -26,8 +71,10 @@ pub struct Node {
     pub name: String,
     /// Where it stands.
     pub region: Region,
-    /// Whether it can be given sessions.
+    /// What it is to the control plane.
     pub state: NodeState,
+    /// What is observed of it.
+    pub health: NodeHealth,
     /// Where phones and players reach it; known after its first Hello.
     pub address: Option<NodeAddress>,
     /// The software version it reported.

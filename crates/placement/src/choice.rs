@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use model::node::{Node, NodeState};
+use model::node::{Node, NodeHealth, NodeState};
 use model::{NodeId, Region, UnixMillis};
 
 use crate::budget::{Budget, Denial};
@@ -34,12 +34,18 @@ impl From<Node> for Candidate {
 pub enum Refusal {
     /// Has never connected.
     NeverConnected,
+    /// Shut out by the operator.
+    Banned,
+    /// The operator suspects it.
+    Quarantined,
     /// Takes no new sessions.
     Draining,
     /// Not heard in time.
     Offline,
     /// Heard, but nobody knows where callers reach it.
     NoAddress,
+    /// Holds as many sessions as a node on probation may.
+    Probation,
     /// Holds as many sessions as it may.
     Full,
     /// Its provider lets no stream through.
@@ -56,9 +62,12 @@ impl Refusal {
     /// Every reason, in order of declaration.
     pub const ALL: &'static [Self] = &[
         Self::NeverConnected,
+        Self::Banned,
+        Self::Quarantined,
         Self::Draining,
         Self::Offline,
         Self::NoAddress,
+        Self::Probation,
         Self::Full,
         Self::Exhausted,
         Self::Throttled,
@@ -71,9 +80,12 @@ impl Refusal {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NeverConnected => "never_connected",
+            Self::Banned => "banned",
+            Self::Quarantined => "quarantined",
             Self::Draining => "draining",
             Self::Offline => "offline",
             Self::NoAddress => "no_address",
+            Self::Probation => "probation",
             Self::Full => "full",
             Self::Exhausted => "exhausted",
             Self::Throttled => "throttled",
@@ -87,7 +99,12 @@ impl Refusal {
     pub const fn is_lack_of_room(self) -> bool {
         !matches!(
             self,
-            Self::NeverConnected | Self::Draining | Self::Offline | Self::NoAddress
+            Self::NeverConnected
+                | Self::Banned
+                | Self::Quarantined
+                | Self::Draining
+                | Self::Offline
+                | Self::NoAddress
         )
     }
 }
@@ -190,11 +207,8 @@ fn judge(
 
 fn refuse(candidate: &Candidate, request: &Request, now: UnixMillis) -> Option<Refusal> {
     let node = &candidate.node;
-    match node.state {
-        NodeState::New => return Some(Refusal::NeverConnected),
-        NodeState::Draining => return Some(Refusal::Draining),
-        NodeState::Offline => return Some(Refusal::Offline),
-        NodeState::Active => {}
+    if let Some(refusal) = out_of_service(node.state) {
+        return Some(refusal);
     }
     let heard = node
         .heartbeat_at
@@ -205,10 +219,29 @@ fn refuse(candidate: &Candidate, request: &Request, now: UnixMillis) -> Option<R
         Some(Refusal::NoAddress)
     } else if node.sessions >= node.sessions_max {
         Some(Refusal::Full)
+    } else if node.health == NodeHealth::Probation
+        && node.sessions >= request.probation_sessions_max
+    {
+        Some(Refusal::Probation)
     } else {
         let budget = candidate.budget.as_ref()?;
         let new = request.demand.on(&budget.policy);
         budget.admit(new, now).err().map(Into::into)
+    }
+}
+
+/// A slowed port still carries what its floor does: the budget says how much.
+const fn out_of_service(state: NodeState) -> Option<Refusal> {
+    match state {
+        NodeState::New => Some(Refusal::NeverConnected),
+        NodeState::Banned => Some(Refusal::Banned),
+        NodeState::Quarantined => Some(Refusal::Quarantined),
+        NodeState::Draining | NodeState::Drained => Some(Refusal::Draining),
+        NodeState::Offline => Some(Refusal::Offline),
+        NodeState::Exhausted => Some(Refusal::Exhausted),
+        NodeState::Probation | NodeState::Active | NodeState::Degraded | NodeState::Throttled => {
+            None
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 //! [`choose`] is a pure function: candidates, a request and `now` in, a [`Ranking`] out
 //! that names every candidate with each term of its cost, the refused ones with their
 //! reason. [`Account`] turns a node's counters into what is used and what is to come.
+//! [`vitals::Vitals`] turns heartbeats and silence into a node's health, and
+//! [`standing::Facts`] that, the operator's intent and the budget into its state.
 //! This crate refuses to know where candidates come from, what time it is and to change
 //! anything: whoever acts on a ranking reserves under a lock, and asks again there.
 //!
@@ -27,6 +29,8 @@ pub mod gate;
 mod moves;
 pub mod policy;
 mod score;
+pub mod standing;
+pub mod vitals;
 pub mod window;
 
 pub use account::Account;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::node::Node;
+use model::node::{Node, NodeHealth};
 use model::{Region, UnixMillis};
 use serde::Serialize;
 
@@ -32,6 +32,10 @@ pub struct Weights {
     pub port: f64,
     /// To keep a node from holding all the sessions that it may.
     pub load: f64,
+    /// To keep a session off a node that is strained: more than any region is worth.
+    pub degraded: f64,
+    /// To keep it off a node that is not trusted yet.
+    pub probation: f64,
 }
 
 impl Default for Weights {
@@ -42,6 +46,8 @@ impl Default for Weights {
             terabyte: 100.0,
             port: 2.0,
             load: 0.1,
+            degraded: 50.0,
+            probation: 0.5,
         }
     }
 }
@@ -53,6 +59,8 @@ pub struct Request {
     pub region: Option<Region>,
     /// A node not heard for longer than this is out, whatever its state says.
     pub silent_max: Duration,
+    /// The most sessions that a node on probation is given.
+    pub probation_sessions_max: u32,
     /// What the session will take.
     pub demand: Demand,
     /// What counts how much.
@@ -74,13 +82,15 @@ pub struct Cost {
     pub port: f64,
     /// It holds many sessions of those it may.
     pub load: f64,
+    /// It is strained, or not trusted yet.
+    pub health: f64,
 }
 
 impl Cost {
     /// The sum.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.region + self.latency + self.budget + self.money + self.port + self.load
+        self.region + self.latency + self.budget + self.money + self.port + self.load + self.health
     }
 }
 
@@ -103,6 +113,11 @@ pub(crate) fn cost(subject: &Subject<'_>, request: &Request, now: UnixMillis) ->
         region: if is_elsewhere { weights.region } else { 0.0 },
         latency: weights.rtt_ms * subject.extra_rtt_ms,
         load: weights.load * f64::from(node.sessions) / f64::from(node.sessions_max.max(1)),
+        health: match node.health {
+            NodeHealth::Degraded => weights.degraded,
+            NodeHealth::Probation => weights.probation,
+            _ => 0.0,
+        },
         ..Cost::default()
     };
     if let Some(budget) = subject.budget {

@@ -9,6 +9,7 @@ mod users;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
@@ -194,6 +195,42 @@ pub enum Relay {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// A time as people write it: `90`, `30m`, `1h30m`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time such as 90s, 30m, 1h30m or 7d".to_owned();
+    let (mut seconds, mut number) = (0_u64, None);
+    for letter in text.chars() {
+        if let Some(digit) = letter.to_digit(10) {
+            let so_far = number.unwrap_or(0_u64);
+            let longer = so_far
+                .checked_mul(10)
+                .and_then(|it| it.checked_add(digit.into()));
+            number = Some(longer.ok_or_else(wrong)?);
+            continue;
+        }
+        let unit = match letter {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        let count = number.take().ok_or_else(wrong)?;
+        let added = count
+            .checked_mul(unit)
+            .and_then(|it| it.checked_add(seconds));
+        seconds = added.ok_or_else(wrong)?;
+    }
+    match number {
+        // A number without a unit is seconds, and stands alone.
+        Some(number) if seconds == 0 && !text.contains(char::is_alphabetic) => {
+            Ok(Duration::from_secs(number))
+        }
+        None if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong()),
+    }
 }
 
 fn region(text: &str) -> Result<Region, String> {

@@ -137,6 +137,17 @@ impl Client {
         answer(&url, request.send_json(body))
     }
 
+    /// Sets what `path` stands for.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.put(&url);
+        let request = request.header("authorization", self.bearer());
+        answer(&url, request.send_json(body))
+    }
+
     /// Removes what `path` stands for.
     ///
     /// # Errors

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease::{KeySet, Kid};
-use model::node::{Heartbeat, Hello, SessionEvent};
+use model::node::{Heartbeat, Hello, NodeHealth, NodeIntent, SessionEvent};
 use model::{NodeId, SessionId, StreamSettings, UnixMillis};
+use placement::vitals::{Evidence, Signs, Vitals};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use proto::fleet::node_message::Message;
@@ -20,10 +21,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use super::budget;
 use super::heartbeats::Heard;
 use super::leases::key_set;
 use super::registry::Seat;
+use super::standing::Judge;
+use super::{budget, standing};
 use crate::config::seconds;
 use crate::metrics::{self, Directive as Label};
 use crate::state::App;
@@ -56,7 +58,16 @@ pub(crate) struct Connection {
     unacknowledged: BTreeMap<u64, BTreeSet<SessionId>>,
     /// Since when the node's Acks are waited for before it is told more.
     behind_since: Option<Instant>,
-    orders: Orders,
+    /// The limit on sessions that the node was told.
+    sessions_limit: Option<u32>,
+    /// Whether the node was told to take no new sessions.
+    draining: bool,
+    /// What is observed of it.
+    vitals: Vitals,
+    /// When its last heartbeat came.
+    heard_at: Option<UnixMillis>,
+    /// Whether it could not follow a directive since.
+    refused_directive: bool,
     /// Whose leases the node was told to believe.
     believed: KeySet,
     /// Whether the node knows the complete set.
@@ -100,7 +111,13 @@ fn held_already(hello: &Hello) -> BTreeMap<SessionId, Told> {
 }
 
 impl Connection {
-    pub(crate) fn new(app: Arc<App>, hello: &Hello, seat: Seat, outgoing: Outgoing) -> Self {
+    pub(crate) fn new(
+        app: Arc<App>,
+        hello: &Hello,
+        vitals: Vitals,
+        seat: Seat,
+        outgoing: Outgoing,
+    ) -> Self {
         Self {
             app,
             node: hello.node_id.clone(),
@@ -110,10 +127,11 @@ impl Connection {
             told: held_already(hello),
             unacknowledged: BTreeMap::new(),
             behind_since: None,
-            orders: Orders {
-                draining: false,
-                sessions_limit: None,
-            },
+            sessions_limit: None,
+            draining: false,
+            vitals,
+            heard_at: None,
+            refused_directive: false,
             believed: KeySet::default(),
             is_synced: false,
             settled_at: None,
@@ -136,6 +154,12 @@ impl Connection {
             }
             ended = self.exchange(incoming) => ended,
         };
+        // A newer stream knows more.
+        if !self.seat.line.replaced.is_cancelled()
+            && let Err(error) = standing::keep(&self.app.pool, &self.node, &self.vitals).await
+        {
+            self.note("The looks at a node could not be kept", &error);
+        }
         tracing::info!(node.id = %self.node, reason = ended.message(), "A node's stream ended");
         // A node that is gone does not hear it.
         let _ = self.outgoing.try_send(Err(ended));
@@ -204,8 +228,11 @@ impl Connection {
     fn heartbeat(&mut self, said: Heartbeat, sequence: u64) {
         // A node keeps draining while it is away: what it says is what it was told last,
         // and it is told again if the operator wants otherwise.
-        if said.draining != self.orders.draining {
-            self.orders.draining = said.draining;
+        let was = (self.draining, self.vitals.health());
+        self.draining = said.draining;
+        let signs = self.signs(&said);
+        self.learn(Evidence::Heartbeat(signs));
+        if was != (self.draining, self.vitals.health()) {
             self.seat.line.wake.notify_one();
         }
         let at = self.app.now();
@@ -226,6 +253,48 @@ impl Connection {
             metrics::heartbeats(false, 1);
             self.app.pause.trouble(at);
         }
+    }
+
+    fn learn(&mut self, evidence: Evidence) {
+        let probation = seconds(self.app.config.fleet.probation_seconds);
+        self.vitals.take(evidence, probation, self.app.now());
+    }
+
+    /// What a heartbeat shows, beside what it says.
+    fn signs(&mut self, beat: &Heartbeat) -> Signs {
+        let now = self.app.now();
+        let interval = self.app.config.fleet.heartbeat_seconds;
+        let since = self
+            .heard_at
+            .replace(now)
+            .map_or(0, |at| now.since(at).as_secs());
+        let missed = (since / u64::from(interval)).saturating_sub(1);
+        Signs {
+            load_ratio: beat.data_thread_load_ratio,
+            missed: u32::try_from(missed).unwrap_or(u32::MAX),
+            refused_directive: std::mem::take(&mut self.refused_directive),
+        }
+    }
+
+    /// Writes down what the node is found to be. The next look makes up for one that failed.
+    async fn judge(&mut self) {
+        if let Err(error) = self.try_judge().await {
+            self.note("A node's state could not be written", &error);
+        }
+    }
+
+    async fn try_judge(&mut self) -> Result<(), storage::Error> {
+        let app = &self.app;
+        let judge = Judge::observer(&app.config.fleet, app.now());
+        let _turn = app.stream_queries.acquire().await;
+        let mut transaction = storage::begin(&app.pool).await?;
+        let seen = &mut self.vitals;
+        let judged = standing::judge(&mut transaction, &self.node, &judge, |written| {
+            seen.heed(written, judge.now);
+            written.clone_from(seen);
+        });
+        judged.await?;
+        storage::commit(transaction).await
     }
 
     /// The next one makes up for one that failed.
@@ -259,6 +328,7 @@ impl Connection {
         }
         if !ack.error.is_empty() {
             metrics::directive_failed();
+            self.refused_directive = true;
             let error: String = ack.error.chars().take(256).collect();
             tracing::warn!(node.id = %self.node, error, "A node could not follow a directive");
             // Whatever it was about is told again at the next look.
@@ -288,8 +358,21 @@ impl Connection {
         let Some((orders, fingerprint, records)) = wanted else {
             return Err(Status::unauthenticated("the node is no longer enrolled"));
         };
+        if orders.health == NodeHealth::Offline {
+            // Somebody missed it: a heartbeat is its return.
+            self.learn(Evidence::Silent);
+            if orders.is_heard_since {
+                self.learn(Evidence::Connected);
+            }
+        }
+        if !standing::is_current(&orders, &self.vitals, records.len()) {
+            self.judge().await;
+        }
+        if orders.intent == NodeIntent::Banned {
+            return self.shut_out().await;
+        }
         self.believe().await?;
-        self.order(orders).await?;
+        self.order(&orders).await?;
         if self.is_synced {
             self.revoke(&records).await?;
             self.assign(&records).await?;
@@ -343,22 +426,28 @@ impl Connection {
         Ok(())
     }
 
-    async fn order(&mut self, orders: Orders) -> Result<(), Ended> {
-        if orders.draining != self.orders.draining {
-            let drain = pb::Drain {
-                draining: orders.draining,
-            };
+    /// Its sessions were ended: it is told so, if it still listens, before it is gone.
+    async fn shut_out(&mut self) -> Result<(), Ended> {
+        self.revoke(&[]).await?;
+        Err(Status::permission_denied("the operator banned this node"))
+    }
+
+    async fn order(&mut self, orders: &Orders) -> Result<(), Ended> {
+        let draining = orders.intent != NodeIntent::None;
+        if draining != self.draining {
+            let drain = pb::Drain { draining };
             self.direct(Label::Drain, Directive::Drain(drain), BTreeSet::new())
                 .await?;
+            self.draining = draining;
         }
         if let Some(sessions_max) = orders.sessions_limit
-            && orders.sessions_limit != self.orders.sessions_limit
+            && orders.sessions_limit != self.sessions_limit
         {
             let limits = pb::Limits { sessions_max };
             self.direct(Label::Limits, Directive::Limits(limits), BTreeSet::new())
                 .await?;
         }
-        self.orders = orders;
+        self.sessions_limit = orders.sessions_limit;
         Ok(())
     }
 

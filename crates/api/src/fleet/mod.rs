@@ -12,4 +12,5 @@ pub(crate) mod leases;
 pub(crate) mod looks;
 pub(crate) mod pause;
 pub(crate) mod registry;
+pub(crate) mod standing;
 pub(crate) mod watch;

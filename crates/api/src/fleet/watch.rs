@@ -85,7 +85,7 @@ async fn pass_on(app: &App, wake: Wake) {
         Wake::Node(node) => app.registry.wake(node),
         Wake::Keys => refresh_keys(app).await,
         Wake::Missed => app.registry.wake_all(),
-        Wake::Session(_) => {}
+        Wake::Session(_) | Wake::Bans => {}
     }
     // Nobody may be watching.
     let _ = app.wakes.send(wake);

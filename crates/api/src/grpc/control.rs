@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{NodeId, SessionId};
+use model::{NodeId, SessionId, UnixMillis};
+use placement::vitals::Evidence;
 use proto::fleet as pb;
-use storage::control::{idempotency, nodes, placements, sessions};
+use storage::control::{idempotency, nodes, placements, sessions, standings};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};
 use crate::auth::identify;
 use crate::config::seconds;
+use crate::fleet::standing::{self, Judge};
 use crate::metrics;
 use crate::state::App;
 use crate::token;
@@ -22,6 +24,8 @@ const EXPIRE_DEFAULT: u32 = 100;
 const SESSIONS_ASKED_MAX: usize = 1000;
 /// The most expired idempotency records, and old decisions, one call drops.
 const TRIM_MAX: u32 = 1000;
+/// The most silent nodes that one call marks.
+const SWEEP_MAX: u32 = 1000;
 /// How long it can be asked why a session is where it is.
 const PLACEMENTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -126,14 +130,44 @@ impl Control {
             return Ok(pb::SweepNodesResponse::default());
         }
         let silent_since = now.minus(silent_after);
-        let swept = nodes::sweep(&self.app.pool, silent_since)
+        let silent = standings::silent(&self.app.pool, silent_since, SWEEP_MAX)
             .await
             .map_err(status)?;
-        for node in &swept {
-            tracing::warn!(node.id = %node, "A node is offline");
+        let mut swept = Vec::with_capacity(silent.len());
+        for node in silent {
+            if self
+                .mark_silent(&node, silent_since)
+                .await
+                .map_err(status)?
+            {
+                tracing::warn!(node.id = %node, "A node is offline");
+                swept.push(node);
+            }
         }
         let node_ids = swept.iter().map(ToString::to_string).collect();
         Ok(pb::SweepNodesResponse { node_ids })
+    }
+
+    /// Unless it was heard meanwhile. Says whether it is offline.
+    async fn mark_silent(
+        &self,
+        node: &NodeId,
+        silent_since: UnixMillis,
+    ) -> Result<bool, storage::Error> {
+        let app = &self.app;
+        let judge = Judge::observer(&app.config.fleet, app.now());
+        let mut transaction = storage::begin(&app.pool).await?;
+        let known = standings::lock(&mut transaction, node).await?;
+        let heartbeat_at = known.and_then(|known| known.heartbeat_at);
+        if heartbeat_at.is_none_or(|at| at >= silent_since) {
+            return Ok(false);
+        }
+        let judged = standing::judge(&mut transaction, node, &judge, |vitals| {
+            vitals.take(Evidence::Silent, judge.probation, judge.now);
+        });
+        judged.await?;
+        storage::commit(transaction).await?;
+        Ok(true)
     }
 
     async fn given_to(

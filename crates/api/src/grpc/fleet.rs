@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::Map;
 use model::NodeId;
 use model::node::Hello;
+use placement::vitals::{Evidence, Vitals};
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use secrecy::ExposeSecret;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{counted, status};
 use crate::fleet::connection::{Connection, OUTGOING_MAX};
 use crate::fleet::leases::key_set;
+use crate::fleet::standing::{self, Judge};
 use crate::state::App;
 use crate::token::{self, Kind};
 
@@ -91,25 +93,34 @@ impl Fleet {
                 "the credential is another node's",
             ));
         }
-        self.connected(&hello).await?;
+        let vitals = self.welcome(&hello).await.map_err(status)?;
+        let vitals = vitals.ok_or_else(refused)?;
         tracing::info!(node.id = %node, version = hello.version, held = hello.held.len(),
             "A node connected");
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let seat = self.app.registry.enter(&node);
-        let connection = Connection::new(self.app.clone(), &hello, seat, outgoing);
+        let connection = Connection::new(self.app.clone(), &hello, vitals, seat, outgoing);
         tokio::spawn(connection.run(incoming, self.stopping.clone()));
         let unboxed: fn(Told) -> Directive = unboxed;
         Ok(ReceiverStream::new(messages).map(unboxed))
     }
 
-    async fn connected(&self, hello: &Hello) -> Result<(), Status> {
-        let _turn = self.app.stream_queries.acquire().await;
-        let connected = nodes::connected(&self.app.pool, hello, self.app.now()).await;
-        connected.map_err(status)
+    /// Writes down what it says of itself, and that it is there. `None`: it was removed.
+    async fn welcome(&self, hello: &Hello) -> Result<Option<Vitals>, storage::Error> {
+        let app = &self.app;
+        let judge = Judge::observer(&app.config.fleet, app.now());
+        let _turn = app.stream_queries.acquire().await;
+        let mut transaction = storage::begin(&app.pool).await?;
+        nodes::connected(&mut transaction, hello, judge.now).await?;
+        let judged = standing::judge(&mut transaction, &hello.node_id, &judge, |vitals| {
+            vitals.take(Evidence::Connected, judge.probation, judge.now);
+        });
+        let vitals = judged.await?;
+        storage::commit(transaction).await?;
+        Ok(vitals)
     }
 
     async fn authenticate<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
-        let refused = || Status::unauthenticated("a node's credential is needed");
         let credential = service_kit::grpc::bearer(request.metadata()).ok_or_else(refused)?;
         let _turn = self.app.stream_queries.acquire().await;
         let node = nodes::by_credential(&self.app.pool, &token::hash(credential)).await;
@@ -119,6 +130,11 @@ impl Fleet {
 
 fn unboxed(told: Told) -> Directive {
     told.map(|message| *message)
+}
+
+/// One word for what is unknown, removed and banned: who asks is not known.
+fn refused() -> Status {
+    Status::unauthenticated("a node's credential is needed, of a node that is not banned")
 }
 
 async fn hello(incoming: &mut Streaming<pb::NodeMessage>) -> Result<Hello, Status> {

@@ -77,7 +77,7 @@ impl Class {
     pub(crate) fn usual(access: Access, method: &Method) -> Self {
         match access {
             Access::Service => Self::Unlimited,
-            Access::Admin => Self::Ops,
+            Access::Ops(_) => Self::Ops,
             Access::Public | Access::Page if method.is_safe() => Self::Page,
             Access::Public | Access::Page => Self::SignIn,
             _ if method.is_safe() => Self::Read,

@@ -92,6 +92,7 @@ async fn look(app: &App, now: UnixMillis) -> Result<Survey, storage::Error> {
         silent_max: seconds(app.config.fleet.offline_after_seconds),
         demand: placement.demand(),
         weights: placement.weights(),
+        probation_sessions_max: app.config.fleet.probation_sessions_max,
     };
     let mut transaction = storage::begin(&app.pool).await?;
     let candidates = budget::candidates(&mut transaction).await?;

@@ -233,6 +233,7 @@ impl Round<'_> {
             silent_max: seconds(self.app.config.fleet.offline_after_seconds),
             demand: placement.demand(),
             weights: placement.weights(),
+            probation_sessions_max: self.app.config.fleet.probation_sessions_max,
         }
     }
 

@@ -153,7 +153,7 @@ impl Watcher {
         match wake {
             Wake::Session(session) => *session == self.session,
             Wake::Node(node) => self.told.as_ref().is_none_or(|told| told.node_id == *node),
-            Wake::Keys => false,
+            Wake::Keys | Wake::Bans => false,
             Wake::Missed => true,
         }
     }

@@ -164,7 +164,7 @@ async fn a_drained_node_is_told_so_again_when_it_comes_back() {
         Directive::Drain(pb::Drain { draining: true })
     );
     let listed = house.get(ADMIN, "/api/v1/ops/nodes").await;
-    assert_eq!(listed.body["nodes"][0]["state"], "draining");
+    assert_eq!(listed.body["nodes"][0]["state"], "drained");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,23 @@ impl House {
             .await
     }
 
+    pub(crate) async fn delete(&self, token: &str, path: &str) -> Answer {
+        let headers = [("authorization", bearer(token))];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        self.call("DELETE", path, &headers, None).await
+    }
+
+    pub(crate) async fn put(&self, token: &str, path: &str, body: Value) -> Answer {
+        let headers = [("authorization", bearer(token))];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        self.call("PUT", path, &headers, Some(body.to_string()))
+            .await
+    }
+
     pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> Answer {
         let bearer = bearer(token);
         let headers = [("authorization", bearer.as_str())];
@@ -393,5 +410,7 @@ fn config(secrets: &Path, database_url: &str) -> Config {
     config.fleet.sync_seconds = 1;
     // Tests ask faster than people; what limits do is a test of its own.
     config.http.rate_limits = RateLimitsConfig::none();
+    // Its own tests have one.
+    config.fleet.probation_seconds = 0;
     config
 }

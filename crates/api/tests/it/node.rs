@@ -155,6 +155,30 @@ impl Node {
             .unwrap();
     }
 
+    /// A heartbeat that says how busy the node is.
+    pub(crate) async fn beat_loaded(&self, held: &[&str], load_ratio: f64) {
+        self.say(Message::Heartbeat(pb::Heartbeat {
+            boot_id: "boot".into(),
+            held_session_ids: held.iter().map(|id| (*id).to_owned()).collect(),
+            data_thread_load_ratio: load_ratio,
+            players: 3,
+            ..Default::default()
+        }))
+        .await;
+    }
+
+    /// Why the stream ended, whatever came before.
+    pub(crate) async fn ended(&mut self) -> Status {
+        loop {
+            let message = tokio::time::timeout(Duration::from_secs(30), self.incoming.message());
+            match message.await.expect("the stream ends") {
+                Ok(Some(_)) => {}
+                Ok(None) => return Status::ok("closed"),
+                Err(status) => return status,
+            }
+        }
+    }
+
     pub(crate) async fn beat(&self, held: &[&str], publishing: &[&str]) {
         let texts = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
         self.say(Message::Heartbeat(pb::Heartbeat {

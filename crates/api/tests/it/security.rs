@@ -290,7 +290,7 @@ async fn tenant_isolation_holds_on_every_route() {
             continue;
         }
         let (name, credential) = match access {
-            Access::User | Access::Admin | Access::Viewer | Access::Account => {
+            Access::User | Access::Ops(_) | Access::Viewer | Access::Account => {
                 ("authorization", format!("Bearer {}", intruder.token))
             }
             Access::Dock => ("cookie", intruder.dock.clone()),
@@ -319,7 +319,7 @@ async fn tenant_isolation_holds_on_every_route() {
                 "/api/v1/relay/start" => 400,
                 "/v1/sessions/{id}/live" => 503,
                 "/api/v1/account/devices/find" | "/api/v1/account/devices/{id}" => 409,
-                _ if access == Access::Admin => 403,
+                _ if matches!(access, Access::Ops(_)) => 403,
                 _ => 404,
             };
             assert_eq!(answer.status, refused, "{method} {path}: {answer:?}");

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::node::{Node, NodeAddress, NodeState};
+use model::node::{Node, NodeAddress, NodeHealth, NodeState};
 use model::{NodeId, Region, SessionId, UnixMillis};
 use streamhaul_placement::counter::Reading;
 use streamhaul_placement::{
@@ -186,6 +186,7 @@ fn request(region: Option<Region>) -> Request {
         silent_max: Duration::from_secs(120),
         demand: Demand::default(),
         weights: Weights::default(),
+        probation_sessions_max: 2,
     }
 }
 
@@ -203,6 +204,7 @@ fn node(index: usize, site: &Site, region: &Region, now: UnixMillis) -> Node {
         name: site.name.to_owned(),
         region: region.clone(),
         state: NodeState::Active,
+        health: NodeHealth::Active,
         address: Some(NodeAddress {
             public_host: site.name.to_owned(),
             udp_port: 5000,

@@ -1,6 +1,6 @@
 //! Which node wins, and what the others are told.
 
-use model::node::{Node, NodeState};
+use model::node::{Node, NodeHealth, NodeState};
 use model::{NodeId, UnixMillis};
 use streamhaul_placement::budget::Quota;
 use streamhaul_placement::policy::After;
@@ -50,6 +50,24 @@ fn the_wanted_region_comes_before_load_and_falling_back_is_said() {
 }
 
 #[test]
+fn a_strained_node_comes_last_and_one_on_probation_after_its_peers() {
+    let with = |id, region, health| Node {
+        health,
+        ..node(id, region, 0, 10)
+    };
+    let strained = with(1, "near", NodeHealth::Degraded);
+    let fresh = with(2, "near", NodeHealth::Probation);
+    let well = with(3, "near", NodeHealth::Active);
+    let far = with(4, "far", NodeHealth::Active);
+    let candidates = [strained, fresh, well, far].map(Into::into);
+    let ranking = choose(&candidates, &wants(Some("near")), NOW);
+    let order = ranking.verdicts.iter().map(|it| it.node_id.clone());
+    assert!(order.eq([3, 2, 4, 1].map(NodeId::from_u128)));
+    let last = explain(&ranking, 4).pop().unwrap();
+    assert!(last.terms.unwrap().health > 5.0);
+}
+
+#[test]
 fn ties_fall_to_the_smaller_id() {
     let nodes = [node(2, "a", 0, 10), node(1, "a", 0, 10)];
     let ranking = choose(&nodes.map(Into::into), &wants(None), NOW);
@@ -59,27 +77,25 @@ fn ties_fall_to_the_smaller_id() {
 #[test]
 fn every_refused_candidate_is_told_why() {
     let base = node(1, "a", 0, 10);
+    let in_state = |state| Node {
+        state,
+        ..base.clone()
+    };
     let cases = [
+        (in_state(NodeState::New), Refusal::NeverConnected),
+        (in_state(NodeState::Draining), Refusal::Draining),
+        (in_state(NodeState::Drained), Refusal::Draining),
+        (in_state(NodeState::Offline), Refusal::Offline),
+        (in_state(NodeState::Quarantined), Refusal::Quarantined),
+        (in_state(NodeState::Banned), Refusal::Banned),
+        (in_state(NodeState::Exhausted), Refusal::Exhausted),
         (
             Node {
-                state: NodeState::New,
+                health: NodeHealth::Probation,
+                sessions: 2,
                 ..base.clone()
             },
-            Refusal::NeverConnected,
-        ),
-        (
-            Node {
-                state: NodeState::Draining,
-                ..base.clone()
-            },
-            Refusal::Draining,
-        ),
-        (
-            Node {
-                state: NodeState::Offline,
-                ..base.clone()
-            },
-            Refusal::Offline,
+            Refusal::Probation,
         ),
         (
             Node {
@@ -98,7 +114,7 @@ fn every_refused_candidate_is_told_why() {
         (
             Node {
                 sessions: 10,
-                ..base
+                ..base.clone()
             },
             Refusal::Full,
         ),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::node::{Node, NodeAddress, NodeState};
+use model::node::{Node, NodeAddress, NodeHealth, NodeState};
 use model::{NodeId, Region, UnixMillis};
 use streamhaul_placement::budget::{Horizon, Quota};
 use streamhaul_placement::policy::After;
@@ -21,6 +21,7 @@ pub(crate) fn node(id: u128, region: &str, sessions: u32, sessions_max: u32) -> 
         name: format!("node{id}"),
         region: Region::parse(region).unwrap(),
         state: NodeState::Active,
+        health: NodeHealth::Active,
         address: Some(NodeAddress {
             public_host: "localhost".into(),
             udp_port: 5000,
@@ -40,6 +41,7 @@ pub(crate) fn wants(region: Option<&str>) -> Request {
         silent_max: Duration::from_secs(15),
         demand: Demand::default(),
         weights: Weights::default(),
+        probation_sessions_max: 2,
     }
 }
 

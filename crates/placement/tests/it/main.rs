@@ -6,3 +6,4 @@ mod choice;
 mod fleet;
 mod moves;
 mod properties;
+mod standing;

@@ -37,7 +37,8 @@ fn any_fleet() -> impl Strategy<Value = Vec<Node>> {
 }
 
 fn usable(node: &Node) -> bool {
-    node.state == NodeState::Active
+    use NodeState::{Active, Degraded, Probation, Throttled};
+    matches!(node.state, Active | Degraded | Probation | Throttled)
         && node.sessions < node.sessions_max
         && node.address.is_some()
         && node.heartbeat_at.is_some_and(|at| NOW.0 - at.0 <= 15_000)

@@ -194,7 +194,7 @@ fn session(row: ConnectionRow) -> Result<Option<ConnectionSession>, Error> {
             .is_some_and(|requested| requested != region),
         region: column("sessions.region", &region)?,
         node_name,
-        node_state: column("nodes.state", &node_state)?,
+        node_state: column("nodes.standing", &node_state)?,
         address: nodes::address(
             row.public_host,
             [row.udp_port, row.publish_port, row.play_port],
@@ -213,7 +213,7 @@ pub async fn list(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Connecti
         r#"SELECT coalesce(c.name, s.connection_id) AS "name!", s.id AS "session_id?",
                s.state AS "state?", s.publishing AS "publishing?", s.region AS "region?",
                s.region_requested AS "region_requested?", n.name AS "node_name?",
-               n.state AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
+               n.standing AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
                n.publish_port AS "publish_port?", n.play_port AS "play_port?"
            FROM (SELECT * FROM control.connections WHERE user_id = $1) c
            FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1 AND state <> 'stopped'

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::node::{Heartbeat, SessionEvent, SessionEventKind};
 use model::{NodeId, SessionId, UnixMillis};
 
-use super::{column, stored, wake};
+use super::{column, stored, stored_count, wake};
 use crate::{Error, Pool};
 
 /// The longest time between two words of a node that counts as published when both say
@@ -51,7 +51,9 @@ pub async fn record(pool: &Pool, beats: &[Beat], renewal: Renewal) -> Result<(),
 async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
     let nodes: Vec<&str> = beats.iter().map(|beat| beat.node.as_str()).collect();
     let at: Vec<i64> = beats.iter().map(|beat| beat.at.0).collect();
-    let draining: Vec<bool> = beats.iter().map(|beat| beat.said.draining).collect();
+    let publishers = beats.iter().map(|beat| stored_count(beat.said.publishers));
+    let players = beats.iter().map(|beat| stored_count(beat.said.players));
+    let loads = beats.iter().map(|beat| beat.said.data_thread_load_ratio);
     let boots: Vec<&str> = beats.iter().map(|beat| &*beat.said.boot_id).collect();
     let counted = |of: fn(&Heartbeat) -> u64| -> Vec<i64> {
         let counted = beats.iter().map(|beat| stored(of(&beat.said)));
@@ -60,21 +62,24 @@ async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE control.nodes n
          SET heartbeat_at = b.at,
-             state = CASE WHEN n.draining OR b.draining THEN 'draining' ELSE 'active' END,
              ingress_bytes_before = ingress_bytes_before
                  + CASE WHEN n.boot_id IS DISTINCT FROM b.boot_id THEN n.ingress_bytes ELSE 0 END,
              egress_bytes_before = egress_bytes_before
                  + CASE WHEN n.boot_id IS DISTINCT FROM b.boot_id THEN n.egress_bytes ELSE 0 END,
-             boot_id = b.boot_id, ingress_bytes = b.ingress, egress_bytes = b.egress
-         FROM unnest($1::text[], $2::int8[], $3::bool[], $4::text[], $5::int8[], $6::int8[])
-             AS b(id, at, draining, boot_id, ingress, egress)
+             boot_id = b.boot_id, ingress_bytes = b.ingress, egress_bytes = b.egress,
+             publishers = b.publishers, players = b.players, data_thread_load_ratio = b.load
+         FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::int4[],
+                 $7::int4[], $8::float8[])
+             AS b(id, at, boot_id, ingress, egress, publishers, players, load)
          WHERE n.id = b.id",
         &nodes as &[&str],
         &at,
-        &draining,
         &boots as &[&str],
         &counted(|said| said.ingress_bytes_total),
-        &counted(|said| said.egress_bytes_total)
+        &counted(|said| said.egress_bytes_total),
+        &publishers.collect::<Vec<i32>>(),
+        &players.collect::<Vec<i32>>(),
+        &loads.collect::<Vec<f64>>()
     )
     .execute(pool)
     .await?;

@@ -4,10 +4,12 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod bans;
 pub mod budgets;
 pub mod connections;
 pub mod device_logins;
 pub mod docks;
+pub mod endings;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod lease_keys;
@@ -21,6 +23,7 @@ pub mod provider_visits;
 pub mod sessions;
 pub mod sign_ins;
 pub mod slots;
+pub mod standings;
 pub mod streams;
 pub mod wake;
 

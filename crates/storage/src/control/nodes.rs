@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::node::{Hello, Node, NodeAddress, NodeState};
+use model::node::{Hello, Node, NodeAddress, NodeHealth, NodeIntent, NodeState};
 use model::{NodeId, Region, UnixMillis};
+use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::{column, number, stored_count, wake};
@@ -24,6 +25,8 @@ pub struct NewNode {
     pub join_token_sha256: [u8; 32],
     /// Until when.
     pub join_token_expires_at: UnixMillis,
+    /// What is known of its health beforehand: a document of the domain.
+    pub vitals: Value,
 }
 
 struct NodeRow {
@@ -31,6 +34,7 @@ struct NodeRow {
     name: String,
     region: String,
     state: String,
+    health: String,
     public_host: Option<String>,
     udp_port: Option<i32>,
     publish_port: Option<i32>,
@@ -49,7 +53,8 @@ impl TryFrom<NodeRow> for Node {
             id: column("nodes.id", &row.id)?,
             name: row.name,
             region: column("nodes.region", &row.region)?,
-            state: column("nodes.state", &row.state)?,
+            state: column("nodes.standing", &row.state)?,
+            health: column("nodes.health", &row.health)?,
             address: address(
                 row.public_host,
                 [row.udp_port, row.publish_port, row.play_port],
@@ -83,7 +88,7 @@ macro_rules! select_nodes {
     ($tail:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             NodeRow,
-            r#"SELECT n.id, n.name, n.region, n.state, n.public_host, n.udp_port, n.publish_port,
+            r#"SELECT n.id, n.name, n.region, n.standing AS state, n.health, n.public_host, n.udp_port, n.publish_port,
                 n.play_port, n.version, n.heartbeat_at,
                 least(n.sessions_limit, n.sessions_reported) AS "sessions_max!",
                 (SELECT count(*) FROM control.sessions s
@@ -105,15 +110,17 @@ pub async fn create(
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO control.nodes
-             (id, name, region, sessions_limit, join_token_sha256, join_token_expires_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (id, name, region, sessions_limit, join_token_sha256, join_token_expires_at, created_at,
+              standing_at, vitals)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
         node.id.as_str(),
         node.name,
         node.region.as_str(),
         node.sessions_limit.map(stored_count),
         &node.join_token_sha256,
         node.join_token_expires_at.0,
-        now.0
+        now.0,
+        node.vitals
     )
     .execute(executor)
     .await?;
@@ -145,7 +152,7 @@ pub async fn enrol(
     id.map(|id| column("nodes.id", &id)).transpose()
 }
 
-/// The node whose credential has this hash.
+/// The node whose credential has this hash, unless it is banned.
 ///
 /// # Errors
 /// When the database fails.
@@ -154,7 +161,7 @@ pub async fn by_credential(
     credential_sha256: &[u8; 32],
 ) -> Result<Option<NodeId>, Error> {
     let id = sqlx::query_scalar!(
-        "SELECT id FROM control.nodes WHERE credential_sha256 = $1",
+        "SELECT id FROM control.nodes WHERE credential_sha256 = $1 AND intent <> 'banned'",
         credential_sha256
     )
     .fetch_optional(pool)
@@ -167,7 +174,9 @@ pub async fn by_credential(
 /// # Errors
 /// When the database fails.
 pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Node>, Error> {
-    let rows = select_nodes!("ORDER BY n.name").fetch_all(executor).await?;
+    let rows = select_nodes!("WHERE n.removed_at IS NULL ORDER BY n.name")
+        .fetch_all(executor)
+        .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -176,7 +185,7 @@ pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Node>, Error> {
 /// # Errors
 /// When the database fails.
 pub async fn find(executor: impl PgExecutor<'_>, id: &NodeId) -> Result<Option<Node>, Error> {
-    let row = select_nodes!("WHERE n.id = $1", id.as_str())
+    let row = select_nodes!("WHERE n.id = $1 AND n.removed_at IS NULL", id.as_str())
         .fetch_optional(executor)
         .await?;
     row.map(TryInto::try_into).transpose()
@@ -202,13 +211,16 @@ pub async fn lock(transaction: &mut Transaction, id: &NodeId) -> Result<Option<N
 ///
 /// # Errors
 /// When the database fails.
-pub async fn connected(pool: &Pool, hello: &Hello, now: UnixMillis) -> Result<(), Error> {
+pub async fn connected(
+    transaction: &mut Transaction,
+    hello: &Hello,
+    now: UnixMillis,
+) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE control.nodes
          SET public_host = $2, udp_port = $3, publish_port = $4, play_port = $5, version = $6,
              sessions_reported = $7, heartbeat_at = $8,
-             join_token_sha256 = NULL, join_token_expires_at = NULL,
-             state = CASE WHEN draining THEN 'draining' ELSE 'active' END
+             join_token_sha256 = NULL, join_token_expires_at = NULL
          WHERE id = $1",
         hello.node_id.as_str(),
         hello.address.public_host,
@@ -219,27 +231,25 @@ pub async fn connected(pool: &Pool, hello: &Hello, now: UnixMillis) -> Result<()
         stored_count(hello.sessions_max),
         now.0
     )
-    .execute(pool)
+    .execute(&mut **transaction)
     .await?;
     Ok(())
 }
 
-/// Takes the operator's word on draining. `None`: no such node.
+/// Takes the operator's limit on sessions; none: as many as the node says. `None`: no such
+/// node.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_draining(
+pub async fn set_sessions_limit(
     transaction: &mut Transaction,
     id: &NodeId,
-    draining: bool,
+    sessions_limit: Option<u32>,
 ) -> Result<Option<Node>, Error> {
     sqlx::query!(
-        "UPDATE control.nodes SET draining = $2,
-             state = CASE WHEN state NOT IN ('active', 'draining') THEN state
-                          WHEN $2 THEN 'draining' ELSE 'active' END
-         WHERE id = $1",
+        "UPDATE control.nodes SET sessions_limit = $2 WHERE id = $1",
         id.as_str(),
-        draining
+        sessions_limit.map(stored_count)
     )
     .execute(&mut **transaction)
     .await?;
@@ -247,13 +257,44 @@ pub async fn set_draining(
     find(&mut **transaction, id).await
 }
 
-/// What the operator wants of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Removes a node: its credential opens nothing and its name is free again. The row stays
+/// for the sessions that were on it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove(
+    transaction: &mut Transaction,
+    id: &NodeId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE control.nodes
+         SET removed_at = $2, name = id, state = 'offline', draining = true,
+             credential_sha256 = NULL, join_token_sha256 = NULL, join_token_expires_at = NULL
+         WHERE id = $1",
+        id.as_str(),
+        now.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    wake::notify(transaction, id).await
+}
+
+/// What the operator wants of a node, and what it is found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orders {
-    /// Take no new sessions.
-    pub draining: bool,
+    /// What it should do.
+    pub intent: NodeIntent,
     /// Hold no more than this; none: as many as it can.
     pub sessions_limit: Option<u32>,
+    /// What is observed of it, as it was written last.
+    pub health: NodeHealth,
+    /// What it is to the control plane, as it was written last.
+    pub state: NodeState,
+    /// Whether a heartbeat came since it was found offline.
+    pub is_heard_since: bool,
+    /// What its provider lets through: a word of placement; none: no budget.
+    pub restriction: Option<String>,
 }
 
 /// Stands for everything that a node should be told: its orders, its sessions and their
@@ -264,12 +305,19 @@ pub struct Fingerprint(pub i64);
 macro_rules! select_orders {
     ($tail:tt, $argument:expr) => {
         sqlx::query!(
-            r#"SELECT n.id, n.draining, n.sessions_limit,
-                hashtextextended(concat_ws(' ', n.draining, n.sessions_limit), 0) # coalesce((
+            r#"SELECT o.id, o.intent, o.sessions_limit, o.health, o.standing, o.restriction,
+                o.is_heard_since AS "is_heard_since!",
+                hashtextextended(o::text, 0) # coalesce((
                     SELECT bit_xor(hashtextextended(s.id || t::text, 0))
                     FROM control.sessions s JOIN control.streams t ON t.id = s.stream_id
-                    WHERE s.node_id = n.id AND s.state <> 'stopped'), 0) AS "fingerprint!"
-            FROM control.nodes n "#
+                    WHERE s.node_id = o.id AND s.state <> 'stopped'), 0) AS "fingerprint!"
+            FROM (
+                SELECT n.id, n.intent, n.sessions_limit, n.health, n.standing,
+                    b.outlook->>'restriction' AS restriction,
+                    n.health = 'offline' AND coalesce(n.heartbeat_at >= n.standing_at, false)
+                        AS is_heard_since
+                FROM control.nodes n LEFT JOIN control.node_budgets b ON b.node_id = n.id
+                WHERE n.removed_at IS NULL) o "#
                 + $tail,
             $argument
         )
@@ -281,7 +329,7 @@ macro_rules! select_orders {
 /// # Errors
 /// When the database fails.
 pub async fn orders(pool: &Pool, id: &NodeId) -> Result<Option<(Orders, Fingerprint)>, Error> {
-    let row = select_orders!("WHERE n.id = $1", id.as_str())
+    let row = select_orders!("WHERE o.id = $1", id.as_str())
         .fetch_optional(pool)
         .await?;
     row.map(|row| {
@@ -289,8 +337,12 @@ pub async fn orders(pool: &Pool, id: &NodeId) -> Result<Option<(Orders, Fingerpr
             .sessions_limit
             .map(|limit| number("nodes.sessions_limit", limit));
         let orders = Orders {
-            draining: row.draining,
+            intent: column("nodes.intent", &row.intent)?,
             sessions_limit: limit.transpose()?,
+            health: column("nodes.health", &row.health)?,
+            state: column("nodes.standing", &row.standing)?,
+            is_heard_since: row.is_heard_since,
+            restriction: row.restriction,
         };
         Ok((orders, Fingerprint(row.fingerprint)))
     })
@@ -307,7 +359,7 @@ pub async fn fingerprints(
     ids: &[NodeId],
 ) -> Result<BTreeMap<NodeId, Fingerprint>, Error> {
     let ids: Vec<&str> = ids.iter().map(NodeId::as_str).collect();
-    let rows = select_orders!("WHERE n.id = ANY($1)", &ids as &[&str])
+    let rows = select_orders!("WHERE o.id = ANY($1)", &ids as &[&str])
         .fetch_all(pool)
         .await?;
     rows.into_iter()
@@ -315,19 +367,72 @@ pub async fn fingerprints(
         .collect()
 }
 
-/// Marks nodes offline that were last heard before `silent_since`; says which.
+/// What is known of a node beside its standing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// When an operator made it.
+    pub created_at: UnixMillis,
+    /// Whether it has a credential.
+    pub is_enrolled: bool,
+    /// The operator's limit; none: the node's own.
+    pub sessions_limit: Option<u32>,
+    /// Its last heartbeat.
+    pub beat: Option<Beat>,
+}
+
+/// What a heartbeat said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beat {
+    /// Random at process start.
+    pub boot_id: String,
+    /// Publishers connected.
+    pub publishers: u32,
+    /// Players connected.
+    pub players: u32,
+    /// Share of one core the data thread uses, 0 to 1.
+    pub data_thread_load_ratio: f64,
+    /// UDP payload bytes received, in all boots.
+    pub ingress_bytes_total: u64,
+    /// UDP payload bytes sent, in all boots.
+    pub egress_bytes_total: u64,
+}
+
+/// What is known of a node beside its standing.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sweep(pool: &Pool, silent_since: UnixMillis) -> Result<Vec<NodeId>, Error> {
-    let ids = sqlx::query_scalar!(
-        "UPDATE control.nodes SET state = 'offline'
-         WHERE state IN ('active', 'draining') AND heartbeat_at < $1 RETURNING id",
-        silent_since.0
+pub async fn figures(pool: &Pool, id: &NodeId) -> Result<Option<Figures>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT created_at, credential_sha256 IS NOT NULL AS "is_enrolled!", sessions_limit,
+                boot_id, publishers, players, data_thread_load_ratio,
+                ingress_bytes + ingress_bytes_before AS "ingress!",
+                egress_bytes + egress_bytes_before AS "egress!"
+           FROM control.nodes WHERE id = $1 AND removed_at IS NULL"#,
+        id.as_str()
     )
-    .fetch_all(pool)
+    .fetch_optional(pool)
     .await?;
-    ids.iter().map(|id| column("nodes.id", id)).collect()
+    row.map(|row| {
+        let limit = row.sessions_limit;
+        let limit = limit.map(|limit| number("nodes.sessions_limit", limit));
+        let beat = row.boot_id.map(|boot_id| {
+            Ok::<_, Error>(Beat {
+                boot_id,
+                publishers: number("nodes.publishers", row.publishers)?,
+                players: number("nodes.players", row.players)?,
+                data_thread_load_ratio: row.data_thread_load_ratio,
+                ingress_bytes_total: number("nodes.ingress_bytes", row.ingress)?,
+                egress_bytes_total: number("nodes.egress_bytes", row.egress)?,
+            })
+        });
+        Ok(Figures {
+            created_at: UnixMillis(row.created_at),
+            is_enrolled: row.is_enrolled,
+            sessions_limit: limit.transpose()?,
+            beat: beat.transpose()?,
+        })
+    })
+    .transpose()
 }
 
 /// How many nodes are in each state; a state without any is left out.
@@ -335,14 +440,16 @@ pub async fn sweep(pool: &Pool, silent_since: UnixMillis) -> Result<Vec<NodeId>,
 /// # Errors
 /// When the database fails.
 pub async fn count_by_state(pool: &Pool) -> Result<Vec<(NodeState, u32)>, Error> {
-    let rows =
-        sqlx::query!(r#"SELECT state, count(*) AS "count!" FROM control.nodes GROUP BY state"#)
-            .fetch_all(pool)
-            .await?;
+    let rows = sqlx::query!(
+        r#"SELECT standing, count(*) AS "count!" FROM control.nodes
+               WHERE removed_at IS NULL GROUP BY standing"#
+    )
+    .fetch_all(pool)
+    .await?;
     rows.into_iter()
         .map(|row| {
             Ok((
-                column("nodes.state", &row.state)?,
+                column("nodes.standing", &row.standing)?,
                 number("count", row.count)?,
             ))
         })

@@ -1,6 +1,6 @@
 //! Users as people: their address, their password, whether they may come in.
 
-use model::{TenantId, UnixMillis, UserId};
+use model::{OpsRole, TenantId, UnixMillis, UserId};
 use sqlx::PgExecutor;
 
 use super::accounts::{self, Account};
@@ -24,6 +24,8 @@ pub struct Person {
     pub is_disabled: bool,
     /// Whether it is the one that the admin token stands for.
     pub is_bootstrap: bool,
+    /// What they may do with the operator's part of the API.
+    pub role: OpsRole,
     /// When they were made.
     pub created_at: UnixMillis,
 }
@@ -37,6 +39,7 @@ struct PersonRow {
     has_password: bool,
     is_disabled: bool,
     is_bootstrap: bool,
+    role: String,
     created_at: i64,
 }
 
@@ -51,6 +54,11 @@ impl TryFrom<PersonRow> for Person {
             email_verified: row.email_verified,
             has_password: row.has_password,
             is_disabled: row.is_disabled,
+            role: if row.is_bootstrap {
+                OpsRole::Admin
+            } else {
+                column("users.ops_role", &row.role)?
+            },
             is_bootstrap: row.is_bootstrap,
             created_at: UnixMillis(row.created_at),
         })
@@ -71,7 +79,8 @@ macro_rules! select_people {
             r#"SELECT id AS user_id, tenant_id, name, email,
                 email_verified_at IS NOT NULL AS "email_verified!",
                 password_hash IS NOT NULL AS "has_password!",
-                disabled_at IS NOT NULL AS "is_disabled!", is_bootstrap, created_at
+                disabled_at IS NOT NULL AS "is_disabled!", is_bootstrap,
+                ops_role AS role, created_at
             FROM control.users "# + $tail
             $(, $argument)*
         )
@@ -229,6 +238,39 @@ pub async fn set_password(
         "UPDATE control.users SET password_hash = $2 WHERE id = $1",
         user.as_str(),
         hash
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// What a user may do with the operator's part of the API.
+///
+/// # Errors
+/// When the database fails.
+pub async fn role(pool: &Pool, user: &UserId) -> Result<OpsRole, Error> {
+    let word = sqlx::query_scalar!(
+        "SELECT ops_role FROM control.users WHERE id = $1",
+        user.as_str()
+    )
+    .fetch_optional(pool)
+    .await?;
+    word.map_or(Ok(OpsRole::None), |word| column("users.ops_role", &word))
+}
+
+/// Gives a user a role.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_role(
+    transaction: &mut Transaction,
+    user: &UserId,
+    role: OpsRole,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE control.users SET ops_role = $2 WHERE id = $1",
+        user.as_str(),
+        role.as_str()
     )
     .execute(&mut **transaction)
     .await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::{column, number, wake};
-use crate::{Error, Transaction};
+use crate::{Error, Pool, Transaction};
 
 /// A stream slot: its keys are derived from these two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +235,32 @@ pub async fn set_settings(
         Some((_, node)) => wake::notify(transaction, node).await,
         None => Ok(()),
     }
+}
+
+/// The streams after `after` by id and the generation of their keys, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn generations(
+    pool: &Pool,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(StreamId, u32)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, generation FROM control.streams WHERE id > $1 ORDER BY id LIMIT $2",
+        after,
+        i64::from(limit)
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok((
+                column("streams.id", &row.id)?,
+                number("streams.generation", row.generation)?,
+            ))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::{Error, Pool, Transaction};
 const CHANNEL: &str = "streamhaul_fleet";
 /// Instead of a node's id.
 const KEYS: &str = "keys";
+const BANS: &str = "bans";
 
 /// Says, when the transaction commits, that a node's sessions changed.
 ///
@@ -38,6 +39,14 @@ pub async fn notify_keys(transaction: &mut Transaction) -> Result<(), Error> {
     say(transaction, KEYS).await
 }
 
+/// Says, when the transaction commits, that the bans changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify_bans(transaction: &mut Transaction) -> Result<(), Error> {
+    say(transaction, BANS).await
+}
+
 /// Identifiers say by their prefix whose they are.
 async fn say(transaction: &mut Transaction, what: &str) -> Result<(), Error> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, what)
@@ -55,7 +64,9 @@ pub enum Wake {
     Session(SessionId),
     /// The lease keys changed.
     Keys,
-    /// The connection was lost for a while: any node's may have, and the keys.
+    /// The bans changed.
+    Bans,
+    /// The connection was lost for a while: any node's may have, the keys and the bans.
     Missed,
 }
 
@@ -83,8 +94,10 @@ impl Listener {
             let Some(notification) = self.0.try_recv().await? else {
                 return Ok(Wake::Missed);
             };
-            if notification.payload() == KEYS {
-                return Ok(Wake::Keys);
+            match notification.payload() {
+                KEYS => return Ok(Wake::Keys),
+                BANS => return Ok(Wake::Bans),
+                _ => {}
             }
             if let Ok(node) = notification.payload().parse() {
                 return Ok(Wake::Node(node));

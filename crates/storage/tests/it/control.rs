@@ -26,6 +26,7 @@ fn node(number: u8, name: &str) -> NewNode {
         sessions_limit: None,
         join_token_sha256: [number; 32],
         join_token_expires_at: NOW,
+        vitals: serde_json::json!({}),
     }
 }
 

@@ -47,6 +47,18 @@ pub enum Users {
         #[command(flatten)]
         target: Target,
     },
+    /// Gives a user a role: what they may do with the operator's part of the API.
+    Role {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// none; viewer looks; operator acts on nodes, sessions and bans; admin also on
+        /// people, keys and roles
+        #[arg(value_parser = ["none", "viewer", "operator", "admin"])]
+        role: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Prints a link by which a user sets a new password, and mails it where mail is set up.
     ResetPassword {
         /// The user's id, e-mail address or name

@@ -16,9 +16,61 @@ pub(super) fn run(command: &Nodes) -> anyhow::Result<()> {
             name,
             region,
             sessions_max,
+            no_probation,
             target,
-        } => add(name, region.as_ref(), *sessions_max, target),
-        Nodes::Drain { node, undo, target } => drain(node, !undo, target),
+        } => {
+            let request = json!({
+                "name": name,
+                "region": region.as_ref().map(Region::as_str),
+                "sessions_max": sessions_max,
+                "probation": !no_probation,
+            });
+            add(&request, target)
+        }
+        Nodes::Show { node, target } => show(node, target),
+        Nodes::Drain {
+            node,
+            deadline,
+            reason,
+            undo,
+            target,
+        } => {
+            let mut order = json!({"draining": !undo, "reason": reason});
+            if let Some(deadline) = deadline {
+                order["deadline_seconds"] = deadline.as_secs().into();
+            }
+            order_node(node, "drain", &order, target)
+        }
+        Nodes::Quarantine {
+            node,
+            reason,
+            target,
+        } => {
+            let order = json!({"quarantined": true, "reason": reason});
+            order_node(node, "quarantine", &order, target)
+        }
+        Nodes::Release { node, target } => {
+            order_node(node, "quarantine", &json!({"quarantined": false}), target)
+        }
+        Nodes::Ban {
+            node,
+            reason,
+            target,
+        } => {
+            let order = json!({"banned": true, "reason": reason});
+            order_node(node, "ban", &order, target)
+        }
+        Nodes::Unban { node, target } => order_node(node, "ban", &json!({"banned": false}), target),
+        Nodes::Limits {
+            node,
+            sessions_max,
+            target,
+            ..
+        } => {
+            let limits = json!({"sessions_max": sessions_max});
+            order_node(node, "limits", &limits, target)
+        }
+        Nodes::Remove { node, target } => remove(node, target),
         Nodes::Budget(command) => budget::run(command),
     }
 }
@@ -32,7 +84,7 @@ fn list(target: &Target) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = nodes(&listed).map(row).collect();
     print::table(
         &[
-            "name", "state", "region", "host", "sessions", "version", "node",
+            "name", "state", "why", "region", "host", "sessions", "version", "node",
         ],
         &rows,
         "no node; `streamhaul nodes add NAME` makes one",
@@ -46,6 +98,7 @@ fn row(node: &Value) -> Vec<String> {
     vec![
         field("name"),
         field("state"),
+        field("state_reason"),
         field("region"),
         field("public_host"),
         sessions,
@@ -54,20 +107,8 @@ fn row(node: &Value) -> Vec<String> {
     ]
 }
 
-fn add(
-    name: &str,
-    region: Option<&Region>,
-    sessions_max: Option<u32>,
-    target: &Target,
-) -> anyhow::Result<()> {
-    let mut request = json!({"name": name});
-    if let Some(region) = region {
-        request["region"] = region.as_str().into();
-    }
-    if let Some(sessions_max) = sessions_max {
-        request["sessions_max"] = sessions_max.into();
-    }
-    let made = Client::of(target)?.post("/api/v1/ops/nodes", &request, None)?;
+fn add(request: &Value, target: &Target) -> anyhow::Result<()> {
+    let made = Client::of(target)?.post("/api/v1/ops/nodes", request, None)?;
     if target.json {
         print::json(&made);
         return Ok(());
@@ -81,16 +122,75 @@ fn add(
     Ok(())
 }
 
-fn drain(wanted: &str, draining: bool, target: &Target) -> anyhow::Result<()> {
+fn show(wanted: &str, target: &Target) -> anyhow::Result<()> {
     let client = Client::of(target)?;
-    let path = format!("/api/v1/ops/nodes/{}/drain", find(&client, wanted)?);
-    let answer = client.post(&path, &json!({"draining": draining}), None)?;
+    let node = client.get(&format!("/api/v1/ops/nodes/{}", find(&client, wanted)?))?;
     if target.json {
-        print::json(&answer);
-    } else if draining {
-        print::line(&format!("{wanted} gets no new sessions"));
-    } else {
-        print::line(&format!("{wanted} gets sessions again"));
+        print::json(&node);
+        return Ok(());
+    }
+    for (name, value) in node.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(fields) => {
+                for (field, value) in fields {
+                    print::line(&format!("{name}.{field}: {}", print::text(value)));
+                }
+            }
+            Value::Array(_) => {}
+            value => print::line(&format!("{name}: {}", print::text(value))),
+        }
+    }
+    let sessions = node["live_sessions"].as_array().into_iter().flatten();
+    let rows: Vec<Vec<String>> = sessions.map(session).collect();
+    print::table(
+        &["session", "state", "publishing", "since", "tenant"],
+        &rows,
+        "no session",
+    );
+    Ok(())
+}
+
+fn session(session: &Value) -> Vec<String> {
+    let field = |name: &str| print::text(&session[name]);
+    [
+        "session_id",
+        "state",
+        "publishing",
+        "started_at",
+        "tenant_id",
+    ]
+    .map(field)
+    .to_vec()
+}
+
+/// Says what an operator wants of a node, and prints what it is from then on.
+fn order_node(wanted: &str, what: &str, order: &Value, target: &Target) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    let path = format!("/api/v1/ops/nodes/{}/{what}", find(&client, wanted)?);
+    let node = client.post(&path, order, None)?;
+    if target.json {
+        print::json(&node);
+        return Ok(());
+    }
+    let field = |name: &str| print::text(&node[name]);
+    print::line(&format!(
+        "{wanted} is {} and holds {} of {} sessions",
+        field("state"),
+        field("sessions"),
+        field("sessions_max")
+    ));
+    if !node["drain_deadline"].is_null() {
+        let deadline = field("drain_deadline");
+        print::line(&format!("what is left ends at {deadline}"));
+    }
+    Ok(())
+}
+
+fn remove(wanted: &str, target: &Target) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    client.delete(&format!("/api/v1/ops/nodes/{}", find(&client, wanted)?))?;
+    if !target.json {
+        print::line(&format!("{wanted} is removed"));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ pub(super) fn run(command: &Users) -> anyhow::Result<()> {
         } => create(name, email.as_deref(), target),
         Users::Invite { email, target } => invite(email, target),
         Users::Disable { user, undo, target } => disable(user, !undo, target),
+        Users::Role { user, role, target } => set_role(user, role, target),
         Users::ResetPassword { user, target } => reset_password(user, target),
         Users::Sessions { user, target } => sessions(user, target),
         Users::Revoke {
@@ -37,7 +38,7 @@ fn list(target: &Target) -> anyhow::Result<()> {
     }
     let rows: Vec<Vec<String>> = users(&listed).map(row).collect();
     print::table(
-        &["name", "e-mail", "state", "user"],
+        &["name", "e-mail", "state", "role", "user"],
         &rows,
         "no user; `streamhaul users invite EMAIL` lets somebody come",
     );
@@ -50,6 +51,7 @@ fn row(user: &Value) -> Vec<String> {
         field("name"),
         field("email"),
         state(user).to_owned(),
+        field("role"),
         field("user_id"),
     ]
 }
@@ -93,6 +95,18 @@ fn invite(email: &str, target: &Target) -> anyhow::Result<()> {
     let request = json!({"email": email});
     let made = Client::of(target)?.post("/api/v1/ops/invites", &request, None)?;
     tell(&made, "makes their account", target);
+    Ok(())
+}
+
+fn set_role(user: &str, role: &str, target: &Target) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    let path = format!("{}/role", path(&client, user)?);
+    let answer = client.put(&path, &json!({"role": role}))?;
+    if target.json {
+        print::json(&answer);
+    } else {
+        print::line(&format!("{user} has the role {role}"));
+    }
     Ok(())
 }
 

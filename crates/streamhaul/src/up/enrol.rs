@@ -31,7 +31,7 @@ fn make(client: &Client, region: &str) -> Result<Value, Error> {
             1 => "local".to_owned(),
             _ => format!("local-{number}"),
         };
-        let request = json!({"name": name, "region": region});
+        let request = json!({"name": name, "region": region, "probation": false});
         match client.post("/api/v1/ops/nodes", &request, None) {
             Err(Error::Refused { status: 409, .. }) if number < NAMES_MAX => number += 1,
             outcome => return outcome,

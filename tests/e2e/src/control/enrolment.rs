@@ -50,7 +50,7 @@ fn work(house: &House, next: &AtomicU32, nodes: u32) -> anyhow::Result<Vec<Enrol
         if number >= nodes {
             return Ok(enrolled);
         }
-        let node = json!({"name": format!("node{number}"), "region": "local"});
+        let node = json!({"name": format!("node{number}"), "region": "local", "probation": false});
         let made = api.post("/api/v1/ops/nodes", &node)?.success()?;
         let join_token = made["join_token"].as_str().context("no join token")?;
         enrolled.push(runtime.block_on(exchange(&mut client, join_token))?);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::node::{Node, NodeAddress, NodeState};
+use model::node::{Node, NodeAddress, NodeHealth, NodeState};
 use model::{NodeId, Region, UnixMillis};
 use placement::counter::Reading;
 use placement::policy::{After, Confidence};
@@ -49,6 +49,7 @@ pub(super) fn measure(nodes: u32) -> Figures {
         silent_max: Duration::from_secs(15),
         demand: Demand::default(),
         weights: Weights::default(),
+        probation_sessions_max: 2,
     };
     for round in 0..WARM_UP {
         std::hint::black_box(choose(&fleet, &request(round), NOW));
@@ -115,6 +116,7 @@ fn node(number: u32, sessions: u32, region: &Region) -> Node {
         name: format!("node{number}"),
         region: region.clone(),
         state: NodeState::Active,
+        health: NodeHealth::Active,
         address: Some(NodeAddress {
             public_host: "relay.invalid".to_owned(),
             udp_port: 5000,

@@ -24,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::new(
         Method::GET,
         "/api/v1/ops/audit",
-        Access::Admin,
+        Access::VIEWER,
         get(list),
     )]
 }

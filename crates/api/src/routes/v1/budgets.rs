@@ -30,19 +30,19 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(
             Method::GET,
             "/api/v1/ops/nodes/{id}/budget",
-            Access::Admin,
+            Access::VIEWER,
             get(show),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/nodes/{id}/budget",
-            Access::Admin,
+            Access::OPERATOR,
             post(set),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/nodes/{id}/budget/reconcile",
-            Access::Admin,
+            Access::OPERATOR,
             post(reconcile),
         ),
     ]

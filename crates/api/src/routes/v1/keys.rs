@@ -14,14 +14,13 @@ use serde_json::json;
 use storage::control::audit::{self, Action};
 use storage::control::lease_keys::{self, LeaseKey};
 
+use super::check_reason;
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::fleet::keys;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
-
-const REASON_LENGTH_MAX: usize = 256;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -31,17 +30,17 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Public,
             get(published),
         ),
-        Route::new(Method::GET, "/api/v1/ops/keys", Access::Admin, get(list)),
+        Route::new(Method::GET, "/api/v1/ops/keys", Access::VIEWER, get(list)),
         Route::new(
             Method::POST,
             "/api/v1/ops/keys/rotate",
-            Access::Admin,
+            Access::ADMIN,
             post(rotate),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/keys/{kid}/revoke",
-            Access::Admin,
+            Access::ADMIN,
             post(revoke),
         ),
     ]
@@ -128,12 +127,7 @@ async fn revoke(
     Path(kid): Path<String>,
     Body(request): Body<RevokeRequest>,
 ) -> Result<Json<ListResponse>, ApiError> {
-    let reason = request.reason.trim();
-    if !(1..=REASON_LENGTH_MAX).contains(&reason.chars().count()) {
-        return Err(ApiError::invalid(format!(
-            "reason: 1 to {REASON_LENGTH_MAX} characters"
-        )));
-    }
+    let reason = check_reason(&request.reason)?;
     let now: UnixMillis = app.now();
     let mut transaction = storage::begin(&app.pool).await?;
     keys::revoke(&mut transaction, app.issuer.sealing(), &kid, now).await?;

@@ -10,6 +10,7 @@ mod dock;
 mod health;
 mod keys;
 mod live;
+mod node_intents;
 mod nodes;
 mod placement;
 mod plans;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
         health::routes(),
         keys::routes(),
         live::routes(),
+        node_intents::routes(),
         nodes::routes(),
         placement::routes(),
         plans::routes(),
@@ -59,4 +61,18 @@ fn check_name(name: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::invalid("name: 1 to 64 printable characters"))
+}
+
+const REASON_LENGTH_MAX: usize = 256;
+
+/// Why, in an operator's words: 1 to 256 characters around which there is no space.
+fn check_reason(reason: &str) -> Result<&str, ApiError> {
+    let reason = reason.trim();
+    let printable = !reason.chars().any(char::is_control);
+    if printable && (1..=REASON_LENGTH_MAX).contains(&reason.chars().count()) {
+        return Ok(reason);
+    }
+    Err(ApiError::invalid(format!(
+        "reason: 1 to {REASON_LENGTH_MAX} printable characters"
+    )))
 }

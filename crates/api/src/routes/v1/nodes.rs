@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Json};
 use http::{Method, StatusCode};
-use model::node::{Node, NodeState};
-use model::{NodeId, Region};
+use model::node::{Node, NodeHealth, NodeIntent, NodeState};
+use model::session::SessionState;
+use model::{NodeId, Region, SessionId, TenantId, UnixMillis};
+use placement::standing::is_removable;
+use placement::{Held, Restriction};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use storage::control::audit;
-use storage::control::nodes::{self, NewNode};
+use storage::control::nodes::{self, Beat, NewNode};
+use storage::control::sessions::{self, Record};
+use storage::control::standings::{self, Standing};
+use storage::control::{audit, budgets};
 
 use super::check_name;
 use crate::auth::{Access, Caller};
 use crate::config;
 use crate::error::{ApiError, Code};
+use crate::fleet::{budget, standing};
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -27,19 +33,17 @@ use crate::token::{self, Kind};
 const SESSIONS_MAX: u32 = 20_000;
 
 pub(super) fn routes() -> Vec<Route> {
+    let (all, one) = ("/api/v1/ops/nodes", "/api/v1/ops/nodes/{id}");
     vec![
+        Route::new(Method::POST, all, Access::OPERATOR, post(create)),
+        Route::new(Method::GET, all, Access::VIEWER, get(list)),
+        Route::new(Method::GET, one, Access::VIEWER, get(show)),
+        Route::new(Method::DELETE, one, Access::OPERATOR, delete(remove)),
         Route::new(
             Method::POST,
-            "/api/v1/ops/nodes",
-            Access::Admin,
-            post(create),
-        ),
-        Route::new(Method::GET, "/api/v1/ops/nodes", Access::Admin, get(list)),
-        Route::new(
-            Method::POST,
-            "/api/v1/ops/nodes/{id}/drain",
-            Access::Admin,
-            post(drain),
+            "/api/v1/ops/nodes/{id}/limits",
+            Access::OPERATOR,
+            post(limit),
         ),
     ]
 }
@@ -50,6 +54,8 @@ struct CreateRequest {
     name: String,
     region: Option<String>,
     sessions_max: Option<u32>,
+    /// Whether it has to earn trust with few sessions; it does unless told otherwise.
+    probation: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -65,12 +71,21 @@ struct ListResponse {
     nodes: Vec<NodeView>,
 }
 
+/// A node in a list.
 #[derive(Serialize)]
-struct NodeView {
+pub(super) struct NodeView {
     node_id: NodeId,
     name: String,
     region: Region,
     state: NodeState,
+    state_reason: String,
+    state_since: Option<String>,
+    /// What is observed of it, whatever the operator wants.
+    health: NodeHealth,
+    intent: NodeIntent,
+    intent_reason: Option<String>,
+    /// Sessions that are still there then are ended.
+    drain_deadline: Option<String>,
     public_host: Option<String>,
     udp_port: Option<u16>,
     version: Option<String>,
@@ -79,10 +94,59 @@ struct NodeView {
     heartbeat_at: Option<String>,
 }
 
+/// Everything that is known of a node.
+#[derive(Serialize)]
+struct NodeDetails {
+    #[serde(flatten)]
+    node: NodeView,
+    created_at: String,
+    /// Whether it has a credential.
+    enrolled: bool,
+    publish_port: Option<u16>,
+    play_port: Option<u16>,
+    /// The operator's limit; null: the node's own.
+    sessions_limit: Option<u32>,
+    intent_since: Option<String>,
+    /// What its last heartbeat said; null: none came yet.
+    heartbeat: Option<FiguresView>,
+    /// Null: the operator described no offer.
+    budget: Option<BudgetSummary>,
+    live_sessions: Vec<NodeSession>,
+}
+
+#[derive(Serialize)]
+struct FiguresView {
+    boot_id: String,
+    publishers: u32,
+    players: u32,
+    data_thread_load_ratio: f64,
+    /// Since it was created, whatever boots there were.
+    ingress_bytes_total: u64,
+    egress_bytes_total: u64,
+}
+
+#[derive(Serialize)]
+struct BudgetSummary {
+    used_bytes: u64,
+    held_bytes: u64,
+    projected_ratio: f64,
+    restriction: Restriction,
+}
+
+#[derive(Serialize)]
+struct NodeSession {
+    session_id: SessionId,
+    tenant_id: TenantId,
+    state: SessionState,
+    publishing: bool,
+    started_at: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DrainRequest {
-    draining: bool,
+struct LimitRequest {
+    /// Null: as many as the node says.
+    sessions_max: Option<u32>,
 }
 
 async fn create(
@@ -102,6 +166,11 @@ async fn create(
         name: request.name,
         join_token_sha256: token::hash(token.expose_secret()),
         join_token_expires_at: expires_at,
+        vitals: if request.probation.unwrap_or(true) {
+            standing::unknown()
+        } else {
+            standing::trusted()
+        },
     };
     let mut transaction = storage::begin(&app.pool).await?;
     nodes::create(&mut *transaction, &node, app.now())
@@ -128,28 +197,112 @@ async fn create(
 
 async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiError> {
     let nodes = nodes::list(&app.pool).await?;
+    let mut standings = standings::all(&app.pool).await?;
+    let nodes = nodes.into_iter().filter_map(|node| {
+        let standing = standings.remove(&node.id)?;
+        Some(NodeView::new(node, &standing))
+    });
     Ok(Json(ListResponse {
-        nodes: nodes.into_iter().map(Into::into).collect(),
+        nodes: nodes.collect(),
     }))
 }
 
-async fn drain(
+async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<NodeDetails>, ApiError> {
+    let id = NodeId::parse(&id).map_err(|_| unknown())?;
+    let (node, standing) = find(&app, &id).await?;
+    let figures = nodes::figures(&app.pool, &id).await?.ok_or_else(unknown)?;
+    let budget = budget::find(&app.pool, &id).await?;
+    let live = sessions::live_of_node(&app.pool, &id).await?;
+    let address = node.address.as_ref();
+    Ok(Json(NodeDetails {
+        created_at: rfc3339(figures.created_at),
+        enrolled: figures.is_enrolled,
+        publish_port: address.map(|address| address.publish_port),
+        play_port: address.map(|address| address.play_port),
+        sessions_limit: figures.sessions_limit,
+        intent_since: standing.intent_at.map(rfc3339),
+        heartbeat: figures.beat.map(Into::into),
+        budget: budget.as_ref().and_then(|row| summary(row, app.now())),
+        live_sessions: live.into_iter().map(Into::into).collect(),
+        node: NodeView::new(node, &standing),
+    }))
+}
+
+fn summary(row: &budgets::Budget, now: UnixMillis) -> Option<BudgetSummary> {
+    let budget = budget::read(row)?;
+    Some(BudgetSummary {
+        used_bytes: budget.outlook.used_bytes,
+        held_bytes: budget.held.bytes,
+        projected_ratio: budget.projected_ratio(Held::default(), now),
+        restriction: budget.outlook.restriction,
+    })
+}
+
+async fn limit(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Body(request): Body<DrainRequest>,
+    Body(request): Body<LimitRequest>,
 ) -> Result<Json<NodeView>, ApiError> {
-    let unknown = || ApiError::not_found("no such node");
+    let id = NodeId::parse(&id).map_err(|_| unknown())?;
+    let limit = sessions_limit(request.sessions_max)?;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let node = nodes::set_sessions_limit(&mut transaction, &id, limit).await?;
+    node.ok_or_else(unknown)?;
+    let limited = caller.action("node.limits", id.as_str());
+    let detail = json!({"sessions_max": limit});
+    audit::record(&mut transaction, limited, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(node.id = %id, sessions_max = limit, "A node's limit was set");
+    view(&app, &id).await
+}
+
+/// Only one that nobody relies on.
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
     let id = NodeId::parse(&id).map_err(|_| unknown())?;
     let mut transaction = storage::begin(&app.pool).await?;
-    let node = nodes::set_draining(&mut transaction, &id, request.draining).await?;
+    let known = standings::lock(&mut transaction, &id).await?;
+    let known = known.ok_or_else(unknown)?;
+    let node = nodes::find(&mut *transaction, &id).await?;
     let node = node.ok_or_else(unknown)?;
-    let detail = json!({"draining": request.draining});
-    let drained = caller.action("node.drain", id.as_str());
-    audit::record(&mut transaction, drained, &detail, app.now()).await?;
+    let facts = standing::facts(&known);
+    if !is_removable(&facts) {
+        let (state, sessions) = (facts.state(), facts.sessions);
+        let message = format!(
+            "the node is {state} with {sessions} sessions: drain it and wait until it is drained"
+        );
+        return Err(ApiError::new(Code::Conflict, message));
+    }
+    nodes::remove(&mut transaction, &id, app.now()).await?;
+    let removed = caller.action("node.remove", id.as_str());
+    let detail = json!({"name": node.name, "region": node.region, "state": facts.state()});
+    audit::record(&mut transaction, removed, &detail, app.now()).await?;
     storage::commit(transaction).await?;
-    tracing::info!(node.id = %id, draining = request.draining, "A node's draining was set");
-    Ok(Json(node.into()))
+    tracing::info!(node.id = %id, node.name = node.name, "A node was removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A node as its list shows it.
+pub(super) async fn view(app: &App, id: &NodeId) -> Result<Json<NodeView>, ApiError> {
+    let (node, standing) = find(app, id).await?;
+    Ok(Json(NodeView::new(node, &standing)))
+}
+
+async fn find(app: &App, id: &NodeId) -> Result<(Node, Standing), ApiError> {
+    let node = nodes::find(&app.pool, id).await?.ok_or_else(unknown)?;
+    let standing = standings::find(&app.pool, id).await?.ok_or_else(unknown)?;
+    Ok((node, standing))
+}
+
+pub(super) fn unknown() -> ApiError {
+    ApiError::not_found("no such node")
 }
 
 fn region(app: &App, asked: Option<&str>) -> Result<Region, ApiError> {
@@ -174,8 +327,8 @@ fn sessions_limit(asked: Option<u32>) -> Result<Option<u32>, ApiError> {
     }
 }
 
-impl From<Node> for NodeView {
-    fn from(node: Node) -> Self {
+impl NodeView {
+    fn new(node: Node, standing: &Standing) -> Self {
         let (public_host, udp_port) = node
             .address
             .map(|address| (address.public_host, address.udp_port))
@@ -184,13 +337,45 @@ impl From<Node> for NodeView {
             node_id: node.id,
             name: node.name,
             region: node.region,
-            state: node.state,
+            state: standing.state,
+            state_reason: standing.state_reason.clone(),
+            state_since: standing.state_at.map(rfc3339),
+            health: standing.health,
+            intent: standing.intent,
+            intent_reason: standing.intent_reason.clone(),
+            drain_deadline: standing.drain_deadline.map(rfc3339),
             public_host,
             udp_port,
             version: node.version,
             sessions: node.sessions,
             sessions_max: node.sessions_max,
             heartbeat_at: node.heartbeat_at.map(rfc3339),
+        }
+    }
+}
+
+impl From<Beat> for FiguresView {
+    fn from(beat: Beat) -> Self {
+        Self {
+            boot_id: beat.boot_id,
+            publishers: beat.publishers,
+            players: beat.players,
+            data_thread_load_ratio: beat.data_thread_load_ratio,
+            ingress_bytes_total: beat.ingress_bytes_total,
+            egress_bytes_total: beat.egress_bytes_total,
+        }
+    }
+}
+
+impl From<Record> for NodeSession {
+    fn from(record: Record) -> Self {
+        let session = record.session;
+        Self {
+            session_id: session.id,
+            tenant_id: session.tenant_id,
+            state: session.state,
+            publishing: session.publishing,
+            started_at: rfc3339(session.started_at),
         }
     }
 }

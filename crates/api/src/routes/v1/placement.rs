@@ -32,13 +32,13 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(
             Method::POST,
             "/api/v1/ops/placement/explain",
-            Access::Admin,
+            Access::VIEWER,
             post(explain),
         ),
         Route::new(
             Method::GET,
             "/api/v1/ops/placement/sessions/{id}",
-            Access::Admin,
+            Access::VIEWER,
             get(of_session),
         ),
     ]
@@ -80,6 +80,7 @@ async fn explain(
         region: request.region,
         silent_max: seconds(app.config.fleet.offline_after_seconds),
         weights: app.config.placement.weights(),
+        probation_sessions_max: app.config.fleet.probation_sessions_max,
     };
     let mut transaction = storage::begin(&app.pool).await?;
     let candidates = budget::candidates(&mut transaction).await?;

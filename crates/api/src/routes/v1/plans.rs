@@ -23,9 +23,9 @@ const INCLUDED_SECONDS_MAX: u64 = 100 * 366 * 24 * 3600;
 const CONNECTIONS_MAX: u32 = 1_000_000;
 
 pub(super) fn routes() -> Vec<Route> {
-    let admin = |method, path, handler| Route::new(method, path, Access::Admin, handler);
+    let admin = |method, path, handler| Route::new(method, path, Access::ADMIN, handler);
     vec![
-        admin(Method::GET, "/api/v1/ops/plans", get(list)),
+        Route::new(Method::GET, "/api/v1/ops/plans", Access::VIEWER, get(list)),
         admin(Method::PUT, "/api/v1/ops/plans/{name}", put(change)),
         admin(Method::PUT, "/api/v1/ops/users/{id}/plan", put(assign)),
     ]

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Extension, Json};
 use http::{Method, StatusCode};
-use model::{TenantId, UserId};
+use model::{OpsRole, TenantId, UserId};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,13 +39,16 @@ const SESSIONS_MAX: u32 = 500;
 const REVOKED: &str = "revoked_by_operator";
 
 pub(super) fn routes() -> Vec<Route> {
-    let admin = |method, path, handler| Route::new(method, path, Access::Admin, handler);
+    // Whoever bans people has to find them.
+    let operator = |method, path, handler| Route::new(method, path, Access::OPERATOR, handler);
+    let admin = |method, path, handler| Route::new(method, path, Access::ADMIN, handler);
     let (users, one) = ("/api/v1/ops/users", "/api/v1/ops/users/{id}");
     let sign_ins = "/api/v1/ops/users/{id}/sessions";
     vec![
-        admin(Method::GET, users, get(list)),
+        operator(Method::GET, users, get(list)),
         admin(Method::POST, users, post(create)),
-        admin(Method::GET, one, get(show)),
+        operator(Method::GET, one, get(show)),
+        admin(Method::PUT, "/api/v1/ops/users/{id}/role", put(set_role)),
         admin(
             Method::POST,
             "/api/v1/ops/users/{id}/disable",
@@ -98,7 +101,15 @@ struct UserView {
     email_verified: bool,
     has_password: bool,
     disabled: bool,
+    /// What they may do with `/api/v1/ops`.
+    role: OpsRole,
     created_at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleRequest {
+    role: OpsRole,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +224,29 @@ async fn disable(
     storage::commit(transaction).await?;
     metrics::stopped(metrics::Stopped::Requested, stopped);
     tracing::info!(user.id = %user, disabled = request.disabled, stopped, "A user was shut out or let in");
+    Ok(Json(find(&app, &id).await?.into()))
+}
+
+/// Gives a user a role; it counts from the next request on.
+async fn set_role(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Body(request): Body<RoleRequest>,
+) -> Result<Json<UserView>, ApiError> {
+    let person = find(&app, &id).await?;
+    if person.is_bootstrap {
+        let message = "the admin token stands for this user: they always are admin";
+        return Err(ApiError::new(Code::Conflict, message));
+    }
+    let user = &person.account.user_id;
+    let mut transaction = storage::begin(&app.pool).await?;
+    people::set_role(&mut transaction, user, request.role).await?;
+    let given = caller.action("user.role", user.as_str());
+    let detail = json!({"from": person.role, "to": request.role});
+    audit::record(&mut transaction, given, &detail, app.now()).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(user.id = %user, role = %request.role, "A user was given a role");
     Ok(Json(find(&app, &id).await?.into()))
 }
 
@@ -378,6 +412,7 @@ impl From<Person> for UserView {
             email_verified: person.email_verified,
             has_password: person.has_password,
             disabled: person.is_disabled,
+            role: person.role,
             created_at: rfc3339(person.created_at),
         }
     }
