@@ -102,6 +102,7 @@ pub(crate) async fn guard(
         let token = credential.ok_or_else(unauthorized)?.token.to_owned();
         let address = request.extensions().get::<ClientAddress>().copied();
         let mut caller = known(&app, address, &token).await?;
+        check_ban(&app, &caller)?;
         if let Access::Ops(needed) = access {
             caller.role = role(&app, &caller).await?;
             check_role(caller.role, needed)?;
@@ -121,6 +122,14 @@ async fn known(app: &App, address: Option<ClientAddress>, token: &str) -> Result
         app.rate_limits.count_wrong_token(app, address);
         unauthorized()
     })
+}
+
+/// Whoever holds the admin token is banned by nobody.
+pub(crate) fn check_ban(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    if caller.is_admin {
+        return Ok(());
+    }
+    app.bans.check_account(&caller.account, app.now())
 }
 
 async fn role(app: &App, caller: &Caller) -> Result<OpsRole, storage::Error> {

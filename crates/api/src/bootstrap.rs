@@ -13,6 +13,7 @@ use storage::control::accounts::{self, Account};
 use storage::control::nodes::{self, NewNode};
 
 use crate::config::{BootstrapNode, Config, seconds};
+use crate::fleet::bans::Bans;
 use crate::fleet::keys::{self, Keys, SigningSeed};
 use crate::fleet::standing;
 use crate::token;
@@ -30,6 +31,7 @@ pub(crate) struct First {
 pub(crate) struct Prepared {
     pub(crate) admin: Account,
     pub(crate) keys: Keys,
+    pub(crate) bans: Bans,
 }
 
 /// The node to begin with, its join token read.
@@ -105,6 +107,7 @@ async fn attempt(
     Ok(Prepared {
         admin,
         keys: keys::load(pool, sealing, clock.now()).await?,
+        bans: Bans::load(pool, clock.now()).await?,
     })
 }
 

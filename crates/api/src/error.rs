@@ -24,6 +24,7 @@ pub(crate) enum Code {
     LoginAttemptExpired,
     SessionExpired,
     EntitlementDenied,
+    Banned,
     ConnectionLimitReached,
     RateLimited,
     PayloadTooLarge,
@@ -50,6 +51,7 @@ impl Code {
             Self::LoginAttemptExpired => "login_attempt_expired",
             Self::SessionExpired => "session_expired",
             Self::EntitlementDenied => "entitlement_denied",
+            Self::Banned => "banned",
             Self::ConnectionLimitReached => "connection_limit_reached",
             Self::RateLimited => "rate_limited",
             Self::PayloadTooLarge => "payload_too_large",
@@ -69,6 +71,7 @@ impl Code {
             Self::Forbidden
             | Self::LoginDenied
             | Self::EntitlementDenied
+            | Self::Banned
             | Self::ConnectionLimitReached => StatusCode::FORBIDDEN,
             Self::LoginAttemptExpired | Self::SessionExpired => StatusCode::GONE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,

@@ -100,6 +100,8 @@ pub enum Directive {
     Limits,
     /// Which lease keys to believe.
     Keys,
+    /// Which addresses to answer no longer.
+    Banned,
 }
 
 impl Directive {
@@ -111,6 +113,7 @@ impl Directive {
         Self::Drain,
         Self::Limits,
         Self::Keys,
+        Self::Banned,
     ];
 
     /// The label's value.
@@ -123,6 +126,7 @@ impl Directive {
             Self::Drain => "drain",
             Self::Limits => "limits",
             Self::Keys => "keys",
+            Self::Banned => "banned",
         }
     }
 }

@@ -167,6 +167,7 @@ impl Server {
             issuer: Issuer::new(self.secrets.sealing, prepared.keys, lifetime),
             stream_keys: self.secrets.stream_keys,
             registry: Arc::new(Registry::default()),
+            bans: prepared.bans,
             heartbeats,
             wakes: broadcast::Sender::new(states::WAKES_BEHIND_MAX),
             gateway: gateway_client(),

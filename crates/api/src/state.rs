@@ -20,6 +20,7 @@ use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::fleet::bans::Bans;
 use crate::fleet::heartbeats::Heartbeats;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) issuer: Issuer,
     pub(crate) stream_keys: KeyDeriver,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) bans: Bans,
     pub(crate) pause: Pause,
     pub(crate) heartbeats: Heartbeats,
     /// What other processes said of sessions, for those who watch them.

@@ -105,6 +105,9 @@ impl Relay {
         if usize::from(ingress.socket) >= self.config.sockets.len() {
             return Err(DropReason::UnknownPort);
         }
+        if is_registration(datagram) && self.is_banned(ingress.peer) {
+            return Err(DropReason::Banned);
+        }
         if is_registration(datagram) && hops == 0 {
             // As for cookies: a source that floods us makes us work no more than that.
             if !self.may_answer_induction(now, ingress) {

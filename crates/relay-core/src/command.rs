@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use model::{Passphrase, SessionId, StreamKey, UnixMillis};
 
-use crate::{Grant, LookupError, Remote};
+use crate::{BannedAddresses, Grant, LookupError, Remote};
 
 /// A directive. The relay applies it at once, to live connections too.
 #[derive(Debug, Clone)]
@@ -36,6 +36,9 @@ pub enum Command {
         /// Sessions that go on as they are: their new leases did not verify.
         keep: Vec<SessionId>,
     },
+    /// Answer these addresses no longer, and cut what comes from them. Replaces the set
+    /// before.
+    Ban(BannedAddresses),
     /// The wall clock's reading now.
     Clock(UnixMillis),
     /// The answer to an [`Event::Lookup`](crate::Event::Lookup). An address that

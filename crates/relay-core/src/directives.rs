@@ -23,6 +23,7 @@ impl Relay {
             Command::Limits { sessions_max } => self.sessions.set_sessions_max(sessions_max),
             Command::Keys(keys) => self.believe(now, keys),
             Command::Resync { grants, keep } => return self.resync(now, grants, &keep),
+            Command::Ban(banned) => self.ban(now, banned),
             Command::Clock(wall) => {
                 self.clock = WallClock::new(now, wall);
                 self.upkeep_by(now);

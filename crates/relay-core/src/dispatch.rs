@@ -89,6 +89,9 @@ impl Relay {
         datagram: &[u8],
         hops: u8,
     ) -> Result<(), DropReason> {
+        if self.is_banned(ingress.peer) {
+            return Err(DropReason::Banned);
+        }
         if let Some(shard) = self.output.srtla.elsewhere(ingress.peer) {
             return self.output.hand_over(shard, ingress, datagram, hops);
         }

@@ -41,6 +41,7 @@
 //! in `samples`.
 
 mod admission;
+mod banned;
 mod bonding;
 mod bucket;
 mod buckets;
@@ -86,6 +87,7 @@ mod timers;
 mod transmit;
 mod wall_clock;
 
+pub use banned::{BANNED_PREFIXES_MAX, BannedAddresses};
 pub use command::{Assignment, Command, CommandError, KeyedLease};
 pub use config::{Config, Limits, PortRole};
 pub use counters::Counters;

@@ -17,6 +17,8 @@ reasons! {
         BadCookie = "bad_cookie",
         /// More handshakes than its source, or the node, takes in a second.
         HandshakeRate = "handshake_rate",
+        /// A handshake or a registration from an address that is banned.
+        Banned = "banned",
         /// A handshake of a connection that has ended; late or replayed.
         StaleHandshake = "stale_handshake",
         /// To a socket id that nobody has.
@@ -162,6 +164,8 @@ reasons! {
         TakenOver = "taken_over",
         /// The control plane took the session back.
         Revoked = "revoked",
+        /// It comes from an address that is banned now.
+        Banned = "banned",
         /// The lease ran out.
         LeaseExpired = "lease_expired",
         /// The publisher did not return in time.

@@ -10,6 +10,7 @@ use srt::listener::Listener;
 use srt::packet::PAYLOAD_MAX;
 use srtla::Registry;
 
+use crate::banned::BannedAddresses;
 use crate::buckets::Buckets;
 use crate::connections::{Connections, Leg};
 use crate::dials::Dials;
@@ -62,6 +63,7 @@ pub struct Relay {
     /// What the streams' rings may take.
     pub(crate) chunks: ChunkBudget,
     pub(crate) draining: bool,
+    pub(crate) banned: BannedAddresses,
     pub(crate) clock: WallClock,
     pub(crate) started_at: Instant,
     pub(crate) stream_key: [u8; 16],
@@ -114,6 +116,7 @@ impl Relay {
             players_made: 0,
             buckets: Buckets::new([inductions_key, requests_key], now, limits),
             draining: false,
+            banned: BannedAddresses::default(),
             clock: WallClock::new(now, wall),
             started_at: now,
             stream_key,

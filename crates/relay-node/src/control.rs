@@ -64,6 +64,8 @@ pub(crate) struct Control {
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
     away: bool,
+    /// Which set of banned addresses is held; 0: none.
+    banned_version: u64,
     /// How much the control plane's clock is ahead of ours.
     ahead_ms: i64,
 }
@@ -103,6 +105,7 @@ impl Control {
             clock: parts.clock,
             shutdown: parts.shutdown,
             away: false,
+            banned_version: 0,
             ahead_ms: 0,
         }
     }

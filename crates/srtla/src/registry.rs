@@ -305,6 +305,18 @@ impl Registry {
         self.end_group(group, GroupEnd::Closed);
     }
 
+    /// Closes every group that has a link from one of these addresses.
+    pub fn close_groups_from(&mut self, is_meant: impl Fn(SocketAddr) -> bool) {
+        let groups = self.iter().filter(|(_, group)| {
+            let mut links = group.live();
+            links.any(|(_, link)| is_meant(link.path.peer))
+        });
+        let groups: Vec<GroupKey> = groups.map(|(key, _)| key).collect();
+        for group in groups {
+            self.end_group(group, GroupEnd::Closed);
+        }
+    }
+
     /// Drops links and groups that were silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.sweep_at.is_none_or(|at| now < at) {

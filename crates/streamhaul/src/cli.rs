@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bans;
 mod budget;
 mod keys;
 mod nodes;
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
 pub use keys::Keys;
@@ -54,6 +56,9 @@ pub enum Command {
     /// The keys that sign leases.
     #[command(subcommand)]
     Keys(Keys),
+    /// Who and what is shut out: tenants, users, addresses, stream keys.
+    #[command(subcommand)]
+    Bans(Bans),
     /// Who did what to the instance, newest first.
     Audit {
         /// Only this action, such as `node.drain`, or a family of them, such as `node`

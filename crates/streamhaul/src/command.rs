@@ -1,6 +1,7 @@
 //! One file per command that speaks to a running instance.
 
 mod audit;
+mod bans;
 mod budget;
 mod dock_url;
 mod keys;
@@ -30,6 +31,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Keys(command) => keys::run(command)?,
+        Command::Bans(command) => bans::run(command)?,
         Command::Audit {
             action,
             subject,

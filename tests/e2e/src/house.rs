@@ -228,7 +228,7 @@ impl House {
     }
 
     fn enrol(&mut self) -> anyhow::Result<String> {
-        let node = json!({"name": "e2e", "region": "local"});
+        let node = json!({"name": "e2e", "region": "local", "probation": false});
         let made = self
             .api()
             .post("/api/v1/ops/nodes", &node)?

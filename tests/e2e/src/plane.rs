@@ -348,6 +348,7 @@ async fn direct(terms: &[Terms], to_node: &ToNode) -> anyhow::Result<()> {
         heartbeat_interval_ms: HEARTBEAT.as_millis() as u32,
         keys: Some(keys()),
         now_unix_ms: now().0,
+        banned: None,
     };
     send(to_node, 0, Directive::Welcome(welcome)).await?;
     for (session, terms) in (0..).zip(terms) {

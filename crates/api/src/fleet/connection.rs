@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
+use super::bans::Addresses;
 use super::heartbeats::Heard;
 use super::leases::key_set;
 use super::registry::Seat;
@@ -70,6 +71,8 @@ pub(crate) struct Connection {
     refused_directive: bool,
     /// Whose leases the node was told to believe.
     believed: KeySet,
+    /// Which addresses it was told to answer no longer.
+    banned: Arc<Addresses>,
     /// Whether the node knows the complete set.
     is_synced: bool,
     /// When its byte budget was last settled by this stream.
@@ -119,6 +122,7 @@ impl Connection {
         outgoing: Outgoing,
     ) -> Self {
         Self {
+            banned: app.bans.addresses(),
             app,
             node: hello.node_id.clone(),
             seat,
@@ -196,10 +200,12 @@ impl Connection {
     async fn welcome(&mut self) -> Result<(), Ended> {
         let heartbeat = seconds(self.app.config.fleet.heartbeat_seconds);
         self.believed = self.app.issuer.believed();
+        self.banned = self.app.bans.addresses();
         let welcome = pb::Welcome {
             heartbeat_interval_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
             keys: Some(key_set(&self.believed)),
             now_unix_ms: self.app.now().0,
+            banned: Some(self.banned.message()),
         };
         self.send(0, Directive::Welcome(welcome)).await
     }
@@ -372,6 +378,7 @@ impl Connection {
             return self.shut_out().await;
         }
         self.believe().await?;
+        self.shun().await?;
         self.order(&orders).await?;
         if self.is_synced {
             self.revoke(&records).await?;
@@ -422,6 +429,17 @@ impl Connection {
             let keys = Directive::Keys(key_set(&believed));
             self.direct(Label::Keys, keys, BTreeSet::new()).await?;
             self.believed = believed;
+        }
+        Ok(())
+    }
+
+    async fn shun(&mut self) -> Result<(), Ended> {
+        let banned = self.app.bans.addresses();
+        if banned != self.banned {
+            let directive = Directive::Banned(banned.message());
+            self.direct(Label::Banned, directive, BTreeSet::new())
+                .await?;
+            self.banned = banned;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! told its node and sends the difference. A lost wake, a lost Ack or a lost process
 //! costs time, never correctness.
 
+pub(crate) mod bans;
 pub(crate) mod budget;
 pub(crate) mod connection;
 pub(crate) mod heartbeats;

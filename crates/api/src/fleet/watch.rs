@@ -7,6 +7,7 @@ use service_kit::Readiness;
 use storage::control::wake::{Listener, Wake};
 use storage::control::{nodes, sessions};
 
+use crate::fleet::bans;
 use crate::metrics;
 use crate::state::App;
 
@@ -48,6 +49,7 @@ async fn figures(app: &App) -> Result<(), storage::Error> {
     metrics::nodes(&nodes::count_by_state(&app.pool).await?);
     metrics::sessions(&sessions::count_by_state(&app.pool).await?);
     refresh_keys(app).await;
+    refresh_bans(app).await;
     Ok(())
 }
 
@@ -84,11 +86,27 @@ async fn pass_on(app: &App, wake: Wake) {
     match &wake {
         Wake::Node(node) => app.registry.wake(node),
         Wake::Keys => refresh_keys(app).await,
-        Wake::Missed => app.registry.wake_all(),
-        Wake::Session(_) | Wake::Bans => {}
+        Wake::Bans => refresh_bans(app).await,
+        Wake::Missed => {
+            refresh_bans(app).await;
+            app.registry.wake_all();
+        }
+        Wake::Session(_) => {}
     }
     // Nobody may be watching.
     let _ = app.wakes.send(wake);
+}
+
+/// Reads the bans again, and wakes everyone who has to tell a node.
+async fn refresh_bans(app: &App) {
+    match bans::look(app).await {
+        Ok(true) => app.registry.wake_all(),
+        Ok(false) => {}
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "The bans could not be read");
+        }
+    }
 }
 
 /// Reads the lease keys again, and wakes everyone who has to tell a node.

@@ -10,7 +10,7 @@ use storage::control::{idempotency, nodes, placements, sessions, standings};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};
-use crate::auth::identify;
+use crate::auth::{check_ban, identify};
 use crate::config::seconds;
 use crate::fleet::standing::{self, Judge};
 use crate::metrics;
@@ -198,6 +198,9 @@ impl Control {
         let Some(caller) = identify(&self.app, token).await.map_err(status)? else {
             return Ok(false);
         };
+        if check_ban(&self.app, &caller).is_err() {
+            return Ok(false);
+        }
         let record = sessions::find(&self.app.pool, &session)
             .await
             .map_err(status)?;

@@ -117,6 +117,7 @@ pub(crate) async fn start(
     request: &StartRequest,
     intent: Option<&Intent>,
 ) -> Result<Started, ApiError> {
+    app.bans.check_account(account, app.now())?;
     // Never closed.
     let _turn = app.starts.acquire().await;
     let round = Round {
@@ -201,6 +202,9 @@ impl Round<'_> {
         standing::check(self.app, transaction, &self.account.user_id).await?;
         let stream = self.stream(transaction).await?;
         let now = self.app.now();
+        self.app
+            .bans
+            .check_stream(&stream.id, stream.generation, now)?;
         let limits = &self.app.config.sessions;
         let ends_at = now.plus(seconds(limits.max_session_seconds));
         let wanted = self.wanted();

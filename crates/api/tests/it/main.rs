@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod auth;
+mod bans;
 mod budgets;
 mod contract;
 mod contract_auth;

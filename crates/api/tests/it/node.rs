@@ -69,6 +69,17 @@ pub(crate) async fn connect(
     sessions_max: u32,
     held: Vec<pb::HeldLease>,
 ) -> Result<Node, Status> {
+    let (node, _) = welcomed(house, enrolled, sessions_max, held).await?;
+    Ok(node)
+}
+
+/// Connects, and hears how it is welcomed.
+pub(crate) async fn welcomed(
+    house: &House,
+    enrolled: &Enrolled,
+    sessions_max: u32,
+    held: Vec<pb::HeldLease>,
+) -> Result<(Node, pb::Welcome), Status> {
     let hello = pb::Hello {
         node_id: enrolled.node_id.clone(),
         version: "0.1.0".into(),
@@ -99,8 +110,8 @@ pub(crate) async fn connect(
     let Directive::Welcome(welcome) = node.next().await.1 else {
         panic!("Welcome comes first")
     };
-    assert_eq!(welcome.keys.unwrap().keys.len(), 2);
-    Ok(node)
+    assert_eq!(welcome.keys.as_ref().unwrap().keys.len(), 2);
+    Ok((node, welcome))
 }
 
 impl Node {

@@ -806,7 +806,7 @@ pub struct ControlMessage {
     /// Unique and increasing within one Connect stream; 0 needs no Ack.
     #[prost(uint64, tag = "1")]
     pub directive_id: u64,
-    #[prost(oneof = "control_message::Directive", tags = "2, 3, 4, 5, 6, 7, 8, 20")]
+    #[prost(oneof = "control_message::Directive", tags = "2, 3, 4, 5, 6, 7, 8, 9, 20")]
     pub directive: ::core::option::Option<control_message::Directive>,
 }
 /// Nested message and enum types in `ControlMessage`.
@@ -827,6 +827,8 @@ pub mod control_message {
         Keys(super::KeySet),
         #[prost(message, tag = "8")]
         Resync(super::Resync),
+        #[prost(message, tag = "9")]
+        Banned(super::BannedAddresses),
         #[prost(message, tag = "20")]
         HeartbeatAck(super::HeartbeatAck),
     }
@@ -846,6 +848,9 @@ pub struct Welcome {
     pub keys: ::core::option::Option<KeySet>,
     #[prost(int64, tag = "3")]
     pub now_unix_ms: i64,
+    /// Absent: what the node knows stays.
+    #[prost(message, optional, tag = "4")]
+    pub banned: ::core::option::Option<BannedAddresses>,
 }
 /// One session's permissions: a lease per role, each reachable by its stream key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -913,6 +918,17 @@ pub struct Drain {
 pub struct Limits {
     #[prost(uint32, tag = "1")]
     pub sessions_max: u32,
+}
+/// The complete set of address prefixes that are answered no longer; what is connected
+/// from them is cut.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BannedAddresses {
+    /// The same for the same set; 0 for the empty one.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// CIDR notation, at most 4096.
+    #[prost(string, repeated, tag = "2")]
+    pub prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The complete set of sessions this node should hold; others are cut.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -4,6 +4,7 @@
 
 mod admission;
 mod allocation;
+mod bans;
 mod bond;
 mod bonding;
 mod buffered;

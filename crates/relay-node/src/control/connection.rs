@@ -241,6 +241,7 @@ impl Control {
                 self.carry_out(Ok(Command::Limits { sessions_max })).await?
             }
             Directive::Keys(keys) => self.take_keys(keys).await?,
+            Directive::Banned(banned) => self.ban(&banned).await?,
             Directive::Resync(resync) => self.resync(resync).await?,
             Directive::HeartbeatAck(ack) => {
                 if let Some(took) = line.beats.answered(ack.sequence, Instant::now()) {
@@ -268,6 +269,10 @@ impl Control {
             Some(keys) => self.take_keys(keys).await?,
             None => Ok(()),
         };
+        let banned = match &welcome.banned {
+            Some(banned) => self.ban(banned).await?,
+            None => Ok(()),
+        };
         let now = UnixMillis(welcome.now_unix_ms);
         self.ahead_ms = now.0 - self.clock.now().0;
         let clock = self.carry_out(Ok(Command::Clock(now))).await?;
@@ -276,7 +281,7 @@ impl Control {
         self.readiness.set(READINESS, Ok(()));
         metrics::control_connected(true);
         tracing::info!("connected to the control plane");
-        Ok(keys.and(clock))
+        Ok(keys.and(banned).and(clock))
     }
 
     async fn assign(&self, assign: pb::AssignLease) -> Result<Done, Gone> {
@@ -331,6 +336,20 @@ impl Control {
     async fn drain(&self, draining: bool) -> Result<Done, Gone> {
         self.draining.send_replace(draining);
         self.carry_out(Ok(Command::Drain(draining))).await
+    }
+
+    /// The set that is held already is looked through again for nothing.
+    async fn ban(&mut self, banned: &pb::BannedAddresses) -> Result<Done, Gone> {
+        if banned.version == self.banned_version {
+            return Ok(Ok(()));
+        }
+        let done = self.carry_out(directive::banned(banned)).await?;
+        if done.is_ok() {
+            self.banned_version = banned.version;
+            let (version, prefixes) = (banned.version, banned.prefixes.len());
+            tracing::info!(version, prefixes, "Address bans changed");
+        }
+        Ok(done)
     }
 
     /// Believes a new key set, and remembers it for the next start.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use lease::{InvalidKey, KeySet, Kid};
 use model::{Passphrase, SessionId, StreamKey};
 use proto::fleet as pb;
-use relay_core::{Assignment, Command, KeyedLease, Remote};
+use relay_core::{Assignment, BANNED_PREFIXES_MAX, BannedAddresses, Command, KeyedLease, Remote};
 
 /// Directives may be longer than this many sessions only by mistake.
 const SESSIONS_MAX: usize = proto::convert::SESSIONS_MAX;
@@ -29,6 +30,10 @@ pub(crate) enum Error {
     Keys(#[from] InvalidKey),
     #[error("too_many_sessions")]
     TooMany,
+    #[error("malformed_prefix")]
+    Prefix,
+    #[error("too_many_prefixes")]
+    TooManyPrefixes,
 }
 
 pub(crate) fn revoke(revoke: &pb::Revoke) -> Result<Command, Error> {
@@ -59,6 +64,17 @@ pub(crate) fn key_set(set: pb::KeySet) -> Result<KeySet, Error> {
         .map(public_key)
         .collect::<Result<Vec<_>, _>>()?;
     Ok(KeySet::new(keys)?)
+}
+
+/// A set with one prefix that is not understood is refused as a whole: what is held stays.
+pub(crate) fn banned(set: &pb::BannedAddresses) -> Result<Command, Error> {
+    if set.prefixes.len() > BANNED_PREFIXES_MAX {
+        return Err(Error::TooManyPrefixes);
+    }
+    let prefixes = set.prefixes.iter().map(|prefix| prefix.parse::<IpNet>());
+    let prefixes: Result<Vec<_>, _> = prefixes.collect();
+    let prefixes = prefixes.map_err(|_| Error::Prefix)?;
+    Ok(Command::Ban(BannedAddresses::new(prefixes)))
 }
 
 fn public_key(key: pb::PublicKey) -> Result<(Kid, [u8; 32]), InvalidKey> {

@@ -1,5 +1,6 @@
 //! A whole node against a control plane and a gateway made for the test.
 
+mod bans;
 mod bonding;
 mod control;
 mod encryption;

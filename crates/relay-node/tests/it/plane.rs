@@ -179,10 +179,20 @@ impl Plane {
 
 impl Line {
     pub(crate) async fn welcome(&mut self) {
+        self.welcome_with(None).await;
+    }
+
+    /// A welcome that says which addresses are banned.
+    pub(crate) async fn welcome_banning(&mut self, banned: pb::BannedAddresses) {
+        self.welcome_with(Some(banned)).await;
+    }
+
+    async fn welcome_with(&mut self, banned: Option<pb::BannedAddresses>) {
         let welcome = pb::Welcome {
             heartbeat_interval_ms: 100,
             keys: Some(keys(&[signing_key()])),
             now_unix_ms: now().0,
+            banned,
         };
         self.send(0, Directive::Welcome(welcome)).await;
     }

@@ -258,6 +258,23 @@ pub async fn role(pool: &Pool, user: &UserId) -> Result<OpsRole, Error> {
     word.map_or(Ok(OpsRole::None), |word| column("users.ops_role", &word))
 }
 
+/// The highest role that anybody of a tenant has. `None`: no such tenant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn highest_role(pool: &Pool, tenant: &TenantId) -> Result<Option<OpsRole>, Error> {
+    let words = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN is_bootstrap THEN 'admin' ELSE ops_role END AS "role!"
+           FROM control.users WHERE tenant_id = $1"#,
+        tenant.as_str()
+    )
+    .fetch_all(pool)
+    .await?;
+    let roles = words.iter().map(|word| column("users.ops_role", word));
+    let roles: Vec<OpsRole> = roles.collect::<Result<_, _>>()?;
+    Ok(roles.into_iter().max())
+}
+
 /// Gives a user a role.
 ///
 /// # Errors

@@ -188,7 +188,7 @@ fn path(client: &Client, wanted: &str) -> anyhow::Result<String> {
     Ok(format!("/api/v1/ops/users/{id}"))
 }
 
-fn find(client: &Client, wanted: &str) -> anyhow::Result<Value> {
+pub(super) fn find(client: &Client, wanted: &str) -> anyhow::Result<Value> {
     let listed = client.get("/api/v1/ops/users")?;
     named(&listed, wanted)
 }

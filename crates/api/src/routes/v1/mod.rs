@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod auth;
+mod bans;
 mod budgets;
 mod capacity;
 mod device;
@@ -28,6 +29,7 @@ use crate::error::ApiError;
 pub(super) fn routes() -> Vec<Route> {
     [
         audit::routes(),
+        bans::routes(),
         budgets::routes(),
         account::routes(),
         capacity::routes(),
