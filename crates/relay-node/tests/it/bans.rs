@@ -34,7 +34,7 @@ async fn dropped(admin: SocketAddr) -> u64 {
             && line.contains("reason=\"banned\"")
     });
     let count = line.and_then(|line| line.rsplit(' ').next());
-    count.unwrap_or("0").parse().unwrap()
+    count.unwrap_or("0").parse().expect("a count")
 }
 
 #[tokio::test(flavor = "multi_thread")]
