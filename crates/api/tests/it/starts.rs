@@ -36,7 +36,7 @@ impl Ask {
     fn new(number: usize) -> Self {
         let (user, connection) = (number % USERS, number / USERS % CONNECTIONS);
         let turn = number / (USERS * CONNECTIONS);
-        let key = if turn % 2 == 0 {
+        let key = if turn.is_multiple_of(2) {
             format!("connection {connection}")
         } else {
             format!("ask {number}")
@@ -108,6 +108,7 @@ async fn fleet(one: &House, two: &House) -> Vec<Node> {
 }
 
 /// All of them at the same moment, each from a thread and a connection of its own.
+#[allow(clippy::print_stdout, reason = "the figures are for who asks")]
 async fn start_all(one: &House, two: &House, users: &[String]) -> Vec<(Ask, Answer, Duration)> {
     let barrier = Arc::new(Barrier::new(STARTS));
     let asks = (0..STARTS).map(|number| {

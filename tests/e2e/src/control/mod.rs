@@ -83,6 +83,7 @@ fn quantile(sorted: &[Duration], share: f64) -> Duration {
     sorted.get(index.min(last)).copied().unwrap_or_default()
 }
 
+#[allow(clippy::print_stderr, reason = "progress is for who waits")]
 fn progress(what: &str) {
     eprintln!("{what}");
 }

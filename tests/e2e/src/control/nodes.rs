@@ -209,7 +209,11 @@ impl Node {
             play_port: 4000,
             sessions_max: 20_000,
             boot_id: "bench".into(),
-            held: self.held.iter().map(held_lease).collect(),
+            held: self
+                .held
+                .iter()
+                .map(|session| held_lease(session))
+                .collect(),
         }
     }
 
@@ -258,11 +262,9 @@ impl Node {
                     self.tally.lock().push(sent.elapsed());
                 }
             }
-            Some(Directive::Assign(assign)) => {
-                if self.held.insert(assign.session_id) {
-                    self.tally.assigned.fetch_add(1, Ordering::Relaxed);
-                    self.show();
-                }
+            Some(Directive::Assign(assign)) if self.held.insert(assign.session_id.clone()) => {
+                self.tally.assigned.fetch_add(1, Ordering::Relaxed);
+                self.show();
             }
             Some(Directive::Revoke(revoke)) => {
                 self.held.remove(&revoke.session_id);
@@ -286,9 +288,9 @@ impl Node {
     }
 }
 
-fn held_lease(session: &String) -> pb::HeldLease {
+fn held_lease(session: &str) -> pb::HeldLease {
     pb::HeldLease {
-        session_id: session.clone(),
+        session_id: session.to_owned(),
         publishing: false,
         players: 0,
     }
