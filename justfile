@@ -52,6 +52,10 @@ qa *args:
 gen:
     cargo xtask gen
 
+# Regenerates docs/openapi.json from the API's route table.
+openapi:
+    cargo xtask openapi
+
 # Regenerates the offline query data in .sqlx/.
 sqlx:
     cargo xtask sqlx

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What went wrong, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,17 +109,24 @@ pub(crate) struct ApiError {
     retry_after_seconds: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// The form of every refusal.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusal)]
+pub(crate) struct Envelope<'a> {
     error: Body<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusalBody)]
 struct Body<'a> {
+    /// What went wrong, for programs.
     code: &'static str,
+    /// The same for people.
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why, where there is more than one reason.
     reason_code: Option<&'a str>,
+    /// As in `X-Request-Id`.
     request_id: &'a str,
 }
 

@@ -7,7 +7,8 @@
 //! replicas share one database. It refuses to know SQL (`storage`), how a node
 //! forwards a packet, and what a job is.
 //!
-//! To add an endpoint, add its handler and its line in `routes/v1/`; to add a
+//! To add an endpoint, add its handler and its line in `routes/v1/`, describe it there and
+//! run `cargo xtask openapi`; to add a
 //! directive, send it from `fleet::connection`; to add a metric, see [`metrics`].
 
 mod accounts;
@@ -23,6 +24,7 @@ mod grpc;
 mod limits;
 mod mail;
 pub mod metrics;
+mod openapi;
 mod relay;
 mod routes;
 mod server;
@@ -36,5 +38,6 @@ pub use config::{
     ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig, Registration, SessionsConfig,
 };
 pub use limits::Class;
+pub use openapi::document;
 pub use routes::{classes, table};
 pub use server::{Server, Surroundings, run};

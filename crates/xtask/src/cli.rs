@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, codegen, drill, fuzz, interop, lint, qa, screenshots, sqlx, suite, up, web, workspace,
+    bench, codegen, drill, fuzz, interop, lint, openapi, qa, screenshots, sqlx, suite, up, web,
+    workspace,
 };
 
 /// Builds, runs, tests and measures Streamhaul.
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Gen,
     /// Regenerate the offline query data in .sqlx/.
     Sqlx,
+    /// Regenerate docs/openapi.json from the API's route table.
+    Openapi,
 }
 
 /// Options of `up`.
@@ -150,6 +153,7 @@ impl Command {
             Self::Lint => lint::run_all().map(succeeded),
             Self::Gen => generate().map(succeeded),
             Self::Sqlx => sqlx::run().map(succeeded),
+            Self::Openapi => openapi::run().map(succeeded),
         }
     }
 }

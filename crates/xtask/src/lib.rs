@@ -23,6 +23,7 @@ mod instance;
 mod interop;
 mod lint;
 mod live;
+mod openapi;
 mod packages;
 mod phone;
 mod picture;

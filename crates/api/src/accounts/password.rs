@@ -144,6 +144,23 @@ mod tests {
         assert!(!is("correct horse", Some(&"nonsense".to_owned())).await);
     }
 
+    /// Work is compared and not time, which a busy machine would blur.
+    #[tokio::test]
+    async fn nobodys_password_costs_the_work_of_somebodys() {
+        let passwords = Passwords::new(1).unwrap();
+        let kept = passwords.hash("correct horse".into()).await.unwrap();
+        let cost = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(cost(&passwords.nobody), cost(&kept));
+        // Each waits for a place to compute a hash in.
+        for kept in [Some(kept), None] {
+            let held = passwords.running.clone().acquire_owned().await.unwrap();
+            let mut check = Box::pin(passwords.verify("a wrong one".into(), kept));
+            assert!(futures_util::poll!(check.as_mut()).is_pending());
+            drop(held);
+            assert!(!check.await.unwrap());
+        }
+    }
+
     #[tokio::test]
     async fn more_than_may_wait_are_turned_away() {
         let passwords = Passwords::new(1).unwrap();

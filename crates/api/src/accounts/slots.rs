@@ -8,6 +8,7 @@ use storage::control::accounts::Account;
 use storage::control::sessions;
 use storage::control::slots::{self, NumberedSlot};
 use storage::control::streams::{self, Slot};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::state::App;
@@ -18,7 +19,8 @@ const LISTED_MAX: u32 = 500;
 const LABEL_CHARACTERS_MAX: usize = 64;
 
 /// A slot as its user sees it. Field names are the plugin's contract.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = slots::SlotView)]
 pub(crate) struct SlotView {
     pub(crate) slot_number: u32,
     label: String,

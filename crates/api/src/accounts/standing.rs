@@ -6,13 +6,15 @@ use model::{UnixMillis, UserId};
 use serde::Serialize;
 use storage::Transaction;
 use storage::control::plans::{self, Standing};
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::time::rfc3339;
 
 /// Whether a user may begin sessions. Field names and words are the plugin's contract.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, PartialEq, Eq, ToSchema)]
+#[schema(as = usage::Entitlement)]
 pub(crate) struct Entitlement {
     relay_access_status: &'static str,
     reason_code: &'static str,
@@ -23,7 +25,8 @@ pub(crate) struct Entitlement {
 }
 
 /// Media time of this month. All are 0 but `consumed_seconds` when the plan has no limit.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, PartialEq, Eq, ToSchema)]
+#[schema(as = usage::Usage)]
 pub(crate) struct Usage {
     included_seconds: u64,
     consumed_seconds: u64,
@@ -32,7 +35,8 @@ pub(crate) struct Usage {
 }
 
 /// Usage with the plan it counts against and the time it counts in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = usage::Cycle)]
 pub(crate) struct Cycle {
     plan_tier: String,
     plan_status: String,

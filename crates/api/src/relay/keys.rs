@@ -52,6 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stream_key_has_128_bits_and_one_purpose() {
+        let (keys, stream) = (KeyDeriver::new("a".into()), StreamId::from_u128(1));
+        let key = |role| keys.derive(role, &stream, 1).expose().to_owned();
+        assert_eq!(key(Role::Publish).len() * 4, 128);
+        assert_ne!(key(Role::Publish), key(Role::Play));
+    }
+
+    #[test]
     fn keys_differ_by_role_stream_generation_and_secret() {
         let keys = KeyDeriver::new("one".into());
         let stream = StreamId::from_u128(1);

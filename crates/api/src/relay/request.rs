@@ -3,6 +3,7 @@
 use model::{Region, SessionId, StreamKey};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
@@ -18,10 +19,12 @@ pub(crate) struct StartRequest {
     pub(crate) stream_key: Option<StreamKey>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct WireStart {
+#[schema(as = relay::StartRequest)]
+pub(crate) struct WireStart {
     #[serde(default, rename = "client_context")]
+    #[schema(value_type = Option<Object>)]
     _client_context: Option<IgnoredAny>,
     region_preference: Option<String>,
     connection_id: Option<String>,
@@ -44,8 +47,9 @@ impl StartRequest {
 }
 
 /// A session to end.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = relay::StopRequest)]
 pub(crate) struct StopRequest {
     session_id: Option<String>,
     connection_id: Option<String>,

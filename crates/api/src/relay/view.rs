@@ -4,14 +4,17 @@ use model::node::NodeAddress;
 use model::session::{Role, SessionState};
 use serde::Serialize;
 use storage::control::sessions::Record;
+use utoipa::ToSchema;
 
 use crate::state::App;
 use crate::time::rfc3339;
 
 /// The session object of every relay endpoint. Field names are the plugin's contract.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = relay::SessionView)]
 pub(crate) struct SessionView {
     session_id: String,
+    #[schema(schema_with = crate::openapi::schema::session_state)]
     status: SessionState,
     region: String,
     region_requested: Option<String>,
@@ -31,14 +34,16 @@ pub(crate) struct SessionView {
     media_source_url: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = relay::Relay)]
 struct Relay {
     public_ip: String,
     srt_port: u16,
     relay_hostname: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = relay::Credentials)]
 struct Credentials {
     /// Left over from a channel that no client uses; always empty.
     pair_token: &'static str,
@@ -52,14 +57,16 @@ struct Credentials {
     play_passphrase: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = relay::Timers)]
 struct Timers {
     grace_window_seconds: u32,
     max_session_seconds: u32,
 }
 
 /// Where to send to and where to play from. Each holds a stream key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = relay::Urls)]
 pub(crate) struct Urls {
     sender_srtla_url: String,
     sender_srt_url: String,

@@ -28,6 +28,7 @@ use crate::cookie;
 use crate::dock::page;
 use crate::error::{ApiError, Code};
 use crate::limits::{Class, limit};
+use crate::openapi::{self, Description};
 use crate::state::App;
 
 pub(crate) use body::Body;
@@ -56,10 +57,11 @@ pub(crate) fn user_agent(headers: &HeaderMap) -> &str {
 
 /// One endpoint.
 pub(crate) struct Route {
-    method: Method,
-    path: &'static str,
-    access: Access,
-    class: Class,
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) class: Class,
+    pub(crate) description: Description,
     handler: MethodRouter<Arc<App>>,
 }
 
@@ -75,8 +77,15 @@ impl Route {
             method,
             path,
             access,
+            description: Description::default(),
             handler,
         }
+    }
+
+    /// The same with what it does, takes and gives.
+    pub(crate) fn describe(mut self, description: Description) -> Self {
+        self.description = description;
+        self
     }
 
     /// The same, counted in another class than most of its kind.
@@ -134,33 +143,46 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let mut routes = v1::routes();
-    routes.push(
-        Route::new(Method::GET, "/healthz", Access::Public, get(healthz))
-            .counted_as(Class::Unlimited),
-    );
-    for path in ["/dock", "/dock/"] {
-        routes.push(Route::new(
-            Method::GET,
-            path,
-            Access::Public,
-            get(page::index),
-        ));
-    }
-    routes.push(Route::new(
-        Method::GET,
-        "/account",
-        Access::Public,
-        get(page::account),
-    ));
-    routes.push(Route::new(
-        Method::GET,
-        "/dock/{*file}",
-        Access::Public,
-        get(page::file),
-    ));
+    routes.extend(pages());
+    let public = |path, handler| Route::new(Method::GET, path, Access::Public, handler);
+    routes.extend([
+        public("/healthz", get(healthz))
+            .counted_as(Class::Unlimited)
+            .describe(Description::new("Whether the process is alive.").sends("text/plain")),
+        public("/api/openapi.json", get(openapi::json)).describe(
+            Description::new("This document: OpenAPI 3.1.").gives::<serde_json::Value>(200),
+        ),
+        public("/api/docs", get(openapi::docs))
+            .describe(Description::new("The same for people.").sends("text/html")),
+        public("/api/docs/style.css", get(openapi::style))
+            .describe(Description::new("How it looks.").sends("text/css")),
+    ]);
     routes
+}
+
+/// Pages for people.
+fn pages() -> Vec<Route> {
+    let page = |path, handler, summary| {
+        let description = Description::new(summary).sends("text/html");
+        Route::new(Method::GET, path, Access::Public, handler).describe(description)
+    };
+    vec![
+        page("/dock", get(page::index), "The dock's page."),
+        page("/dock/", get(page::index), "The dock's page."),
+        page("/account", get(page::account), "The account's page."),
+        Route::new(
+            Method::GET,
+            "/dock/{*file}",
+            Access::Public,
+            get(page::file),
+        )
+        .describe(
+            Description::new("Scripts, styles and pictures of the pages.")
+                .sends("application/octet-stream"),
+        ),
+    ]
 }
 
 async fn healthz() -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::expiry;
-use crate::house::{ADMIN, Answer, House, masked};
+use crate::house::{ADMIN, Answer, House, eventually, masked};
 use crate::node;
 
 const HEALTH: &str = "/api/v1/relay/health";
@@ -187,16 +187,20 @@ async fn usage_counts_media_time_against_the_plan() {
     assert_eq!(set.status, 204, "{set:?}");
     let started = house.start(&user, "cam").await;
     let id = session_id(&started);
-    for _ in 0..3 {
-        node.beat(&[&id], &[&id]).await;
-        let consumed = async || {
-            let usage = fetch(&house, &user, USAGE).await;
-            usage.body["consumed_seconds"].clone()
-        };
-        let before = consumed().await;
+    node.beat(&[&id], &[&id]).await;
+    eventually("publishing", async || {
+        let active = house.get(&user, "/api/v1/relay/active").await;
+        active.body["session"]["publishing"] == true
+    })
+    .await;
+    for seconds in [5, 10, 15] {
         house.advance(Duration::from_secs(5));
         node.beat(&[&id], &[&id]).await;
-        crate::house::eventually("counted", async || consumed().await != before).await;
+        eventually("counted", async || {
+            let usage = fetch(&house, &user, USAGE).await;
+            usage.body["consumed_seconds"] == seconds
+        })
+        .await;
     }
     let usage = fetch(&house, &user, USAGE).await;
     insta::assert_json_snapshot!("usage_over", masked(&usage));

@@ -1,5 +1,8 @@
 //! What surrounds every request: its id, whose pages may ask.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use crate::house::{House, Raw};
 
 const LISTED: &str = "https://tools.example";
@@ -107,4 +110,61 @@ async fn no_origin_is_listed_unless_the_operator_does() {
     let refused = preflight(&house, LISTED).await;
     assert_eq!(refused.status(), 405);
     assert_eq!(header(&refused, "access-control-allow-origin"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_not_on_the_public_listener_and_refusals_are_json() {
+    let house = House::new().await;
+    for (path, status) in [
+        ("/metrics", 404),
+        ("/readyz", 404),
+        ("/log-filter", 404),
+        ("/api/v1/relay/sessions", 401),
+        ("/api/v1/ops/nodes", 401),
+    ] {
+        let refused = house.raw("GET", path, &[], None).await;
+        assert_eq!(refused.status(), status, "{path}");
+        assert_eq!(header(&refused, "content-type"), Some("application/json"));
+    }
+}
+
+/// The names of all tests below a directory.
+fn tests_below(directory: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with("target") {
+            tests_below(&path, names);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let named = text
+                .split("fn ")
+                .skip(1)
+                .filter_map(|it| it.split('(').next());
+            names.extend(named.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut tests = BTreeSet::new();
+    tests_below(&root.join("crates"), &mut tests);
+    tests_below(&root.join("tests"), &mut tests);
+    let page = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let lines = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
+    let mut checked = 0;
+    for line in lines {
+        let met_by = line.split('|').nth(2).unwrap();
+        for name in met_by.split('`').skip(1).step_by(2) {
+            assert!(
+                tests.contains(name),
+                "docs/security.md: no test is called {name}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "only {checked} tests are named");
 }

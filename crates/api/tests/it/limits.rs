@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use streamhaul_api::{Access, Class, Proxies, RateLimitsConfig, classes, table};
+use streamhaul_api::{Access, Class, Proxies, RateLimitsConfig, classes, document, table};
 
-use crate::house::{ADMIN, Answer, House, Raw, masked};
+use crate::house::{ADMIN, Answer, House, Raw, SERVICE, masked};
 use crate::node;
 use crate::security::{Tenant, tenant};
 
@@ -72,7 +72,10 @@ async fn every_route_counts_its_requests() {
     let asks = tenant(&house, "someone").await;
     let access = table().map(|(_, _, access)| access);
     for ((method, template, class), access) in classes().zip(access) {
-        let answer = anything(&house, &asks, method.as_str(), template, access).await;
+        // Not even JSON: nothing changes, so that the next route can be asked.
+        let body = (method != "GET").then(|| "nothing".to_owned());
+        let asked = (method.as_str(), template, access);
+        let answer = anything(&house, &asks, asked, body).await;
         let policy = field(&answer, "ratelimit-policy");
         if class == Class::Unlimited {
             let is_ours = template == "/healthz" || access == Access::Service;
@@ -98,17 +101,15 @@ async fn every_route_counts_its_requests() {
 async fn anything(
     house: &House,
     asks: &Tenant,
-    method: &str,
-    template: &str,
-    access: Access,
+    (method, template, access): (&str, &str, Access),
+    body: Option<String>,
 ) -> Raw {
-    let path = template
-        .replace("{id}", "nothing")
-        .replace("{name}", "nothing")
-        .replace("{number}", "499")
-        .replace("{kid}", "nothing")
-        .replace("{session}", "nothing")
-        .replace("{*file}", "nothing");
+    let parts = template.split('/').map(|part| match part {
+        "{number}" => "499",
+        part if part.starts_with('{') => "nothing",
+        part => part,
+    });
+    let path = parts.collect::<Vec<_>>().join("/");
     let origin = format!("http://{}", house.http);
     let (name, credential) = match access {
         Access::Ops(_) => ("authorization", format!("Bearer {ADMIN}")),
@@ -117,11 +118,10 @@ async fn anything(
         }
         Access::Dock => ("cookie", asks.dock.clone()),
         Access::Browser => ("cookie", asks.account.clone()),
+        Access::Service => ("x-plugin-login-auth", SERVICE.to_owned()),
         _ => ("x-nothing", String::new()),
     };
     let headers = [(name, credential.as_str()), ("origin", origin.as_str())];
-    // Not even JSON: nothing changes, so that the next route can be asked.
-    let body = (method != "GET").then(|| "nothing".to_owned());
     let is_end = template.ends_with("/logout")
         || template.ends_with("/sign-out")
         || (template == "/api/v1/dock/session" && method == "DELETE");
@@ -138,6 +138,28 @@ async fn anything(
         return house.raw(method, &path, &headers, body).await;
     }
     house.raw(method, &path, &headers, body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_that_takes_a_body_refuses_one_beyond_the_limit() {
+    const LIMIT: usize = 1000;
+    let house = House::with(|config| config.http.body_bytes_max = LIMIT).await;
+    let (_, _node) = node::joined(&house, "one", 10).await;
+    let asks = tenant(&house, "someone").await;
+    let paths = serde_json::to_value(document()).unwrap()["paths"].clone();
+    let mut tried = 0;
+    for (method, template, access) in table() {
+        let described = &paths[template][method.as_str().to_lowercase()];
+        if described["requestBody"].is_null() {
+            continue;
+        }
+        let body = format!("\"{}\"", "a".repeat(LIMIT));
+        let asked = (method.as_str(), template, access);
+        let answer = anything(&house, &asks, asked, Some(body)).await;
+        assert_eq!(answer.status(), 413, "{method} {template}: {answer:?}");
+        tried += 1;
+    }
+    assert!(tried > 25, "only {tried} routes take a body");
 }
 
 #[tokio::test(flavor = "multi_thread")]

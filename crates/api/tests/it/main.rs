@@ -23,6 +23,7 @@ mod links;
 mod live;
 mod node;
 mod nodes;
+mod openapi;
 mod outage;
 mod placement;
 mod providers;

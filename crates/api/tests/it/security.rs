@@ -263,7 +263,7 @@ impl Tenant {
     /// A body that names what this tenant has in every way that any route knows.
     fn body(&self, path: &str) -> Value {
         match path {
-            "/api/v1/relay/stop" => json!({"session_id": self.session}),
+            "/api/v1/relay/stop" | "/api/v1/relay/health" => json!({"session_id": self.session}),
             "/api/v1/relay/start" => json!({"stream_token": self.secrets[0]}),
             "/api/v1/user/regenerate-token" => json!({"slot_number": 499}),
             "/api/v1/account/devices/find" => json!({"login_attempt_id": self.attempt}),

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use storage::control::linked_accounts::{self, LinkedAccount};
 use storage::control::people;
 use storage::control::sign_ins::{self, SignIn};
+use utoipa::ToSchema;
 
 use crate::accounts::email::Email;
 use crate::accounts::membership;
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -27,25 +29,43 @@ pub(super) const LISTED_MAX: u32 = 128;
 pub(super) fn routes() -> Vec<Route> {
     let (sessions, one) = ("/api/v1/account/sessions", "/api/v1/account/sessions/{id}");
     vec![
-        Route::new(Method::GET, "/api/v1/account", Access::Account, get(show)),
-        Route::new(Method::GET, sessions, Access::Account, get(list)),
-        Route::new(Method::DELETE, one, Access::Account, delete(end)),
+        Route::new(Method::GET, "/api/v1/account", Access::Account, get(show))
+            .describe(Description::new("Who one is.").gives::<AccountResponse>(200)),
+        Route::new(Method::GET, sessions, Access::Account, get(list)).describe(
+            Description::new("The browsers, plugins and docks that are signed in.")
+                .gives::<SessionsResponse>(200),
+        ),
+        Route::new(Method::DELETE, one, Access::Account, delete(end))
+            .describe(Description::new("Ends one of them.").says(204)),
         Route::new(
             Method::POST,
             "/api/v1/account/password",
             Access::Browser,
             post(change_password),
+        )
+        .describe(
+            Description::new("Changes the password; the other sign-ins end.")
+                .takes::<PasswordRequest>()
+                .says(204)
+                .refuses(&[403, 503]),
         ),
         Route::new(
             Method::POST,
             "/api/v1/account/email",
             Access::Browser,
             post(change_email),
+        )
+        .describe(
+            Description::new("Sends a letter whose link makes an address the account's.")
+                .takes::<EmailRequest>()
+                .says(202)
+                .refuses(&[403, 503]),
         ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = account::AccountResponse)]
 struct AccountResponse {
     user_id: String,
     display_name: String,
@@ -55,19 +75,23 @@ struct AccountResponse {
 }
 
 /// An account elsewhere that the user signs in with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = account::LinkedView)]
 struct LinkedView {
+    #[schema(value_type = String)]
     provider: Provider,
     name: String,
     linked_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = account::SessionsResponse)]
 pub(super) struct SessionsResponse {
     pub(super) sessions: Vec<SessionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = account::SessionView)]
 pub(super) struct SessionView {
     id: String,
     /// `browser`, `plugin` or `dock`.
@@ -82,17 +106,22 @@ pub(super) struct SessionView {
     current: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = account::PasswordRequest)]
 struct PasswordRequest {
+    #[schema(value_type = String)]
     current_password: SecretString,
+    #[schema(value_type = String)]
     new_password: SecretString,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = account::EmailRequest)]
 struct EmailRequest {
     email: String,
+    #[schema(value_type = String)]
     current_password: SecretString,
 }
 

@@ -10,9 +10,11 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::control::audit::{self, Entry, Filter};
+use utoipa::ToSchema;
 
 use crate::auth::Access;
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::Route;
 use crate::state::App;
 use crate::time::rfc3339;
@@ -21,12 +23,20 @@ const ENTRIES_MAX: u32 = 500;
 const ENTRIES_DEFAULT: u32 = 50;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new(
-        Method::GET,
-        "/api/v1/ops/audit",
-        Access::VIEWER,
-        get(list),
-    )]
+    vec![
+        Route::new(Method::GET, "/api/v1/ops/audit", Access::VIEWER, get(list)).describe(
+            Description::new("Who did what, the newest first.")
+                .query("action", "Such as `node.drain`.")
+                .query("subject", "What it was done to.")
+                .query(
+                    "before",
+                    "Only older ones than this: `next_before` of an answer.",
+                )
+                .query("limit", "1 to 500; 50.")
+                .gives::<ListResponse>(200)
+                .refuses(&[400]),
+        ),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -38,14 +48,16 @@ struct ListRequest {
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = audit::ListResponse)]
 struct ListResponse {
     entries: Vec<EntryView>,
     /// Ask with `before` set to this for older ones; absent when there are none.
     next_before: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = audit::EntryView)]
 struct EntryView {
     id: i64,
     at: String,

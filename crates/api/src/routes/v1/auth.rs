@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use storage::control::sign_ins;
+use utoipa::ToSchema;
 
 use super::check_name;
 use crate::accounts::email::Email;
@@ -24,65 +25,111 @@ use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
 use crate::cookie::Cookie;
 use crate::error::{ApiError, Code};
+use crate::openapi::Description;
 use crate::routes::{Body, Route, user_agent};
 use crate::state::App;
 
 pub(super) fn routes() -> Vec<Route> {
     let page = |path, handler| Route::new(Method::POST, path, Access::Page, handler);
     vec![
-        page("/api/v1/auth/sign-in", post(enter)),
+        page("/api/v1/auth/sign-in", post(enter)).describe(
+            Description::new("Signs a browser in.")
+                .takes::<SignInRequest>()
+                .says(204)
+                .refuses(&[401, 503]),
+        ),
         Route::new(
             Method::POST,
             "/api/v1/auth/sign-out",
             Access::Browser,
             post(leave),
+        )
+        .describe(Description::new("Signs the browser out.").says(204)),
+        page("/api/v1/auth/register", post(register)).describe(
+            Description::new("Asks for an invitation, where that is allowed.")
+                .takes::<EmailRequest>()
+                .says(202)
+                .refuses(&[503]),
         ),
-        page("/api/v1/auth/register", post(register)),
-        page("/api/v1/auth/invitation", post(invitation)),
-        page("/api/v1/auth/accept", post(accept)),
-        page("/api/v1/auth/forgot", post(forgot)),
-        page("/api/v1/auth/reset", post(reset)),
-        page("/api/v1/auth/verify", post(verify)),
+        page("/api/v1/auth/invitation", post(invitation)).describe(
+            Description::new("Whom an invitation is for.")
+                .takes::<LinkRequest>()
+                .gives::<InvitationResponse>(200)
+                .refuses(&[404]),
+        ),
+        page("/api/v1/auth/accept", post(accept)).describe(
+            Description::new("Makes the account of an invitation and signs in.")
+                .takes::<AcceptRequest>()
+                .says(204)
+                .refuses(&[404, 409, 503]),
+        ),
+        page("/api/v1/auth/forgot", post(forgot)).describe(
+            Description::new("Asks for a link that sets a new password. The answer tells nothing.")
+                .takes::<EmailRequest>()
+                .says(202)
+                .refuses(&[503]),
+        ),
+        page("/api/v1/auth/reset", post(reset)).describe(
+            Description::new("Sets a new password; every sign-in ends.")
+                .takes::<ResetRequest>()
+                .says(204)
+                .refuses(&[404, 503]),
+        ),
+        page("/api/v1/auth/verify", post(verify)).describe(
+            Description::new("Proves an address.")
+                .takes::<LinkRequest>()
+                .says(204)
+                .refuses(&[404]),
+        ),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = auth::SignInRequest)]
 struct SignInRequest {
     email: String,
+    #[schema(value_type = String)]
     password: SecretString,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = auth::EmailRequest)]
 struct EmailRequest {
     email: String,
 }
 
 /// The secret of a link.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = auth::LinkRequest)]
 struct LinkRequest {
     token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = auth::InvitationResponse)]
 struct InvitationResponse {
     email: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = auth::AcceptRequest)]
 struct AcceptRequest {
     token: String,
     display_name: String,
+    #[schema(value_type = String)]
     password: SecretString,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = auth::ResetRequest)]
 struct ResetRequest {
     token: String,
+    #[schema(value_type = String)]
     password: SecretString,
 }
 

@@ -18,6 +18,7 @@ use storage::control::audit::{self, Action};
 use storage::control::bans::{self, Ban};
 use storage::control::{people, streams};
 use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
 use super::check_reason;
 use crate::auth::{Access, Caller};
@@ -25,6 +26,7 @@ use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::fleet::bans::{BANS_MAX, end_sessions, key_subject, look};
 use crate::metrics;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::{parse_rfc3339, rfc3339};
@@ -43,20 +45,35 @@ const STREAMS_MAX: u32 = 1000;
 pub(super) fn routes() -> Vec<Route> {
     let all = "/api/v1/ops/bans";
     vec![
-        Route::new(Method::GET, all, Access::VIEWER, get(list)),
-        Route::new(Method::POST, all, Access::OPERATOR, post(add)),
+        Route::new(Method::GET, all, Access::VIEWER, get(list)).describe(
+            Description::new("Every ban.")
+                .query("ended", "`true`: those that ended, too.")
+                .gives::<ListResponse>(200)
+                .refuses(&[400]),
+        ),
+        Route::new(Method::POST, all, Access::OPERATOR, post(add)).describe(
+            Description::new(
+                "Bans a tenant, a user, addresses or a stream key; what of it lives is cut.",
+            )
+            .takes::<AddRequest>()
+            .gives::<BanView>(201)
+            .refuses(&[404, 409]),
+        ),
         Route::new(
             Method::DELETE,
             "/api/v1/ops/bans/{id}",
             Access::OPERATOR,
             delete(lift),
-        ),
+        )
+        .describe(Description::new("Lifts a ban.").says(204)),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = bans::AddRequest)]
 struct AddRequest {
+    #[schema(value_type = String)]
     kind: BanKind,
     /// A tenant's or user's id, a prefix or an address, or a stream key as people paste it.
     subject: String,
@@ -75,18 +92,23 @@ struct ListRequest {
     ended: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = bans::ListResponse)]
 struct ListResponse {
     bans: Vec<BanView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = bans::BanView)]
 struct BanView {
+    #[schema(value_type = String)]
     ban_id: BanId,
+    #[schema(value_type = String)]
     kind: BanKind,
     subject: String,
     reason: String,
     created_at: String,
+    #[schema(value_type = String)]
     created_by: UserId,
     expires_at: Option<String>,
     ended_at: Option<String>,

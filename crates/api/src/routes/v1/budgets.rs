@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Transaction;
 use storage::control::{audit, budgets, nodes};
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::fleet::budget::{self, Open};
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -32,25 +34,42 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/ops/nodes/{id}/budget",
             Access::VIEWER,
             get(show),
+        )
+        .describe(
+            Description::new("What a node's provider offers and what is left of it.")
+                .gives::<BudgetView>(200),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/nodes/{id}/budget",
             Access::OPERATOR,
             post(set),
+        )
+        .describe(
+            Description::new("Says what a node's provider offers; null: nothing is known.")
+                .takes::<SetRequest>()
+                .gives::<Option<BudgetView>>(200),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/nodes/{id}/budget/reconcile",
             Access::OPERATOR,
             post(reconcile),
+        )
+        .describe(
+            Description::new("Takes the provider's own reading.")
+                .takes::<ReconcileRequest>()
+                .gives::<BudgetView>(200),
         ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = budgets::BudgetView)]
 struct BudgetView {
+    #[schema(value_type = String)]
     node_id: NodeId,
+    #[schema(value_type = Object)]
     policy: BandwidthPolicy,
     /// Bytes used of the allowance, as the provider counts them.
     used_bytes: u64,
@@ -59,31 +78,38 @@ struct BudgetView {
     /// How much of what is planned with will be used when the window ends; above 1 it
     /// does not last.
     projected_ratio: f64,
+    #[schema(value_type = String)]
     restriction: Restriction,
+    #[schema(value_type = Object)]
     outlook: Outlook,
     settled_at: String,
     events: Vec<EventView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = budgets::EventView)]
 struct EventView {
     at: String,
     /// Absent when the control plane did it by itself.
+    #[schema(value_type = Option<String>)]
     user_id: Option<UserId>,
     kind: String,
     details: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = budgets::SetRequest)]
 struct SetRequest {
     /// Null takes the budget away.
+    #[schema(value_type = Option<Object>)]
     policy: Option<BandwidthPolicy>,
 }
 
 /// What the provider's panel shows.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = budgets::ReconcileRequest)]
 struct ReconcileRequest {
     /// Bytes used of the allowance; absent: as we count.
     used_bytes: Option<u64>,

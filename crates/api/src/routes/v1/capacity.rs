@@ -12,10 +12,12 @@ use model::node::NodeState;
 use model::{NodeId, Region};
 use placement::Refusal;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Access;
 use crate::error::{ApiError, Code};
 use crate::limits::Class;
+use crate::openapi::Description;
 use crate::relay::capacity::{Capacity, Survey, Surveyed};
 use crate::routes::Route;
 use crate::state::App;
@@ -28,6 +30,11 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/capacity/status",
             Access::Public,
             get(status),
+        )
+        .describe(
+            Description::new("Whether sessions can begin, for everybody.")
+                .gives::<StatusResponse>(200)
+                .refuses(&[503]),
         ),
         Route::new(
             Method::GET,
@@ -35,12 +42,18 @@ pub(super) fn routes() -> Vec<Route> {
             Access::User,
             get(manifest),
         )
-        .counted_as(Class::Usage),
+        .counted_as(Class::Usage)
+        .describe(
+            Description::new("The regions and nodes as they are.")
+                .gives::<ManifestResponse>(200)
+                .refuses(&[503]),
+        ),
     ]
 }
 
 /// For everybody, so without nodes and counts.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::StatusResponse)]
 struct StatusResponse {
     observed_at: String,
     /// `available`, `full` or `offline`: the best of the regions.
@@ -48,32 +61,41 @@ struct StatusResponse {
     regions: Vec<RegionStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::RegionStatus)]
 struct RegionStatus {
+    #[schema(value_type = String)]
     region: Region,
     status: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::ManifestResponse)]
 struct ManifestResponse {
     observed_at: String,
     /// The region of nodes whose operator named none.
+    #[schema(value_type = String)]
     default_region: Region,
     regions: Vec<RegionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::RegionView)]
 struct RegionView {
+    #[schema(value_type = String)]
     region: Region,
     /// Whether a session can begin here now.
     available: bool,
     nodes: Vec<NodeView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::NodeView)]
 struct NodeView {
+    #[schema(value_type = String)]
     node_id: NodeId,
     name: String,
+    #[schema(schema_with = crate::openapi::schema::node_state)]
     status: NodeState,
     relay_hostname: String,
     srt_port: u16,

@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use storage::control::device_logins::Kind;
+use utoipa::ToSchema;
 
 use crate::accounts::device::{self, Arrival, Begun};
 use crate::auth::{Access, Caller};
@@ -21,6 +22,7 @@ use crate::config::seconds;
 use crate::cookie::Cookie;
 use crate::dock::sign_in;
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::{Body, Route, base_url, user_agent};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -28,19 +30,38 @@ use crate::time::rfc3339;
 pub(super) fn routes() -> Vec<Route> {
     let post_to = |path, access, handler| Route::new(Method::POST, path, access, handler);
     vec![
-        post_to("/api/v1/account/devices/find", Access::Browser, post(find)),
+        post_to("/api/v1/account/devices/find", Access::Browser, post(find)).describe(
+            Description::new("A device that asks to be signed in.")
+                .takes::<FindRequest>()
+                .gives::<DeviceResponse>(200)
+                .refuses(&[404, 409, 410]),
+        ),
         post_to(
             "/api/v1/account/devices/{id}",
             Access::Browser,
             post(decide),
+        )
+        .describe(
+            Description::new("Lets a device in, or turns it away.")
+                .takes::<DecideRequest>()
+                .says(204)
+                .refuses(&[409, 410]),
         ),
-        post_to("/api/v1/dock/login/start", Access::Page, post(start)),
-        post_to("/api/v1/dock/login/poll", Access::Page, post(poll)),
+        post_to("/api/v1/dock/login/start", Access::Page, post(start))
+            .describe(Description::new("A dock asks to be signed in.").gives::<StartResponse>(201)),
+        post_to("/api/v1/dock/login/poll", Access::Page, post(poll)).describe(
+            Description::new("Whether somebody let the dock in; then its cookie, once.")
+                .takes::<PollRequest>()
+                .gives::<Pending>(202)
+                .says(204)
+                .refuses(&[404, 409, 410]),
+        ),
     ]
 }
 
 /// What a device needs to ask. Field names are the plugin's contract, but `user_code`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = device::StartResponse)]
 pub(super) struct StartResponse {
     login_attempt_id: String,
     /// Shown by the device and by our page: they must be the same.
@@ -65,14 +86,16 @@ impl StartResponse {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = device::PollRequest)]
 pub(super) struct PollRequest {
     pub(super) login_attempt_id: String,
     pub(super) poll_token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = device::Pending)]
 pub(super) struct Pending {
     status: &'static str,
 }
@@ -80,14 +103,16 @@ pub(super) struct Pending {
 pub(super) const PENDING: Pending = Pending { status: "pending" };
 
 /// By the id of a link, or by the code as a person typed it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = device::FindRequest)]
 struct FindRequest {
     login_attempt_id: Option<String>,
     user_code: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = device::DeviceResponse)]
 struct DeviceResponse {
     login_attempt_id: String,
     /// `plugin` or `dock`.
@@ -99,8 +124,9 @@ struct DeviceResponse {
     expires_at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = device::DecideRequest)]
 struct DecideRequest {
     approve: bool,
 }

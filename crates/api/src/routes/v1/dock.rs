@@ -15,12 +15,14 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use storage::control::connections::{self, Connection, ConnectionSession, Wanted};
 use storage::control::sessions;
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::config::seconds;
 use crate::cookie::{self, Cookie};
 use crate::dock::{ready, sign_in};
 use crate::error::{ApiError, Code};
+use crate::openapi::Description;
 use crate::relay::request::StartRequest;
 use crate::relay::stop;
 use crate::relay::view::{Urls, View};
@@ -45,17 +47,42 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/dock/links",
             Access::User,
             post(make_link),
+        )
+        .describe(
+            Description::new("Makes a link that signs a dock in, once.").gives::<LinkResponse>(201),
         ),
-        Route::new(Method::POST, session, Access::Public, post(enter)),
-        Route::new(Method::DELETE, session, Access::Dock, delete(leave)),
-        Route::new(Method::GET, connections, Access::Dock, get(list)),
-        Route::new(Method::POST, connections, Access::Dock, post(add)),
-        Route::new(Method::DELETE, one, Access::Dock, delete(remove)),
-        Route::new(Method::GET, urls, Access::Dock, get(show_urls)),
+        Route::new(Method::POST, session, Access::Public, post(enter)).describe(
+            Description::new("Signs a dock in by a link.")
+                .takes::<EnterRequest>()
+                .says(204)
+                .refuses(&[401, 403]),
+        ),
+        Route::new(Method::DELETE, session, Access::Dock, delete(leave))
+            .describe(Description::new("Signs the dock out.").says(204)),
+        Route::new(Method::GET, connections, Access::Dock, get(list)).describe(
+            Description::new("The connections that are wanted, and their sessions.")
+                .gives::<ListResponse>(200),
+        ),
+        Route::new(Method::POST, connections, Access::Dock, post(add)).describe(
+            Description::new(
+                "Wants a connection; it gets a session as soon as a node can take it.",
+            )
+            .takes::<AddRequest>()
+            .gives::<ConnectionView>(201)
+            .refuses(&[403, 409]),
+        ),
+        Route::new(Method::DELETE, one, Access::Dock, delete(remove)).describe(
+            Description::new("Wants a connection no longer; its session ends.").says(204),
+        ),
+        Route::new(Method::GET, urls, Access::Dock, get(show_urls)).describe(
+            Description::new("Where to send to and where to play from, with the keys.")
+                .gives::<Urls>(200),
+        ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::LinkResponse)]
 struct LinkResponse {
     /// Good once.
     code: String,
@@ -64,47 +91,58 @@ struct LinkResponse {
     expires_at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = dock::EnterRequest)]
 struct EnterRequest {
     code: String,
 }
 
 /// What the page holds all the time: no secret is in here.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::ListResponse)]
 struct ListResponse {
+    #[schema(value_type = i64)]
     observed_at: UnixMillis,
+    #[schema(value_type = Vec<String>)]
     regions: Vec<Region>,
     connections: Vec<ConnectionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::ConnectionView)]
 struct ConnectionView {
     name: String,
     /// None while no node can take it.
     session: Option<SessionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::SessionView)]
 struct SessionView {
+    #[schema(value_type = String)]
     session_id: SessionId,
+    #[schema(schema_with = crate::openapi::schema::session_state)]
     status: SessionState,
     publishing: bool,
     region_fallback: bool,
     node: NodeView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::NodeView)]
 struct NodeView {
     name: String,
+    #[schema(value_type = String)]
     region: Region,
     host: String,
     port: u16,
     online: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = dock::AddRequest)]
 struct AddRequest {
     name: String,
     region: Option<String>,

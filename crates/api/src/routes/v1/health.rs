@@ -14,10 +14,12 @@ use model::SessionId;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use storage::control::sessions;
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::limits::Class;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 
@@ -33,24 +35,35 @@ pub(super) fn routes() -> Vec<Route> {
             Access::User,
             post(health),
         )
-        .counted_as(Class::Health),
+        .counted_as(Class::Health)
+        .describe(
+            Description::new("Whether a session still lives: 404 once it is over.")
+                .takes::<HealthRequest>()
+                .header("X-Relay-Auth", "Not looked at.")
+                .gives::<HealthResponse>(200)
+                .refuses(&[404]),
+        ),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = health::HealthRequest)]
 struct HealthRequest {
     session_id: String,
     instance_id: Option<String>,
     session_uptime_seconds: Option<u64>,
     observed_at: Option<String>,
     #[serde(default, rename = "ingest_active")]
+    #[schema(value_type = Option<Object>)]
     _ingest_active: Option<IgnoredAny>,
     #[serde(default, rename = "egress_active")]
+    #[schema(value_type = Option<Object>)]
     _egress_active: Option<IgnoredAny>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = health::HealthResponse)]
 struct HealthResponse {
     ok: bool,
 }

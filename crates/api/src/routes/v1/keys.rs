@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::audit::{self, Action};
 use storage::control::lease_keys::{self, LeaseKey};
+use utoipa::ToSchema;
 
 use super::check_reason;
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::fleet::keys;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -29,48 +31,70 @@ pub(super) fn routes() -> Vec<Route> {
             "/.well-known/streamhaul-keys.json",
             Access::Public,
             get(published),
+        )
+        .describe(
+            Description::new("The public keys that leases are verified with.")
+                .gives::<Published>(200),
         ),
-        Route::new(Method::GET, "/api/v1/ops/keys", Access::VIEWER, get(list)),
+        Route::new(Method::GET, "/api/v1/ops/keys", Access::VIEWER, get(list))
+            .describe(Description::new("The keys that sign leases.").gives::<ListResponse>(200)),
         Route::new(
             Method::POST,
             "/api/v1/ops/keys/rotate",
             Access::ADMIN,
             post(rotate),
+        )
+        .describe(
+            Description::new("Signs with the next key from now on.")
+                .gives::<ListResponse>(200)
+                .refuses(&[409]),
         ),
         Route::new(
             Method::POST,
             "/api/v1/ops/keys/{kid}/revoke",
             Access::ADMIN,
             post(revoke),
+        )
+        .describe(
+            Description::new("Believes a key no more; what lives on its leases is cut.")
+                .takes::<RevokeRequest>()
+                .gives::<ListResponse>(200)
+                .refuses(&[409]),
         ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = keys::Published)]
 struct Published {
     keys: Vec<PublishedKey>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = keys::PublishedKey)]
 struct PublishedKey {
     kid: String,
     algorithm: &'static str,
     /// 64 hexadecimal digits.
     public_key: String,
+    #[schema(schema_with = crate::openapi::schema::lease_key_state)]
     state: LeaseKeyState,
     /// When it is believed no more; absent while that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     believed_until: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = keys::ListResponse)]
 struct ListResponse {
     keys: Vec<KeyView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = keys::KeyView)]
 struct KeyView {
     kid: String,
+    #[schema(schema_with = crate::openapi::schema::lease_key_state)]
     state: LeaseKeyState,
     public_key: String,
     created_at: String,
@@ -79,8 +103,9 @@ struct KeyView {
     revoked_at: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = keys::RevokeRequest)]
 struct RevokeRequest {
     /// Why, for the audit.
     reason: String,

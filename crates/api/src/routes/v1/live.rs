@@ -23,6 +23,7 @@ use secrecy::ExposeSecret;
 use crate::auth::{Access, Credential};
 use crate::error::{ApiError, Code};
 use crate::limits::Class;
+use crate::openapi::Description;
 use crate::relay::states;
 use crate::routes::Route;
 use crate::state::App;
@@ -40,7 +41,15 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Viewer,
             get(live),
         )
-        .counted_as(Class::Live),
+        .counted_as(Class::Live)
+        .describe(
+            Description::new(
+                "A session, second by second: server-sent events, see docs/metrics/live.md.",
+            )
+            .header("Last-Event-ID", "The last event that was seen.")
+            .sends("text/event-stream")
+            .refuses(&[503]),
+        ),
     ]
 }
 

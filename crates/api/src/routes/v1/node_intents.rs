@@ -15,6 +15,7 @@ use storage::Transaction;
 use storage::control::audit::{self, Action, Actor};
 use storage::control::endings;
 use storage::control::standings::{self, Standing, Wanted};
+use utoipa::ToSchema;
 
 use super::check_reason;
 use super::nodes::{self, NodeView, unknown};
@@ -23,6 +24,7 @@ use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::fleet::standing::{self, Judge};
 use crate::metrics;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::{parse_rfc3339, rfc3339};
@@ -35,14 +37,29 @@ const NODE_BANNED: &str = "node_banned";
 pub(super) fn routes() -> Vec<Route> {
     let operator = |path, handler| Route::new(Method::POST, path, Access::OPERATOR, handler);
     vec![
-        operator("/api/v1/ops/nodes/{id}/drain", post(drain)),
-        operator("/api/v1/ops/nodes/{id}/quarantine", post(quarantine)),
-        operator("/api/v1/ops/nodes/{id}/ban", post(ban)),
+        operator("/api/v1/ops/nodes/{id}/drain", post(drain)).describe(
+            Description::new("Lets a node take new sessions, or not, until a deadline.")
+                .takes::<DrainRequest>()
+                .gives::<NodeView>(200),
+        ),
+        operator("/api/v1/ops/nodes/{id}/quarantine", post(quarantine)).describe(
+            Description::new("Keeps a node away from new sessions until somebody has looked.")
+                .takes::<QuarantineRequest>()
+                .gives::<NodeView>(200)
+                .refuses(&[409]),
+        ),
+        operator("/api/v1/ops/nodes/{id}/ban", post(ban)).describe(
+            Description::new("Shuts a node out, or lets it back.")
+                .takes::<BanRequest>()
+                .gives::<NodeView>(200)
+                .refuses(&[409]),
+        ),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = node_intents::DrainRequest)]
 struct DrainRequest {
     draining: bool,
     /// Sessions that are still there then are ended; this or `deadline`.
@@ -52,15 +69,17 @@ struct DrainRequest {
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = node_intents::QuarantineRequest)]
 struct QuarantineRequest {
     quarantined: bool,
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = node_intents::BanRequest)]
 struct BanRequest {
     banned: bool,
     reason: Option<String>,

@@ -18,12 +18,14 @@ use storage::control::nodes::{self, Beat, NewNode};
 use storage::control::sessions::{self, Record};
 use storage::control::standings::{self, Standing};
 use storage::control::{audit, budgets};
+use utoipa::ToSchema;
 
 use super::check_name;
 use crate::auth::{Access, Caller};
 use crate::config;
 use crate::error::{ApiError, Code};
 use crate::fleet::{budget, standing};
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -35,21 +37,39 @@ const SESSIONS_MAX: u32 = 20_000;
 pub(super) fn routes() -> Vec<Route> {
     let (all, one) = ("/api/v1/ops/nodes", "/api/v1/ops/nodes/{id}");
     vec![
-        Route::new(Method::POST, all, Access::OPERATOR, post(create)),
-        Route::new(Method::GET, all, Access::VIEWER, get(list)),
-        Route::new(Method::GET, one, Access::VIEWER, get(show)),
-        Route::new(Method::DELETE, one, Access::OPERATOR, delete(remove)),
+        Route::new(Method::POST, all, Access::OPERATOR, post(create)).describe(
+            Description::new("Makes a node and the token that it joins with.")
+                .takes::<CreateRequest>()
+                .gives::<CreateResponse>(201)
+                .refuses(&[409]),
+        ),
+        Route::new(Method::GET, all, Access::VIEWER, get(list))
+            .describe(Description::new("Every node.").gives::<ListResponse>(200)),
+        Route::new(Method::GET, one, Access::VIEWER, get(show)).describe(
+            Description::new("One node, with what is known of it.").gives::<NodeDetails>(200),
+        ),
+        Route::new(Method::DELETE, one, Access::OPERATOR, delete(remove)).describe(
+            Description::new("Removes a node that holds nothing.")
+                .says(204)
+                .refuses(&[409]),
+        ),
         Route::new(
             Method::POST,
             "/api/v1/ops/nodes/{id}/limits",
             Access::OPERATOR,
             post(limit),
+        )
+        .describe(
+            Description::new("Sets how many sessions a node may hold.")
+                .takes::<LimitRequest>()
+                .gives::<NodeView>(200),
         ),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = nodes::CreateRequest)]
 struct CreateRequest {
     name: String,
     region: Option<String>,
@@ -58,30 +78,39 @@ struct CreateRequest {
     probation: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::CreateResponse)]
 struct CreateResponse {
+    #[schema(value_type = String)]
     node_id: NodeId,
     /// Good once; shown this once.
     join_token: String,
     expires_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::ListResponse)]
 struct ListResponse {
     nodes: Vec<NodeView>,
 }
 
 /// A node in a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::NodeView)]
 pub(super) struct NodeView {
+    #[schema(value_type = String)]
     node_id: NodeId,
     name: String,
+    #[schema(value_type = String)]
     region: Region,
+    #[schema(schema_with = crate::openapi::schema::node_state)]
     state: NodeState,
     state_reason: String,
     state_since: Option<String>,
     /// What is observed of it, whatever the operator wants.
+    #[schema(value_type = String)]
     health: NodeHealth,
+    #[schema(value_type = String)]
     intent: NodeIntent,
     intent_reason: Option<String>,
     /// Sessions that are still there then are ended.
@@ -95,7 +124,8 @@ pub(super) struct NodeView {
 }
 
 /// Everything that is known of a node.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::NodeDetails)]
 struct NodeDetails {
     #[serde(flatten)]
     node: NodeView,
@@ -114,7 +144,8 @@ struct NodeDetails {
     live_sessions: Vec<NodeSession>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::FiguresView)]
 struct FiguresView {
     boot_id: String,
     publishers: u32,
@@ -125,25 +156,32 @@ struct FiguresView {
     egress_bytes_total: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::BudgetSummary)]
 struct BudgetSummary {
     used_bytes: u64,
     held_bytes: u64,
     projected_ratio: f64,
+    #[schema(value_type = String)]
     restriction: Restriction,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::NodeSession)]
 struct NodeSession {
+    #[schema(value_type = String)]
     session_id: SessionId,
+    #[schema(value_type = String)]
     tenant_id: TenantId,
+    #[schema(schema_with = crate::openapi::schema::session_state)]
     state: SessionState,
     publishing: bool,
     started_at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = nodes::LimitRequest)]
 struct LimitRequest {
     /// Null: as many as the node says.
     sessions_max: Option<u32>,

@@ -12,11 +12,13 @@ use placement::{Demand, Explained, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::control::placements;
+use utoipa::ToSchema;
 
 use crate::auth::Access;
 use crate::config::seconds;
 use crate::error::ApiError;
 use crate::fleet::budget;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -34,38 +36,51 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/ops/placement/explain",
             Access::VIEWER,
             post(explain),
+        )
+        .describe(
+            Description::new("Where a session would go, and each node's cost.")
+                .takes::<ExplainRequest>()
+                .gives::<ExplainResponse>(200),
         ),
         Route::new(
             Method::GET,
             "/api/v1/ops/placement/sessions/{id}",
             Access::VIEWER,
             get(of_session),
-        ),
+        )
+        .describe(Description::new("Why a session is where it is.").gives::<SessionResponse>(200)),
     ]
 }
 
 /// A session that might be started; what is not said is as usual.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = placement::ExplainRequest)]
 struct ExplainRequest {
+    #[schema(value_type = Option<String>)]
     region: Option<Region>,
     stream_bps: Option<u64>,
     players: Option<u32>,
     duration_seconds: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = placement::ExplainResponse)]
 struct ExplainResponse {
     /// Where it would go; absent when no node can take it.
+    #[schema(value_type = Option<String>)]
     node_id: Option<NodeId>,
     /// Whether that is another region than was asked for.
     region_fallback: bool,
+    #[schema(value_type = Vec<Object>)]
     candidates: Vec<Explained>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = placement::SessionResponse)]
 struct SessionResponse {
     at: String,
+    #[schema(value_type = Option<String>)]
     region_requested: Option<Region>,
     region_fallback: bool,
     candidates: Value,

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::audit;
 use storage::control::plans::{self, PlanStatus};
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 
@@ -25,18 +27,29 @@ const CONNECTIONS_MAX: u32 = 1_000_000;
 pub(super) fn routes() -> Vec<Route> {
     let admin = |method, path, handler| Route::new(method, path, Access::ADMIN, handler);
     vec![
-        Route::new(Method::GET, "/api/v1/ops/plans", Access::VIEWER, get(list)),
-        admin(Method::PUT, "/api/v1/ops/plans/{name}", put(change)),
-        admin(Method::PUT, "/api/v1/ops/users/{id}/plan", put(assign)),
+        Route::new(Method::GET, "/api/v1/ops/plans", Access::VIEWER, get(list))
+            .describe(Description::new("Every plan.").gives::<ListResponse>(200)),
+        admin(Method::PUT, "/api/v1/ops/plans/{name}", put(change)).describe(
+            Description::new("Makes a plan, or changes it.")
+                .takes::<ChangeRequest>()
+                .says(204),
+        ),
+        admin(Method::PUT, "/api/v1/ops/users/{id}/plan", put(assign)).describe(
+            Description::new("Gives a user a plan.")
+                .takes::<AssignRequest>()
+                .says(204),
+        ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plans::ListResponse)]
 struct ListResponse {
     plans: Vec<PlanView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plans::PlanView)]
 struct PlanView {
     plan_tier: String,
     max_concurrent_conns: u32,
@@ -45,23 +58,26 @@ struct PlanView {
     is_default: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = plans::ChangeRequest)]
 struct ChangeRequest {
     max_concurrent_conns: u32,
     included_seconds: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = plans::AssignRequest)]
 struct AssignRequest {
     /// The default one when null.
     plan_tier: Option<String>,
     plan_status: Status,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = plans::Status)]
 enum Status {
     Active,
     Inactive,

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use storage::control::accounts::Account;
 use storage::control::device_logins::Kind;
 use storage::control::{linked_accounts, people, sessions, sign_ins};
+use utoipa::ToSchema;
 
-use super::device::{PENDING, PollRequest, StartResponse};
+use super::device::{PENDING, Pending, PollRequest, StartResponse};
 use crate::accounts::device::{self, Arrival};
 use crate::accounts::slots::{self, SlotView};
 use crate::accounts::standing::{self, Entitlement, Usage};
@@ -26,6 +27,7 @@ use crate::auth::{Access, Caller};
 use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::metrics;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 
@@ -39,30 +41,59 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/auth/plugin/login/start",
             Access::Public,
             post(start),
+        )
+        .describe(
+            Description::new("A plugin asks to be signed in.")
+                .takes::<StartRequest>()
+                .gives::<StartResponse>(201),
         ),
-        post_to("/api/v1/auth/plugin/login/poll", Access::Public, post(poll)),
+        post_to("/api/v1/auth/plugin/login/poll", Access::Public, post(poll)).describe(
+            Description::new("Whether somebody let the plugin in; then its tokens, once.")
+                .takes::<PollRequest>()
+                .gives::<Pending>(202)
+                .gives::<CompletedResponse>(200)
+                .refuses(&[403, 404, 409, 410]),
+        ),
         post_to(
             "/api/v1/auth/plugin/login/complete",
             Access::Service,
             post(complete),
+        )
+        .describe(
+            Description::new("A web tier of ours lets a plugin in, or turns it away.")
+                .takes::<CompleteRequest>()
+                .says(204)
+                .refuses(&[404, 409, 410]),
         ),
         Route::new(
             Method::GET,
             "/api/v1/auth/session",
             Access::User,
             get(session),
+        )
+        .describe(
+            Description::new("Who one is, what one may do, and what one has.")
+                .gives::<SessionResponse>(200),
         ),
-        post_to("/api/v1/auth/refresh", Access::Public, post(refresh)),
-        post_to("/api/v1/auth/logout", Access::User, post(logout)),
+        post_to("/api/v1/auth/refresh", Access::Public, post(refresh)).describe(
+            Description::new("Exchanges a refresh token for the next pair, once.")
+                .takes::<RefreshRequest>()
+                .gives::<RefreshResponse>(200)
+                .refuses(&[401, 410]),
+        ),
+        post_to("/api/v1/auth/logout", Access::User, post(logout))
+            .describe(Description::new("Ends the sign-in.").says(204)),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = plugin::StartRequest)]
 struct StartRequest {
     client: Client,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = plugin::Client)]
 struct Client {
     #[serde(default)]
     platform: String,
@@ -72,8 +103,9 @@ struct Client {
     device_name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = plugin::CompleteRequest)]
 struct CompleteRequest {
     login_attempt_id: String,
     outcome: Outcome,
@@ -81,20 +113,23 @@ struct CompleteRequest {
     reason_code: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = plugin::Outcome)]
 enum Outcome {
     Completed,
     Denied,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = plugin::RefreshRequest)]
 struct RefreshRequest {
     refresh_token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::CompletedResponse)]
 struct CompletedResponse {
     status: &'static str,
     auth: Auth,
@@ -102,13 +137,15 @@ struct CompletedResponse {
     session: SessionResponse,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::Auth)]
 struct Auth {
     cp_access_jwt: String,
     refresh_token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::RefreshResponse)]
 struct RefreshResponse {
     auth: Auth,
     user: User,
@@ -116,7 +153,8 @@ struct RefreshResponse {
     usage: Usage,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::SessionResponse)]
 struct SessionResponse {
     user: User,
     entitlement: Entitlement,
@@ -126,7 +164,8 @@ struct SessionResponse {
     linked_accounts: LinkedAccounts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::User)]
 struct User {
     id: String,
     /// Empty when there is none.
@@ -134,21 +173,26 @@ struct User {
     display_name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::ActiveRelay)]
 struct ActiveRelay {
+    #[schema(value_type = String)]
     session_id: SessionId,
+    #[schema(schema_with = crate::openapi::schema::session_state)]
     status: SessionState,
 }
 
 /// Accounts elsewhere that a user signs in with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = plugin::LinkedAccounts)]
 struct LinkedAccounts {
     twitch: LinkedAccount,
     google: LinkedAccount,
     discord: LinkedAccount,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = plugin::LinkedAccount)]
 struct LinkedAccount {
     linked: bool,
     display_name: String,

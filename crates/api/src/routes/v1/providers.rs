@@ -13,6 +13,7 @@ use model::Provider;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use storage::control::provider_visits::Errand;
+use utoipa::ToSchema;
 
 use crate::accounts::membership;
 use crate::accounts::providers::{self, Arrival, Callback, Departure, VISIT};
@@ -21,6 +22,7 @@ use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
 use crate::cookie::Cookie;
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::token;
@@ -36,49 +38,77 @@ pub(super) fn routes() -> Vec<Route> {
             "/api/v1/auth/providers",
             Access::Public,
             get(list),
+        )
+        .describe(Description::new("How a stranger may come in.").gives::<WaysResponse>(200)),
+        Route::new(Method::POST, one, Access::Page, post(start)).describe(
+            Description::new("Signs in with an account elsewhere: where to send the browser.")
+                .takes::<StartRequest>()
+                .gives::<StartResponse>(200)
+                .refuses(&[403, 503]),
         ),
-        Route::new(Method::POST, one, Access::Page, post(start)),
         Route::new(
             Method::GET,
             "/api/v1/auth/providers/{provider}/callback",
             Access::Public,
             get(callback),
+        )
+        .describe(
+            Description::new(
+                "Where the provider sends the browser back to; a page of ours follows.",
+            )
+            .query("code", "What the provider says.")
+            .query("state", "What we said.")
+            .query("error", "Why it did not let anybody in.")
+            .says(303),
         ),
-        Route::new(Method::POST, linked, Access::Browser, post(link)),
+        Route::new(Method::POST, linked, Access::Browser, post(link)).describe(
+            Description::new("Links an account elsewhere: where to send the browser.")
+                .takes::<LinkRequest>()
+                .gives::<StartResponse>(200)
+                .refuses(&[403, 503]),
+        ),
         Route::new(
             Method::DELETE,
             linked,
             Access::Browser,
             axum::routing::delete(unlink),
-        ),
+        )
+        .describe(Description::new("Unlinks it.").says(204).refuses(&[409])),
     ]
 }
 
 /// How a stranger may come in.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = providers::WaysResponse)]
 struct WaysResponse {
     /// Whether people invite themselves (`open`) or the operator does (`invite`).
+    #[schema(value_type = String)]
     registration: Registration,
+    #[schema(value_type = Vec<String>)]
     providers: Vec<Provider>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = providers::StartRequest)]
 struct StartRequest {
     /// The secret of an invitation that is accepted in this way.
     #[serde(default)]
     invitation: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = providers::LinkRequest)]
 struct LinkRequest {
     /// Needed where one is set.
     #[serde(default)]
+    #[schema(value_type = String)]
     current_password: SecretString,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = providers::StartResponse)]
 struct StartResponse {
     /// The provider's page.
     authorize_url: String,

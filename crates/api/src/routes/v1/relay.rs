@@ -12,11 +12,13 @@ use model::UnixMillis;
 use model::live::Link;
 use serde::{Deserialize, Serialize};
 use storage::control::sessions;
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::limits::Class;
-use crate::relay::request::{ActiveQuery, StartRequest, StopRequest};
+use crate::openapi::Description;
+use crate::relay::request::{ActiveQuery, StartRequest, StopRequest, WireStart};
 use crate::relay::view::{SessionView, View};
 use crate::relay::{start, stop};
 use crate::routes::{Body, Route};
@@ -34,56 +36,88 @@ pub(super) fn routes() -> Vec<Route> {
             Access::User,
             post(start_one),
         )
-        .counted_as(Class::Start),
+        .counted_as(Class::Start)
+        .describe(
+            Description::new("Begins a session, or finds the one that is there.")
+                .header(
+                    "Idempotency-Key",
+                    "One for each intent: the same key finds the same session.",
+                )
+                .takes::<WireStart>()
+                .gives::<SessionResponse>(201)
+                .gives::<SessionResponse>(200)
+                .refuses(&[403, 409, 503]),
+        ),
         Route::new(
             Method::POST,
             "/api/v1/relay/stop",
             Access::User,
             post(stop_one),
         )
-        .counted_as(Class::Stop),
+        .counted_as(Class::Stop)
+        .describe(
+            Description::new("Ends a session; again says the same.")
+                .takes::<StopRequest>()
+                .gives::<StopResponse>(200)
+                .refuses(&[404]),
+        ),
         Route::new(
             Method::GET,
             "/api/v1/relay/active",
             Access::User,
             get(active),
         )
-        .counted_as(Class::Active),
+        .counted_as(Class::Active)
+        .describe(
+            Description::new("The live session and its links; 204 when there is none.")
+                .query("connection_id", "Of this connection.")
+                .gives::<ActiveResponse>(200)
+                .says(204)
+                .refuses(&[400]),
+        ),
         Route::new(
             Method::GET,
             "/api/v1/relay/sessions",
             Access::User,
             get(list),
-        ),
+        )
+        .describe(Description::new("The live sessions.").gives::<ListResponse>(200)),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = relay::SessionResponse)]
 struct SessionResponse {
     session: SessionView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = relay::ActiveResponse)]
 struct ActiveResponse {
     session: SessionView,
     per_link: PerLink,
 }
 
 /// The uplinks of a bonded sender, aged to now; none when nobody reports them.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = relay::PerLink)]
 struct PerLink {
     stream_id: String,
     /// The node's clock when it saw them.
+    #[schema(value_type = Option<i64>)]
     observed_at: Option<UnixMillis>,
+    #[schema(value_type = Vec<Object>)]
     connections: Vec<Link>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = relay::ListResponse)]
 struct ListResponse {
     sessions: Vec<SessionView>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = relay::StopResponse)]
 struct StopResponse {
     session_id: String,
     status: String,

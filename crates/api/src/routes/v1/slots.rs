@@ -9,43 +9,63 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json};
 use http::Method;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::accounts::slots::{self, SlotView};
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 
 pub(super) fn routes() -> Vec<Route> {
     let user = |method, path, handler| Route::new(method, path, Access::User, handler);
     vec![
-        user(Method::GET, "/api/v1/user/stream-slots", get(list)),
+        user(Method::GET, "/api/v1/user/stream-slots", get(list)).describe(
+            Description::new("The stream slots; who has none gets the first.")
+                .gives::<ListResponse>(200),
+        ),
         user(
             Method::PUT,
             "/api/v1/user/stream-slots/{number}/label",
             put(rename),
+        )
+        .describe(
+            Description::new("Calls a slot something.")
+                .takes::<LabelRequest>()
+                .gives::<SlotView>(200),
         ),
         user(
             Method::POST,
             "/api/v1/user/regenerate-token",
             post(regenerate),
+        )
+        .describe(
+            Description::new("Replaces a slot's keys.")
+                .takes::<RegenerateRequest>()
+                .or_nothing()
+                .gives::<SlotView>(200)
+                .refuses(&[404]),
         ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = slots::ListResponse)]
 struct ListResponse {
     stream_slots: Vec<SlotView>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = slots::LabelRequest)]
 struct LabelRequest {
     label: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = slots::RegenerateRequest)]
 struct RegenerateRequest {
     /// The first when absent.
     slot_number: Option<u32>,

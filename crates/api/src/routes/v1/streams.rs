@@ -9,9 +9,11 @@ use http::Method;
 use model::{SessionId, StreamId, StreamSettings};
 use serde::Serialize;
 use storage::control::streams::{self, Description};
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
+use crate::openapi;
 use crate::relay::settings::{self, Patch};
 use crate::routes::{Body, Route};
 use crate::state::App;
@@ -23,32 +25,43 @@ const LISTED_MAX: u32 = 500;
 pub(super) fn routes() -> Vec<Route> {
     let settings = "/api/v1/streams/{id}/settings";
     vec![
-        Route::new(Method::GET, "/api/v1/streams", Access::User, get(list)),
-        Route::new(Method::GET, settings, Access::User, get(show)),
-        Route::new(Method::PATCH, settings, Access::User, patch(change)),
-    ]
+        Route::new(Method::GET, "/api/v1/streams", Access::User, get(list))
+.describe(openapi::Description::new("The streams and how they are set.").gives::<ListResponse>(200)),
+        Route::new(Method::GET, settings, Access::User, get(show))
+.describe(openapi::Description::new("How a stream is set.").gives::<SettingsResponse>(200)),
+        Route::new(Method::PATCH, settings, Access::User, patch(change))
+.describe(openapi::Description::new("Changes settings of a stream; what is not named stays (docs/operations/streams.md).").takes::<serde_json::Value>().gives::<SettingsResponse>(200)),
+]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = streams::ListResponse)]
 struct ListResponse {
     streams: Vec<StreamView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = streams::StreamView)]
 struct StreamView {
+    #[schema(value_type = String)]
     stream_id: StreamId,
     /// The client's name of the connection.
     connection_id: Option<String>,
     created_at: String,
     /// The live session.
+    #[schema(value_type = Option<String>)]
     session_id: Option<SessionId>,
+    #[schema(value_type = Object)]
     settings: StreamSettings,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = streams::SettingsResponse)]
 struct SettingsResponse {
+    #[schema(value_type = String)]
     stream_id: StreamId,
     /// What is null is left to the node.
+    #[schema(value_type = Object)]
     settings: StreamSettings,
 }
 

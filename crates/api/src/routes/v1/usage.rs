@@ -11,6 +11,7 @@ use crate::accounts::standing::{self, Cycle};
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::limits::Class;
+use crate::openapi::Description;
 use crate::routes::Route;
 use crate::state::App;
 
@@ -22,7 +23,8 @@ pub(super) fn routes() -> Vec<Route> {
             Access::User,
             get(current),
         )
-        .counted_as(Class::Usage),
+        .counted_as(Class::Usage)
+        .describe(Description::new("What is used of the plan in this cycle.").gives::<Cycle>(200)),
     ]
 }
 

@@ -16,6 +16,7 @@ use storage::control::audit;
 use storage::control::mail_tokens;
 use storage::control::people::{self, Address, Person};
 use storage::control::{sessions, sign_ins};
+use utoipa::ToSchema;
 
 use super::account::{self, SessionView, SessionsResponse};
 use super::check_name;
@@ -26,6 +27,7 @@ use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::mail::Letter;
 use crate::metrics;
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -45,56 +47,95 @@ pub(super) fn routes() -> Vec<Route> {
     let (users, one) = ("/api/v1/ops/users", "/api/v1/ops/users/{id}");
     let sign_ins = "/api/v1/ops/users/{id}/sessions";
     vec![
-        operator(Method::GET, users, get(list)),
-        admin(Method::POST, users, post(create)),
-        operator(Method::GET, one, get(show)),
-        admin(Method::PUT, "/api/v1/ops/users/{id}/role", put(set_role)),
+        operator(Method::GET, users, get(list))
+            .describe(Description::new("Every user.").gives::<ListResponse>(200)),
+        admin(Method::POST, users, post(create)).describe(
+            Description::new("Makes a user with a token.")
+                .takes::<CreateRequest>()
+                .gives::<CreateResponse>(201)
+                .refuses(&[409]),
+        ),
+        operator(Method::GET, one, get(show))
+            .describe(Description::new("One user.").gives::<UserView>(200)),
+        admin(Method::PUT, "/api/v1/ops/users/{id}/role", put(set_role)).describe(
+            Description::new("Gives a user a role for `/api/v1/ops`.")
+                .takes::<RoleRequest>()
+                .gives::<UserView>(200)
+                .refuses(&[409]),
+        ),
         admin(
             Method::POST,
             "/api/v1/ops/users/{id}/disable",
             post(disable),
+        )
+        .describe(
+            Description::new("Shuts a user out, or lets them in again.")
+                .takes::<DisableRequest>()
+                .gives::<UserView>(200),
         ),
         admin(
             Method::POST,
             "/api/v1/ops/users/{id}/password-reset",
             post(reset_password),
+        )
+        .describe(
+            Description::new("Makes a link that sets a user's password.")
+                .gives::<LinkResponse>(201)
+                .refuses(&[409]),
         ),
-        admin(Method::GET, sign_ins, get(list_sign_ins)),
-        admin(Method::DELETE, sign_ins, delete(end_sign_ins)),
+        admin(Method::GET, sign_ins, get(list_sign_ins))
+            .describe(Description::new("A user's sign-ins.").gives::<SessionsResponse>(200)),
+        admin(Method::DELETE, sign_ins, delete(end_sign_ins))
+            .describe(Description::new("Ends all of them.").says(204)),
         admin(
             Method::DELETE,
             "/api/v1/ops/users/{id}/sessions/{session}",
             delete(end_sign_in),
+        )
+        .describe(Description::new("Ends one of them.").says(204)),
+        admin(Method::GET, "/api/v1/ops/invites", get(list_invites))
+            .describe(Description::new("Who is invited.").gives::<InvitesResponse>(200)),
+        admin(Method::POST, "/api/v1/ops/invites", post(invite)).describe(
+            Description::new("Invites somebody.")
+                .takes::<InviteRequest>()
+                .gives::<LinkResponse>(201)
+                .refuses(&[409]),
         ),
-        admin(Method::GET, "/api/v1/ops/invites", get(list_invites)),
-        admin(Method::POST, "/api/v1/ops/invites", post(invite)),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = users::CreateRequest)]
 struct CreateRequest {
     name: String,
     /// Where they are reached; they set a password by a link.
     email: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::CreateResponse)]
 struct CreateResponse {
+    #[schema(value_type = String)]
     user_id: UserId,
+    #[schema(value_type = String)]
     tenant_id: TenantId,
     /// Shown this once.
     token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::ListResponse)]
 struct ListResponse {
     users: Vec<UserView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::UserView)]
 struct UserView {
+    #[schema(value_type = String)]
     user_id: UserId,
+    #[schema(value_type = String)]
     tenant_id: TenantId,
     name: String,
     email: Option<String>,
@@ -102,30 +143,36 @@ struct UserView {
     has_password: bool,
     disabled: bool,
     /// What they may do with `/api/v1/ops`.
+    #[schema(value_type = String)]
     role: OpsRole,
     created_at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = users::RoleRequest)]
 struct RoleRequest {
+    #[schema(value_type = String)]
     role: OpsRole,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = users::DisableRequest)]
 struct DisableRequest {
     disabled: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = users::InviteRequest)]
 struct InviteRequest {
     email: String,
 }
 
 /// A link that works once: shown to the operator, and mailed where mail is set up.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::LinkResponse)]
 struct LinkResponse {
     email: String,
     url: String,
@@ -133,12 +180,14 @@ struct LinkResponse {
     mailed: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::InvitesResponse)]
 struct InvitesResponse {
     invites: Vec<InviteView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = users::InviteView)]
 struct InviteView {
     email: String,
     created_at: String,

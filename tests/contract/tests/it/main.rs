@@ -1,0 +1,5 @@
+//! The plugin's contract against the real services.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod publisher;
+mod whole_path;
