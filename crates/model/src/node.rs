@@ -1,5 +1,7 @@
 //! Relay nodes as the control plane sees them.
 
+use std::collections::BTreeSet;
+
 use crate::words::words;
 use crate::{NodeId, Region, SessionId, UnixMillis};
 
@@ -128,6 +130,25 @@ pub struct HeldLease {
     pub publishing: bool,
     /// How many players are connected.
     pub players: u32,
+    /// Whether its publisher is a remote that the node called itself.
+    pub pulled: bool,
+    /// Media bytes received for it since boot.
+    pub ingress_bytes: u64,
+    /// Media bytes sent for it since boot, retransmissions included.
+    pub egress_bytes: u64,
+}
+
+/// What a node moved for one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionTraffic {
+    /// The session.
+    pub session_id: SessionId,
+    /// Media bytes received since boot.
+    pub ingress_bytes: u64,
+    /// Media bytes sent since boot, retransmissions included.
+    pub egress_bytes: u64,
+    /// Whether what is published comes from a remote that the node called itself.
+    pub pulled: bool,
 }
 
 /// A node's regular sign of life.
@@ -151,10 +172,28 @@ pub struct Heartbeat {
     pub publishing: Vec<SessionId>,
     /// Every session the node holds a lease for.
     pub held: Vec<SessionId>,
+    /// Those that are published, or moved any byte since boot.
+    pub traffic: Vec<SessionTraffic>,
     /// Whether the node refuses new sessions.
     pub draining: bool,
     /// The node's clock.
     pub observed_at: UnixMillis,
+}
+
+impl Heartbeat {
+    /// The sessions whose publisher called the node: not those that it pulls.
+    #[must_use]
+    pub fn called(&self) -> Vec<&SessionId> {
+        let pulled: BTreeSet<_> = self.pulled().collect();
+        let publishing = self.publishing.iter();
+        publishing.filter(|id| !pulled.contains(id)).collect()
+    }
+
+    /// The sessions that the node pulls from elsewhere.
+    pub fn pulled(&self) -> impl Iterator<Item = &SessionId> {
+        let pulled = self.traffic.iter().filter(|traffic| traffic.pulled);
+        pulled.map(|traffic| &traffic.session_id)
+    }
 }
 
 words! {
@@ -186,6 +225,8 @@ pub struct SessionEvent {
     pub kind: SessionEventKind,
     /// The typed reason, such as `lease_expired`; empty when there is none.
     pub reason: String,
+    /// Whether it is about a publisher that the node called itself.
+    pub pulled: bool,
     /// The node's clock.
     pub observed_at: UnixMillis,
 }

@@ -268,12 +268,14 @@ impl Relay {
         (connection.stream, connection.leg) = (stream, leg);
         let (session, peer) = (connection.session.clone(), connection.source);
         let lease_end = connection.own_lease.as_ref().map(|lease| lease.end);
+        let pulled = connection.dial.is_some();
         self.sessions.join(&session);
         self.output.report(match leg {
             Leg::Publisher => Event::PublisherConnected {
                 session,
                 peer,
                 takeover,
+                pulled,
             },
             Leg::Player(_) => Event::PlayerConnected { session, peer },
         });

@@ -10,9 +10,11 @@ use crate::Event;
 use crate::bonding::Route;
 use crate::connections::{Connection, Leg};
 use crate::player::Player;
+use crate::publisher::Publisher;
 use crate::reason::GoneReason;
 use crate::relay::Relay;
 use crate::stream::Stream;
+use crate::traffic::Traffic;
 
 /// Connections and holds ended in one turn: the packets of others wait so long.
 const ENDINGS_PER_TURN: usize = 256;
@@ -20,12 +22,17 @@ const ENDINGS_PER_TURN: usize = 256;
 impl Relay {
     /// Ends a connection and reports it.
     pub(crate) fn close(&mut self, now: Instant, key: u32, reason: GoneReason) {
+        let pulled = self.is_pulled(key);
         let Some(connection) = self.end(now, key, reason) else {
             return;
         };
         let session = connection.session;
         self.output.report(match connection.leg {
-            Leg::Publisher => Event::PublisherGone { session, reason },
+            Leg::Publisher => Event::PublisherGone {
+                session,
+                reason,
+                pulled,
+            },
             Leg::Player(_) => Event::PlayerGone { session, reason },
         });
         if connection.leg == Leg::Publisher {
@@ -34,28 +41,38 @@ impl Relay {
         self.drop_stream_if_unused(now, connection.stream);
     }
 
+    /// Whether a connection is a publisher's that we called.
+    fn is_pulled(&self, key: u32) -> bool {
+        let connection = self.connections.connection(key);
+        let connection = connection.filter(|connection| connection.leg == Leg::Publisher);
+        let stream = connection.and_then(|connection| self.streams.item(connection.stream));
+        let publisher = stream.and_then(|stream| stream.publisher.as_ref());
+        publisher.is_some_and(Publisher::is_pulled)
+    }
+
     /// Takes a connection out of everything; tells the peer unless it knows.
     pub(crate) fn end(&mut self, now: Instant, key: u32, reason: GoneReason) -> Option<Connection> {
         let connection = self.connections.remove(key, now)?;
         self.timers.set(key, None);
-        self.sessions.leave(&connection.session);
         let tell = reason != GoneReason::Closed;
-        match connection.leg {
+        let traffic = match connection.leg {
             Leg::Publisher => self.detach_publisher(now, connection.stream, tell),
             Leg::Player(place) => self.remove_player(now, connection.stream, place, tell),
-        }
+        };
+        self.sessions.leave(&connection.session, traffic);
         if let Some(dial) = connection.dial {
             self.remote_gone(now, dial);
         }
         Some(connection)
     }
 
-    fn detach_publisher(&mut self, now: Instant, stream: u32, tell: bool) {
+    /// Says what it brought.
+    fn detach_publisher(&mut self, now: Instant, stream: u32, tell: bool) -> Traffic {
         let Some(stream) = self.streams.item_mut(stream) else {
-            return;
+            return Traffic::default();
         };
         let Some(publisher) = stream.detach(now) else {
-            return;
+            return Traffic::default();
         };
         let hold_until = now + stream.settings.hold;
         stream.hold_until = Some(hold_until);
@@ -66,15 +83,16 @@ impl Relay {
             self.output.srtla.session_ended(group);
         }
         self.upkeep_by(hold_until);
+        Traffic::received(publisher.bytes())
     }
 
-    /// The last player moves to the free place.
-    fn remove_player(&mut self, now: Instant, stream: u32, place: u32, tell: bool) {
+    /// Says what it got. The last player moves to the free place.
+    fn remove_player(&mut self, now: Instant, stream: u32, place: u32, tell: bool) -> Traffic {
         let Some(stream) = self.streams.item_mut(stream) else {
-            return;
+            return Traffic::default();
         };
         if place as usize >= stream.players.len() {
-            return;
+            return Traffic::default();
         }
         let player = stream.players.swap_remove(place as usize);
         if tell {
@@ -85,6 +103,7 @@ impl Relay {
         {
             connection.leg = Leg::Player(place);
         }
+        Traffic::sent(player.bytes())
     }
 
     fn drop_stream_if_unused(&mut self, now: Instant, key: u32) {

@@ -18,6 +18,8 @@ pub enum Event {
         peer: SocketAddr,
         /// Whether it replaced a publisher that was still connected.
         takeover: bool,
+        /// Whether it is a remote that the node called.
+        pulled: bool,
     },
     /// The publisher left; its players are held.
     PublisherGone {
@@ -25,6 +27,8 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: GoneReason,
+        /// Whether it was a remote that the node called.
+        pulled: bool,
     },
     /// A player was admitted.
     PlayerConnected {

@@ -84,6 +84,7 @@ mod start;
 mod stream;
 mod timeline;
 mod timers;
+mod traffic;
 mod transmit;
 mod wall_clock;
 

@@ -401,6 +401,11 @@ impl Player {
         output.send(self.path, &buffer[..length]);
     }
 
+    /// Payload bytes sent, retransmissions included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sender.statistics().bytes
+    }
+
     pub(crate) fn sample(&self, now: Instant) -> PlayerSample {
         let statistics = self.sender.statistics();
         PlayerSample {

@@ -206,6 +206,11 @@ impl Publisher {
         output.send_along(now, self.route, &buffer[..length]);
     }
 
+    /// Payload bytes received.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.receiver.statistics().bytes
+    }
+
     pub(crate) const fn is_pulled(&self) -> bool {
         self.is_pulled
     }

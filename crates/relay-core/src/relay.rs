@@ -17,6 +17,7 @@ use crate::dials::Dials;
 use crate::encryption::KeySource;
 use crate::key_work::KeyDesk;
 use crate::output::Output;
+use crate::publisher::Publisher;
 use crate::reason::GoneReason;
 use crate::release::Release;
 use crate::ring::ChunkBudget;
@@ -26,6 +27,7 @@ use crate::shard::Cargo;
 use crate::slab::Slab;
 use crate::stream::Stream;
 use crate::timers::Timers;
+use crate::traffic::Traffic;
 use crate::wall_clock::WallClock;
 use crate::{Command, CommandError, Config, Counters, Drained, Event, Handover, Ingress};
 
@@ -255,12 +257,29 @@ impl Relay {
     /// Every session that is held.
     #[must_use]
     pub fn held(&self) -> Vec<HeldLease> {
-        let held = |id: &SessionId| HeldLease {
+        self.sessions.ids().map(|id| self.hold(id)).collect()
+    }
+
+    fn hold(&self, id: &SessionId) -> HeldLease {
+        let stream = self.publishing_stream(id);
+        let publisher = stream.and_then(|stream| stream.publisher.as_ref());
+        let mut traffic = self.sessions.traffic(id);
+        if let Some(publisher) = publisher {
+            traffic += Traffic::received(publisher.bytes());
+        }
+        let mut players = 0;
+        for player in self.players_of(id) {
+            players += 1;
+            traffic += Traffic::sent(player.bytes());
+        }
+        HeldLease {
             session_id: id.clone(),
-            publishing: self.publishing_stream(id).is_some(),
-            players: self.players_of(id).count() as u32,
-        };
-        self.sessions.ids().map(held).collect()
+            publishing: publisher.is_some(),
+            players,
+            pulled: publisher.is_some_and(Publisher::is_pulled),
+            ingress_bytes: traffic.ingress_bytes,
+            egress_bytes: traffic.egress_bytes,
+        }
     }
 
     /// The node's totals.

@@ -13,6 +13,7 @@ use crate::quota::{Meter, Meters};
 use crate::reason::RefusalReason;
 use crate::saved::SavedConnection;
 use crate::shard::Shard;
+use crate::traffic::Traffic;
 use crate::{CommandError, Grant};
 
 /// Revoked sessions remembered, so that their leases are not used again.
@@ -38,6 +39,8 @@ struct Session {
     publish: Option<Permission>,
     play: Option<Permission>,
     connections: u32,
+    /// Of the connections that have ended.
+    traffic: Traffic,
 }
 
 /// What a caller may do.
@@ -274,15 +277,25 @@ impl Sessions {
         self.held.entry(id.clone()).or_default().connections += 1;
     }
 
-    /// Counts a connection out; a session that came with it goes with it.
-    pub(crate) fn leave(&mut self, id: &SessionId) {
+    /// Counts a connection out, with what it moved; a session that came with it goes
+    /// with it.
+    pub(crate) fn leave(&mut self, id: &SessionId, traffic: Traffic) {
         let Some(session) = self.held.get_mut(id) else {
             return;
         };
+        session.traffic += traffic;
         session.connections = session.connections.saturating_sub(1);
         if session.connections == 0 && !session.assigned {
             self.held.remove(id);
         }
+    }
+
+    /// What the ended connections of a session moved.
+    pub(crate) fn traffic(&self, id: &SessionId) -> Traffic {
+        self.held
+            .get(id)
+            .map(|session| session.traffic)
+            .unwrap_or_default()
     }
 
     /// What a session's key in this role permits.

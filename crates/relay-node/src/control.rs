@@ -188,6 +188,12 @@ impl Control {
 
     fn to_session_event(&self, event: &Event) -> Option<SessionEvent> {
         let word;
+        let is_pulled = match event {
+            Event::PublisherConnected { pulled, .. } | Event::PublisherGone { pulled, .. } => {
+                *pulled
+            }
+            _ => false,
+        };
         let (session, kind, reason) = match event {
             Event::PublisherConnected {
                 session, takeover, ..
@@ -195,9 +201,9 @@ impl Control {
                 let reason = if *takeover { "takeover" } else { "" };
                 (session, SessionEventKind::PublisherConnected, reason)
             }
-            Event::PublisherGone { session, reason } => {
-                (session, SessionEventKind::PublisherGone, reason.as_str())
-            }
+            Event::PublisherGone {
+                session, reason, ..
+            } => (session, SessionEventKind::PublisherGone, reason.as_str()),
             Event::PlayerConnected { session, .. } => {
                 (session, SessionEventKind::PlayerConnected, "")
             }
@@ -224,6 +230,7 @@ impl Control {
             session_id: session.clone(),
             kind,
             reason: reason.into(),
+            pulled: is_pulled,
             observed_at: self.clock.now(),
         })
     }

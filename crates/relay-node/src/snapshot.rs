@@ -159,6 +159,9 @@ fn merge_held(held: &mut BTreeMap<SessionId, HeldLease>, lease: HeldLease) {
     };
     known.publishing |= lease.publishing;
     known.players += lease.players;
+    known.pulled |= lease.pulled;
+    known.ingress_bytes += lease.ingress_bytes;
+    known.egress_bytes += lease.egress_bytes;
 }
 
 fn merge_sample(samples: &mut BTreeMap<SessionId, SessionSample>, sample: SessionSample) {
@@ -185,6 +188,9 @@ mod tests {
                 session_id: session_id.clone(),
                 publishing,
                 players,
+                pulled: false,
+                ingress_bytes: 10,
+                egress_bytes: 20,
             }],
             samples: vec![SessionSample {
                 session_id,

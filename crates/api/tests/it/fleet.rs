@@ -75,6 +75,7 @@ async fn a_node_that_comes_back_gets_the_complete_set() {
         session_id: id.clone(),
         publishing: true,
         players: 0,
+        ..Default::default()
     });
     let mut node = node::connect(&house, &enrolled, 10, held.to_vec())
         .await

@@ -1,7 +1,9 @@
 //! Hello, Heartbeat and SessionEvent.
 
 use model::UnixMillis;
-use model::node::{Heartbeat, HeldLease, Hello, NodeAddress, SessionEvent, SessionEventKind};
+use model::node::{
+    Heartbeat, HeldLease, Hello, NodeAddress, SessionEvent, SessionEventKind, SessionTraffic,
+};
 
 use super::{Error, REASON_LENGTH_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX};
 use super::{invalid, list, parse, port, text, word};
@@ -53,6 +55,9 @@ impl TryFrom<pb::HeldLease> for HeldLease {
             session_id: parse("held.session_id", &held.session_id)?,
             publishing: held.publishing,
             players: held.players,
+            pulled: held.pulled,
+            ingress_bytes: held.ingress_bytes,
+            egress_bytes: held.egress_bytes,
         })
     }
 }
@@ -63,6 +68,33 @@ impl From<HeldLease> for pb::HeldLease {
             session_id: held.session_id.to_string(),
             publishing: held.publishing,
             players: held.players,
+            pulled: held.pulled,
+            ingress_bytes: held.ingress_bytes,
+            egress_bytes: held.egress_bytes,
+        }
+    }
+}
+
+impl TryFrom<pb::SessionTraffic> for SessionTraffic {
+    type Error = Error;
+
+    fn try_from(traffic: pb::SessionTraffic) -> Result<Self, Error> {
+        Ok(Self {
+            session_id: parse("traffic.session_id", &traffic.session_id)?,
+            ingress_bytes: traffic.ingress_bytes,
+            egress_bytes: traffic.egress_bytes,
+            pulled: traffic.pulled,
+        })
+    }
+}
+
+impl From<SessionTraffic> for pb::SessionTraffic {
+    fn from(traffic: SessionTraffic) -> Self {
+        Self {
+            session_id: traffic.session_id.to_string(),
+            ingress_bytes: traffic.ingress_bytes,
+            egress_bytes: traffic.egress_bytes,
+            pulled: traffic.pulled,
         }
     }
 }
@@ -86,6 +118,7 @@ impl TryFrom<pb::Heartbeat> for Heartbeat {
             data_thread_load_ratio: beat.data_thread_load_ratio,
             publishing: sessions("publishing_session_ids", beat.publishing_session_ids)?,
             held: sessions("held_session_ids", beat.held_session_ids)?,
+            traffic: list("traffic", beat.traffic, SESSIONS_MAX, TryInto::try_into)?,
             draining: beat.draining,
             observed_at: UnixMillis(beat.observed_at_unix_ms),
         })
@@ -109,6 +142,7 @@ impl From<Heartbeat> for pb::Heartbeat {
             sequence: 0,
             observed_at_unix_ms: beat.observed_at.0,
             held_session_ids: texts(beat.held),
+            traffic: beat.traffic.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -123,6 +157,7 @@ impl TryFrom<pb::SessionEvent> for SessionEvent {
             session_id: parse("session_id", &event.session_id)?,
             kind: kind.try_into()?,
             reason: text("reason", event.reason, REASON_LENGTH_MAX)?,
+            pulled: event.pulled,
             observed_at: UnixMillis(event.observed_at_unix_ms),
         })
     }
@@ -134,6 +169,7 @@ impl From<SessionEvent> for pb::SessionEvent {
             session_id: event.session_id.to_string(),
             kind: pb::SessionEventKind::from(event.kind).into(),
             reason: event.reason,
+            pulled: event.pulled,
             observed_at_unix_ms: event.observed_at.0,
         }
     }
@@ -200,6 +236,9 @@ mod tests {
                 session_id: "ses_1".into(),
                 publishing: true,
                 players: 2,
+                pulled: true,
+                ingress_bytes: 3,
+                egress_bytes: 4,
             }],
         }
     }
@@ -246,6 +285,12 @@ mod tests {
             publishing_session_ids: vec!["ses_1".into()],
             held_session_ids: vec!["ses_1".into(), "ses_2".into()],
             data_thread_load_ratio: 0.5,
+            traffic: vec![pb::SessionTraffic {
+                session_id: "ses_1".into(),
+                ingress_bytes: 1,
+                egress_bytes: 2,
+                pulled: true,
+            }],
             ..Default::default()
         };
         assert_eq!(

@@ -747,6 +747,13 @@ pub struct HeldLease {
     pub publishing: bool,
     #[prost(uint32, tag = "3")]
     pub players: u32,
+    /// As in SessionTraffic.
+    #[prost(bool, tag = "4")]
+    pub pulled: bool,
+    #[prost(uint64, tag = "5")]
+    pub ingress_bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub egress_bytes: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
@@ -780,6 +787,22 @@ pub struct Heartbeat {
     /// Counts up within one Connect stream; 0 asks for no HeartbeatAck.
     #[prost(uint64, tag = "20")]
     pub sequence: u64,
+    /// Those that are published, or moved any byte since boot_id.
+    #[prost(message, repeated, tag = "12")]
+    pub traffic: ::prost::alloc::vec::Vec<SessionTraffic>,
+}
+/// What a node moved for one session. Monotonic since boot_id, media payload bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionTraffic {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub ingress_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub egress_bytes: u64,
+    /// What is published comes from the session's `pull`.
+    #[prost(bool, tag = "4")]
+    pub pulled: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {
@@ -792,6 +815,9 @@ pub struct SessionEvent {
     pub reason: ::prost::alloc::string::String,
     #[prost(int64, tag = "4")]
     pub observed_at_unix_ms: i64,
+    /// It is about the session's `pull`, not about a publisher that called.
+    #[prost(bool, tag = "5")]
+    pub pulled: bool,
 }
 /// Acknowledges one directive; `error` empty means done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

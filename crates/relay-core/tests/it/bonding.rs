@@ -213,6 +213,7 @@ fn another_key_behind_the_same_links_ends_the_first_stream() {
     let gone = Event::PublisherGone {
         session: session_id(1),
         reason: GoneReason::TakenOver,
+        pulled: false,
     };
     assert!(world.events.contains(&gone), "{:?}", world.events);
     assert_eq!(world.relay.publishers(), 1);
@@ -351,6 +352,7 @@ fn a_silent_group_goes_with_what_it_carries() {
     let gone = Event::PublisherGone {
         session: session_id(1),
         reason: GoneReason::TimedOut,
+        pulled: false,
     };
     assert!(world.events.contains(&gone));
 }

@@ -166,6 +166,7 @@ fn without_a_control_plane_the_lease_ends_it() {
     let gone = Event::PublisherGone {
         session: session_id(1),
         reason: GoneReason::LeaseExpired,
+        pulled: false,
     };
     assert!(world.events.contains(&gone));
 }

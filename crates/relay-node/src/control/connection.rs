@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use model::UnixMillis;
-use model::node::{Heartbeat, Hello};
+use model::node::{Heartbeat, HeldLease, Hello, SessionTraffic};
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use proto::fleet::fleet_client::FleetClient;
@@ -218,6 +218,7 @@ impl Control {
                 .iter()
                 .map(|held| held.session_id.clone())
                 .collect(),
+            traffic: snapshot.held.iter().filter_map(traffic).collect(),
             draining: *self.draining.borrow(),
             observed_at: self.clock.now(),
         })
@@ -384,6 +385,17 @@ impl Control {
         let done = self.shards.command(command).await?;
         Ok(done.map_err(|error| error.as_str().to_owned()))
     }
+}
+
+/// What a session moved; none when it is idle and always was.
+fn traffic(held: &HeldLease) -> Option<SessionTraffic> {
+    let is_idle = held.ingress_bytes == 0 && held.egress_bytes == 0;
+    (held.publishing || !is_idle).then(|| SessionTraffic {
+        session_id: held.session_id.clone(),
+        ingress_bytes: held.ingress_bytes,
+        egress_bytes: held.egress_bytes,
+        pulled: held.pulled,
+    })
 }
 
 /// A directive's outcome, as it is acknowledged.

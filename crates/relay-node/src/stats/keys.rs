@@ -148,6 +148,9 @@ mod tests {
             session_id: SessionId::from_u128(session),
             publishing: false,
             players: 0,
+            pulled: false,
+            ingress_bytes: 0,
+            egress_bytes: 0,
         }
     }
 

@@ -77,6 +77,17 @@ impl Relay {
         }
     }
 
+    /// Waits until its session is published, by a remote that it pulls or by a caller.
+    async fn published(&mut self, pulled: bool) {
+        loop {
+            let beat = self.line.heartbeat().await;
+            let is_published = !beat.publishing_session_ids.is_empty();
+            if is_published && beat.traffic.iter().all(|it| it.pulled == pulled) {
+                return;
+            }
+        }
+    }
+
     /// Waits for what happened to a session.
     async fn event(&mut self, kind: pb::SessionEventKind) -> String {
         loop {
@@ -190,6 +201,47 @@ async fn a_node_pulls_from_another() {
         "closed"
     );
     second.stop().await;
+}
+
+/// Sends payloads of these numbers and reads them at the other end, each at once.
+async fn pass(
+    mut publisher: Caller,
+    mut player: Caller,
+    numbers: std::ops::Range<u32>,
+) -> (Caller, Caller) {
+    let passed = tokio::task::spawn_blocking(move || {
+        for number in numbers {
+            publisher.send(&payload(number)).expect("sent");
+            let received = player.receive(PATIENCE).expect("a working socket");
+            assert_eq!(received.expect("relayed").bytes, payload(number));
+        }
+        (publisher, player)
+    });
+    passed.await.expect("no panic")
+}
+
+/// What the control plane does when a stream moves, as the nodes are told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_misses_nothing_when_the_publisher_follows_its_stream() {
+    let (mut old, mut new) = (Relay::start().await, Relay::start().await);
+    old.assign(assignment(1)).await;
+    let publisher = connect(old.port(), live(1), Role::Publisher).await;
+    let mut moving = assignment(1);
+    moving.pull = Some(remote(old.port(), play(1)));
+    new.assign(moving).await;
+    new.published(true).await;
+    let player = connect(new.port(), play(1), Role::Player).await;
+    let (publisher, player) = pass(publisher, player, 0..300).await;
+
+    // It calls the new node before it leaves the old one, and takes over from the pull.
+    let followed = connect(new.port(), live(1), Role::Publisher).await;
+    new.published(false).await;
+    drop(publisher);
+    let (followed, player) = pass(followed, player, 300..600).await;
+    new.assign(assignment(1)).await;
+    old.stop().await;
+    pass(followed, player, 600..900).await;
+    new.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,7 @@ fn beat(boot_id: &str, bytes: u64) -> Heartbeat {
         data_thread_load_ratio: 0.0,
         publishing: Vec::new(),
         held: Vec::new(),
+        traffic: Vec::new(),
         draining: false,
         observed_at: NOW,
     }
