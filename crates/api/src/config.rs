@@ -117,6 +117,10 @@ pub struct SessionsConfig {
     pub lease_token_seconds: u32,
     /// The longest a session lives.
     pub max_session_seconds: u32,
+    /// How long a session whose stream moves waits for its publisher to follow.
+    pub move_seconds: u32,
+    /// Between two moves of one stream by its user; 0: as often as they like.
+    pub move_cooldown_seconds: u32,
     /// How long an `Idempotency-Key` is remembered.
     pub idempotency_seconds: u32,
 }
@@ -129,6 +133,8 @@ pub struct FleetConfig {
     pub heartbeat_seconds: u32,
     /// A node silent for this long is given no session.
     pub offline_after_seconds: u32,
+    /// The sessions of a node that is silent for this long are ended.
+    pub lost_after_seconds: u32,
     /// No session expires for this long after trouble of our own.
     pub expiry_pause_seconds: u32,
     /// How long a join token is good.
@@ -189,6 +195,8 @@ impl Default for SessionsConfig {
             grace_seconds: 600,
             lease_token_seconds: 3600,
             max_session_seconds: 16 * 3600,
+            move_seconds: 600,
+            move_cooldown_seconds: 3600,
             idempotency_seconds: 3600,
         }
     }
@@ -199,6 +207,7 @@ impl Default for FleetConfig {
         Self {
             heartbeat_seconds: 5,
             offline_after_seconds: 15,
+            lost_after_seconds: 60,
             expiry_pause_seconds: 60,
             join_token_seconds: 24 * 3600,
             sync_seconds: 5,
@@ -235,6 +244,8 @@ impl ServiceConfig for Config {
                 "sessions.max_session_seconds",
                 self.sessions.max_session_seconds,
             ),
+            ("sessions.move_seconds", self.sessions.move_seconds),
+            ("fleet.lost_after_seconds", self.fleet.lost_after_seconds),
             ("fleet.heartbeat_seconds", self.fleet.heartbeat_seconds),
             (
                 "fleet.offline_after_seconds",

@@ -10,10 +10,12 @@
 
 pub mod ban;
 pub mod clock;
+pub mod cycle;
 pub mod id;
 pub mod job;
 pub mod lease_key;
 pub mod live;
+pub mod moving;
 pub mod node;
 pub mod passphrase;
 pub mod provider;

@@ -5,6 +5,7 @@ mod budget;
 mod keys;
 mod nodes;
 mod placement;
+mod sessions;
 mod streams;
 mod users;
 
@@ -19,6 +20,7 @@ pub use keys::Keys;
 use model::Region;
 pub use nodes::Nodes;
 pub use placement::Placement;
+pub use sessions::Sessions;
 pub use streams::{Settings, Streams};
 pub use users::Users;
 
@@ -47,6 +49,9 @@ pub enum Command {
     /// Sessions: a stream on a relay node, with URLs to publish and to play.
     #[command(subcommand)]
     Relay(Relay),
+    /// Everybody's sessions, for operators.
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// Stream slots: what keeps its URLs and settings from session to session.
     #[command(subcommand)]
     Streams(Streams),

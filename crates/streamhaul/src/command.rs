@@ -8,6 +8,7 @@ mod keys;
 mod nodes;
 mod placement;
 mod relay;
+mod sessions;
 mod status;
 mod streams;
 mod users;
@@ -28,6 +29,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => return up::run(arguments),
         Command::Status(target) => return status::run(target),
         Command::Relay(command) => relay::run(command)?,
+        Command::Sessions(command) => sessions::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Keys(command) => keys::run(command)?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease::{KeySet, Kid};
-use model::node::{Heartbeat, Hello, NodeHealth, NodeIntent, SessionEvent};
+use model::node::{Heartbeat, Hello, NodeAddress, NodeHealth, NodeIntent, SessionEvent};
 use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use placement::vitals::{Evidence, Signs, Vitals};
 use proto::fleet as pb;
@@ -86,6 +86,8 @@ struct Told {
     renew_at: UnixMillis,
     generation: u32,
     settings: StreamSettings,
+    /// The node that it was told to pull from.
+    pulls_from: Option<NodeAddress>,
     /// Which key signed it; unknown for what a node holds from before.
     kid: Option<Kid>,
 }
@@ -97,6 +99,7 @@ impl Told {
             && self.kid.as_ref().is_some_and(|kid| believed.contains(kid))
             && self.generation == record.generation
             && self.settings == record.settings
+            && self.pulls_from == record.pulls_from
     }
 }
 
@@ -106,6 +109,7 @@ fn held_already(hello: &Hello) -> BTreeMap<SessionId, Told> {
         renew_at: UnixMillis(0),
         generation: 0,
         settings: StreamSettings::default(),
+        pulls_from: None,
         kid: None,
     };
     let held = hello.held.iter();
@@ -544,6 +548,7 @@ impl Connection {
                     renew_at,
                     generation: record.generation,
                     settings: record.settings.clone(),
+                    pulls_from: record.pulls_from.clone(),
                     kid: Some(kid),
                 };
                 self.told.insert(record.session.id.clone(), told);

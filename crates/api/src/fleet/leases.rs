@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use lease::{Claims, KeySet, Kid, SigningKey};
 use model::UnixMillis;
 use model::session::Role;
+use model::settings::Encryption;
 use proto::fleet as pb;
 use service_kit::seal::SealingKey;
 use storage::Pool;
@@ -80,10 +81,27 @@ impl Issuer {
             session_id: record.session.id.to_string(),
             publish: keyed(Role::Publish)?,
             play: keyed(Role::Play)?,
-            pull: None,
+            pull: Self::pull(record, stream_keys),
             push: Vec::new(),
         };
         Ok((assign, key.kid().clone()))
+    }
+
+    /// Where the stream is while it moves. Nodes call each other without a passphrase, so
+    /// a stream that must be encrypted is not pulled.
+    fn pull(record: &Record, stream_keys: &KeyDeriver) -> Option<pb::Remote> {
+        let from = record.pulls_from.as_ref()?;
+        if record.settings.encryption == Some(Encryption::Required) {
+            return None;
+        }
+        let stream = &record.session.stream_id;
+        let key = stream_keys.derive(Role::Play, stream, record.generation);
+        Some(pb::Remote {
+            host: from.public_host.clone(),
+            port: from.udp_port.into(),
+            stream_id: format!("play_{}", key.expose()),
+            latency_ms: 0,
+        })
     }
 
     fn keyed(

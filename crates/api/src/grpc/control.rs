@@ -6,14 +6,15 @@ use std::time::Duration;
 use model::{NodeId, SessionId, UnixMillis};
 use placement::vitals::Evidence;
 use proto::fleet as pb;
-use storage::control::{idempotency, nodes, placements, sessions, standings};
+use storage::control::{
+    idempotency, nodes, placements, session_events, sessions, standings,
+};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};
 use crate::auth::{check_ban, identify};
-use crate::config::seconds;
 use crate::fleet::standing::{self, Judge};
-use crate::metrics;
+use crate::relay::lifecycle;
 use crate::state::App;
 use crate::token;
 
@@ -26,6 +27,8 @@ const SESSIONS_ASKED_MAX: usize = 1000;
 const TRIM_MAX: u32 = 1000;
 /// The most silent nodes that one call marks.
 const SWEEP_MAX: u32 = 1000;
+/// How long it can be asked what a session did.
+const EVENTS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// How long it can be asked why a session is where it is.
 const PLACEMENTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -98,23 +101,17 @@ impl Control {
             limit.min(EXPIRE_MAX)
         };
         let now = self.app.now();
-        let pause = seconds(self.app.config.fleet.expiry_pause_seconds);
-        if self.app.pause.is_on(pause, now) {
-            return Ok(pb::ExpireSessionsResponse::default());
-        }
-        let stopped = sessions::expire(&self.app.pool, now, limit)
-            .await
-            .map_err(status)?;
+        let stopped = lifecycle::expire(&self.app, limit).await.map_err(status)?;
+        lifecycle::keep(&self.app).await.map_err(status)?;
         idempotency::trim(&self.app.pool, now, TRIM_MAX)
             .await
             .map_err(status)?;
         placements::trim(&self.app.pool, now.minus(PLACEMENTS_KEPT), TRIM_MAX)
             .await
             .map_err(status)?;
-        metrics::stopped(metrics::Stopped::Expired, stopped.len());
-        for session in &stopped {
-            tracing::info!(session.id = %session, "A session expired");
-        }
+        session_events::trim(&self.app.pool, now.minus(EVENTS_KEPT), TRIM_MAX)
+            .await
+            .map_err(status)?;
         let session_ids = stopped.iter().map(ToString::to_string).collect();
         Ok(pb::ExpireSessionsResponse { session_ids })
     }

@@ -2,7 +2,10 @@
 
 pub(crate) mod capacity;
 pub(crate) mod keys;
+pub(crate) mod lifecycle;
 pub(crate) mod links;
+pub(crate) mod moves;
+pub(crate) mod place;
 pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod start;

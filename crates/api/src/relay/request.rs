@@ -56,6 +56,38 @@ pub(crate) struct StopRequest {
     reason: Option<String>,
 }
 
+/// A session to move.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = relay::MigrateRequest)]
+pub(crate) struct MigrateRequest {
+    session_id: Option<String>,
+    connection_id: Option<String>,
+    new_region: String,
+}
+
+impl MigrateRequest {
+    pub(crate) fn named(&self) -> Result<Named<'_>, ApiError> {
+        named(self.session_id.as_deref(), self.connection_id.as_deref())
+    }
+
+    pub(crate) fn region(&self) -> Result<Region, ApiError> {
+        Region::parse(&self.new_region)
+            .map_err(|error| ApiError::invalid(format!("new_region: {error}")))
+    }
+}
+
+fn named<'a>(session: Option<&str>, connection: Option<&'a str>) -> Result<Named<'a>, ApiError> {
+    match (session, connection) {
+        (Some(id), _) => Ok(SessionId::parse(id).map_or(Named::Nobody, Named::Session)),
+        (None, Some(connection)) => {
+            check_connection(connection)?;
+            Ok(Named::Connection(connection))
+        }
+        (None, None) => Err(ApiError::invalid("session_id or connection_id is needed")),
+    }
+}
+
 /// How a request names a session.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Named<'a> {
@@ -67,14 +99,7 @@ pub(crate) enum Named<'a> {
 
 impl StopRequest {
     pub(crate) fn named(&self) -> Result<Named<'_>, ApiError> {
-        match (self.session_id.as_deref(), self.connection_id.as_deref()) {
-            (Some(id), _) => Ok(SessionId::parse(id).map_or(Named::Nobody, Named::Session)),
-            (None, Some(connection)) => {
-                check_connection(connection)?;
-                Ok(Named::Connection(connection))
-            }
-            (None, None) => Err(ApiError::invalid("session_id or connection_id is needed")),
-        }
+        named(self.session_id.as_deref(), self.connection_id.as_deref())
     }
 
     pub(crate) fn reason(&self) -> Result<&str, ApiError> {

@@ -16,17 +16,17 @@ use std::time::Duration;
 use http::HeaderMap;
 use model::session::Role;
 use model::{SessionId, StreamId};
-use placement::{Held, Ranking, Request, Verdict};
-use serde_json::json;
+use placement::Ranking;
 use sha2::{Digest, Sha256};
 use storage::Transaction;
 use storage::control::accounts::Account;
 use storage::control::idempotency::{self, Key};
-use storage::control::placements;
 use storage::control::sessions::{self, NewSession, Record};
 use storage::control::streams::{self, Slot, Stream};
+use storage::control::{nodes, placements};
 use subtle::ConstantTimeEq;
 
+use super::place::{self, Among, Failure, no_capacity};
 use super::request::{StartRequest, unknown_stream_token};
 use crate::accounts::standing;
 use crate::config::seconds;
@@ -39,11 +39,11 @@ use crate::token;
 const ENDPOINT: &str = "relay/start";
 const KEY_LENGTH_MAX: usize = 128;
 /// Rounds before a start that keeps losing the race for nodes gives up.
-const ROUNDS_MAX: usize = 16;
+pub(super) const ROUNDS_MAX: usize = 16;
+/// Why a session ended whose node is not heard.
+const NODE_LOST: &str = "node_lost";
 /// Slots looked through for a stream token.
 const SLOTS_MAX: u32 = 1000;
-/// Candidates that a decision's record names, the best first.
-const EXPLAINED_MAX: usize = 100;
 /// Between two refusals of one user that are written down.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -84,33 +84,6 @@ pub(crate) struct Started {
     pub(crate) created: bool,
 }
 
-enum Failure {
-    /// Another transaction was in the way: again.
-    Again,
-    /// No node can take the session.
-    NoRoom(Ranking),
-    Refused(ApiError),
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<storage::Error> for Failure {
-    fn from(error: storage::Error) -> Self {
-        match error {
-            storage::Error::Contention(_) => Self::Again,
-            storage::Error::Conflict { .. } => Self::Refused(ApiError::new(
-                Code::Conflict,
-                "this stream is live on another connection",
-            )),
-            error => Self::Refused(error.into()),
-        }
-    }
-}
-
 pub(crate) async fn start(
     app: &App,
     account: &Account,
@@ -141,14 +114,6 @@ pub(crate) async fn start(
         Code::Unavailable,
         "too many sessions start at once; try again",
     ))
-}
-
-/// Where a session goes.
-struct Place {
-    node: Verdict,
-    /// What to hold of the node's budget, if it has one.
-    held: Option<Held>,
-    ranking: Ranking,
 }
 
 struct Round<'a> {
@@ -195,7 +160,31 @@ impl Round<'_> {
         }
         let connection = self.request.connection.as_deref();
         let user = &self.account.user_id;
-        Ok(sessions::live_of_connection(&mut **transaction, user, connection).await?)
+        let live = sessions::live_of_connection(&mut **transaction, user, connection).await?;
+        let Some(record) = live else { return Ok(None) };
+        let is_lost = self.let_go(transaction, &record).await?;
+        Ok((!is_lost).then_some(record))
+    }
+
+    /// Ends a session whose node is not heard any more: its user wants one that works.
+    async fn let_go(
+        &self,
+        transaction: &mut Transaction,
+        record: &Record,
+    ) -> Result<bool, Failure> {
+        let now = self.app.now();
+        let silent_max = seconds(self.app.config.fleet.offline_after_seconds);
+        // Who could not be heard is not silent.
+        if self.app.pause.is_on(silent_max, now) {
+            return Ok(false);
+        }
+        let node = &record.session.node_id;
+        if nodes::is_heard(&mut **transaction, node, now.minus(silent_max)).await? {
+            return Ok(false);
+        }
+        let session = &record.session.id;
+        tracing::warn!(session.id = %session, node.id = %node, "A session's node is lost");
+        Ok(sessions::stop(transaction, session, NODE_LOST, now).await?)
     }
 
     async fn create(&self, transaction: &mut Transaction) -> Result<Record, Failure> {
@@ -207,8 +196,8 @@ impl Round<'_> {
             .check_stream(&stream.id, stream.generation, now)?;
         let limits = &self.app.config.sessions;
         let ends_at = now.plus(seconds(limits.max_session_seconds));
-        let wanted = self.wanted();
-        let place = self.place(transaction, &wanted).await?;
+        let wanted = place::wanted(self.app, self.request.region.clone());
+        let place = place::place(self.app, transaction, &wanted, Among::All).await?;
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),
             account: self.account.clone(),
@@ -219,6 +208,7 @@ impl Round<'_> {
             region_requested: self.request.region.clone(),
             lease_expires_at: now.plus(seconds(limits.lease_seconds)).min(ends_at),
             ends_at,
+            supersedes: None,
         };
         sessions::insert(transaction, &session, now).await?;
         if let Some(held) = place.held {
@@ -228,48 +218,6 @@ impl Round<'_> {
         placements::record(&mut **transaction, &decision).await?;
         let record = sessions::find(&mut **transaction, &session.id).await?;
         record.ok_or_else(|| Failure::Refused(ApiError::internal()))
-    }
-
-    fn wanted(&self) -> Request {
-        let placement = &self.app.config.placement;
-        Request {
-            region: self.request.region.clone(),
-            silent_max: seconds(self.app.config.fleet.offline_after_seconds),
-            demand: placement.demand(),
-            weights: placement.weights(),
-            probation_sessions_max: self.app.config.fleet.probation_sessions_max,
-        }
-    }
-
-    /// A node that can take the session, locked until the end of the transaction. What
-    /// other starts hold is waited for, so nobody is told of no capacity that is there.
-    async fn place(
-        &self,
-        transaction: &mut Transaction,
-        wanted: &Request,
-    ) -> Result<Place, Failure> {
-        let now = self.app.now();
-        let candidates = budget::candidates(transaction).await?;
-        let ranking = placement::choose(&candidates, wanted, now);
-        let Some(best) = ranking.best().cloned() else {
-            return Err(Failure::NoRoom(ranking));
-        };
-        let locked = budget::lock(transaction, &best.node_id).await?;
-        let locked = locked.ok_or(Failure::Again)?;
-        let still = placement::choose(std::slice::from_ref(&locked), wanted, now);
-        if still.best().is_none() {
-            return Err(Failure::Again);
-        }
-        metrics::placement(if ranking.region_fallback {
-            Placement::RegionFallback
-        } else {
-            Placement::Placed
-        });
-        Ok(Place {
-            node: best,
-            held: locked.budget.map(|it| wanted.demand.on(&it.policy)),
-            ranking,
-        })
     }
 
     /// The transaction of a refused start is undone, so its decision is written after it:
@@ -286,15 +234,14 @@ impl Round<'_> {
     }
 
     fn decision(&self, ranking: &Ranking, session: Option<SessionId>) -> placements::Placement {
-        let candidates = placement::explain(ranking, EXPLAINED_MAX);
-        placements::Placement {
-            at: self.app.now(),
-            user_id: self.account.user_id.clone(),
-            session_id: session,
-            region_requested: self.request.region.clone(),
-            region_fallback: ranking.region_fallback,
-            candidates: json!(candidates),
-        }
+        let user = &self.account.user_id;
+        place::decision(
+            self.app,
+            user,
+            self.request.region.clone(),
+            ranking,
+            session,
+        )
     }
 
     async fn stream(&self, transaction: &mut Transaction) -> Result<Stream, Failure> {
@@ -353,20 +300,4 @@ fn mismatch() -> ApiError {
         Code::IdempotencyMismatch,
         "this Idempotency-Key came with another body",
     )
-}
-
-fn no_capacity(ranking: &Ranking) -> ApiError {
-    let refusals = || {
-        let outcomes = ranking.verdicts.iter().map(|verdict| &verdict.outcome);
-        outcomes.filter_map(|outcome| outcome.as_ref().err())
-    };
-    for (verdict, refusal) in ranking.verdicts.iter().zip(refusals()) {
-        tracing::info!(node.id = %verdict.node_id, refusal = refusal.as_str(), "A node was refused");
-    }
-    let reason = if refusals().any(|refusal| refusal.is_lack_of_room()) {
-        "nodes_full"
-    } else {
-        "no_node_online"
-    };
-    ApiError::new(Code::NoCapacity, "no relay node can take the session now").because(reason)
 }

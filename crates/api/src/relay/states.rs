@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use model::moving::SUPERSEDED;
 use model::session::{Session, SessionState};
-use model::{NodeId, Region, SessionId, UnixMillis};
+use model::{NodeId, Region, SessionId, UnixMillis, UserId};
 use serde::Serialize;
-use storage::control::sessions;
+use storage::control::sessions::{self, Record};
 use storage::control::wake::Wake;
 use tokio::sync::broadcast;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::view::{Urls, View};
 use crate::state::App;
 
 /// Wakes that a watcher may be behind; one who is further behind looks anyway.
@@ -41,10 +43,25 @@ struct State {
     node_id: NodeId,
     /// Why it ended.
     stop_reason: Option<String>,
+    /// Where its stream goes, or went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<MovedTo>,
+}
+
+/// The session that supersedes another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct MovedTo {
+    session_id: SessionId,
+    region: Region,
+    node_id: NodeId,
+    /// Where to send to and play from now; for the session's own user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    urls: Option<Urls>,
 }
 
 struct Watcher {
     app: Arc<App>,
+    user: UserId,
     session: SessionId,
     wakes: broadcast::Receiver<Wake>,
     interval: Interval,
@@ -52,10 +69,11 @@ struct Watcher {
 }
 
 /// An event with the session's state, which is waited for as long as `timeout` so that it
-/// is there at once, and one for each change. The session must be the watcher's own:
-/// nobody is asked here.
+/// is there at once, and one for each change. The watcher, `user`, must be somebody who
+/// may see the session: nobody is asked here.
 pub(crate) async fn events(
     app: &Arc<App>,
+    user: UserId,
     session: SessionId,
     timeout: Duration,
 ) -> impl Stream<Item = Bytes> + use<> {
@@ -63,6 +81,7 @@ pub(crate) async fn events(
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watcher = Watcher {
         app: app.clone(),
+        user,
         session,
         wakes: app.wakes.subscribe(),
         interval,
@@ -126,13 +145,33 @@ impl Watcher {
             let Ok(Some(record)) = sessions::find(&self.app.pool, &self.session).await else {
                 continue;
             };
-            let state = State::of(record.session);
+            let Ok(moved_to) = self.moved_to(&record).await else {
+                continue;
+            };
+            let state = State::of(record.session, moved_to);
             if self.told.as_ref() != Some(&state) {
                 let event = event(&state, self.app.now());
                 self.told = Some(state);
                 return event;
             }
         }
+    }
+
+    async fn moved_to(&self, record: &Record) -> Result<Option<MovedTo>, storage::Error> {
+        let session = &record.session;
+        let moves = session.state == SessionState::Draining
+            || session.stop_reason.as_deref() == Some(SUPERSEDED);
+        if !moves {
+            return Ok(None);
+        }
+        let successor = sessions::successor(&self.app.pool, &session.id).await?;
+        Ok(successor.map(|new| MovedTo {
+            session_id: new.session.id.clone(),
+            region: new.session.region.clone(),
+            node_id: new.session.node_id.clone(),
+            urls: (session.user_id == self.user)
+                .then(|| View::new(&self.app).session(&new).into_urls()),
+        }))
     }
 
     async fn wait(&mut self) {
@@ -160,7 +199,7 @@ impl Watcher {
 }
 
 impl State {
-    fn of(session: Session) -> Self {
+    fn of(session: Session, moved_to: Option<MovedTo>) -> Self {
         Self {
             session_id: session.id,
             status: session.state,
@@ -168,6 +207,7 @@ impl State {
             region: session.region,
             node_id: session.node_id,
             stop_reason: session.stop_reason,
+            moved_to,
         }
     }
 }

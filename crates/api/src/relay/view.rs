@@ -32,6 +32,10 @@ pub(crate) struct SessionView {
     sender_url: String,
     srt_publish_url: String,
     media_source_url: String,
+    /// The session that its stream comes from, while it is pulled from there: the sender
+    /// is to come here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moving_from: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,7 +69,7 @@ struct Timers {
 }
 
 /// Where to send to and where to play from. Each holds a stream key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = relay::Urls)]
 pub(crate) struct Urls {
     sender_srtla_url: String,
@@ -117,6 +121,11 @@ impl<'a> View<'a> {
             sender_url: format!("srtla://{authority}?{publish_query}"),
             srt_publish_url: format!("srt://{authority}?{publish_query}&mode=caller"),
             media_source_url: format!("srt://{authority}?{play_query}&mode=caller"),
+            moving_from: record
+                .pulls_from
+                .as_ref()
+                .and(session.supersedes.as_ref())
+                .map(ToString::to_string),
             relay: Relay {
                 public_ip: host.to_owned(),
                 srt_port: port,
@@ -186,6 +195,7 @@ const fn step(state: SessionState) -> &'static str {
     match state {
         SessionState::Provisioning => "waiting_for_node",
         SessionState::Active | SessionState::Grace => "ready",
+        SessionState::Draining => "moving",
         SessionState::Stopped => "stopped",
     }
 }

@@ -33,6 +33,11 @@ async fn sweep(house: &House) -> Vec<String> {
         .node_ids
 }
 
+/// A house that gives up no node: only leases count.
+async fn patient() -> House {
+    House::with(|config| config.fleet.lost_after_seconds = 100_000).await
+}
+
 async fn expires_at(house: &House) -> String {
     let active = house.get(ADMIN, "/api/v1/relay/active").await;
     active.body["session"]["lease_expires_at"]
@@ -56,7 +61,7 @@ async fn held_session(house: &House, node: &mut Node) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_heartbeats_expires_and_its_node_is_told() {
-    let house = House::new().await;
+    let house = patient().await;
     let (_, mut node) = node::joined(&house, "one", 10).await;
     let id = held_session(&house, &mut node).await;
     house.advance(Duration::from_secs(299));
@@ -91,7 +96,7 @@ async fn nothing_expires_soon_after_our_own_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_renew_what_is_published_and_let_the_rest_lapse() {
-    let house = House::new().await;
+    let house = patient().await;
     let (_, mut node) = node::joined(&house, "one", 10).await;
     let id = held_session(&house, &mut node).await;
     let began = expires_at(&house).await;
@@ -109,6 +114,45 @@ async fn heartbeats_renew_what_is_published_and_let_the_rest_lapse() {
     house.advance(Duration::from_secs(100));
     node.beat(&[&id], &[]).await;
     eventually("expired", async || expire(&house).await == [id.clone()]).await;
+    assert_eq!(node.revoked().await.reason, "grace_over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_when_its_grace_is_over() {
+    let house = patient().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    let id = held_session(&house, &mut node).await;
+    node.beat(&[&id], &[&id]).await;
+    let publishing = async || {
+        let active = house.get(ADMIN, "/api/v1/relay/active").await;
+        active.body["session"]["publishing"] == true
+    };
+    eventually("published", publishing).await;
+    house.advance(Duration::from_secs(250));
+    node.beat(&[&id], &[]).await;
+    eventually("in grace", async || !publishing().await).await;
+    house.advance(Duration::from_secs(250));
+    node.beat(&[&id], &[]).await;
+    house.advance(Duration::from_secs(99));
+    assert!(expire(&house).await.is_empty());
+    house.advance(Duration::from_secs(1));
+    assert_eq!(expire(&house).await, [id], "its grace of 600 s is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_node_that_died_are_let_go_before_their_leases() {
+    let house = House::new().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    let id = held_session(&house, &mut node).await;
+    let began = expires_at(&house).await;
+    house.advance(Duration::from_secs(59));
+    node.beat(&[&id], &[&id]).await;
+    eventually("renewed", async || expires_at(&house).await != began).await;
+    house.advance(Duration::from_secs(59));
+    assert!(expire(&house).await.is_empty());
+    house.advance(Duration::from_secs(1));
+    assert_eq!(expire(&house).await, [id]);
+    assert_eq!(node.revoked().await.reason, "node_lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +160,7 @@ async fn a_session_ends_with_its_longest_life_however_much_it_publishes() {
     let house = House::with(|config| {
         config.sessions.max_session_seconds = 400;
         config.fleet.offline_after_seconds = 100_000;
+        config.fleet.lost_after_seconds = 100_000;
     })
     .await;
     let (_, mut node) = node::joined(&house, "one", 10).await;

@@ -142,7 +142,8 @@ pub async fn unprovisioned(pool: &Pool, limit: u32) -> Result<Vec<Wanted>, Error
          JOIN control.users u ON u.id = c.user_id
          WHERE u.disabled_at IS NULL AND NOT EXISTS (
              SELECT FROM control.sessions s
-             WHERE s.user_id = c.user_id AND s.connection_id = c.name AND s.state <> 'stopped')
+             WHERE s.user_id = c.user_id AND s.connection_id = c.name
+               AND s.state NOT IN ('draining', 'stopped'))
          ORDER BY random() LIMIT $1",
         i64::from(limit)
     )
@@ -216,8 +217,8 @@ pub async fn list(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Connecti
                n.standing AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
                n.publish_port AS "publish_port?", n.play_port AS "play_port?"
            FROM (SELECT * FROM control.connections WHERE user_id = $1) c
-           FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1 AND state <> 'stopped'
-                      AND connection_id IS NOT NULL) s ON s.connection_id = c.name
+           FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1
+                      AND state NOT IN ('draining', 'stopped') AND connection_id IS NOT NULL) s ON s.connection_id = c.name
            LEFT JOIN control.nodes n ON n.id = s.node_id
            ORDER BY coalesce(c.created_at, s.started_at), 1 LIMIT $2"#,
         user.as_str(),

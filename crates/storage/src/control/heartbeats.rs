@@ -1,17 +1,14 @@
 //! Nodes' heartbeats: their own counters, and the sessions they keep alive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::node::{Heartbeat, SessionEvent, SessionEventKind};
 use model::{NodeId, SessionId, UnixMillis};
 
-use super::{column, stored, stored_count, wake};
+use super::usage::{self, COUNTED_MAX};
+use super::{column, millis, stored, stored_count, wake};
 use crate::{Error, Pool};
-
-/// The longest time between two words of a node that counts as published when both say
-/// so; what was in between is not known when the node was silent for longer.
-const COUNTED_MAX: Duration = Duration::from_secs(60);
 
 /// How long a heartbeat keeps a session alive.
 #[derive(Debug, Clone, Copy)]
@@ -88,26 +85,57 @@ async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
 
 /// The sessions that nodes hold, one row each, a column a field.
 #[derive(Default)]
-struct Held<'a> {
-    sessions: Vec<&'a str>,
-    nodes: Vec<&'a str>,
+pub(super) struct Held<'a> {
+    pub(super) sessions: Vec<&'a str>,
+    pub(super) nodes: Vec<&'a str>,
+    /// Whether its own publisher is connected, not one that the node pulls.
     publishing: Vec<bool>,
-    at: Vec<i64>,
+    pulled: Vec<bool>,
+    pub(super) at: Vec<i64>,
+    pub(super) boots: Vec<&'a str>,
+    /// What the node's counters show; none: nothing was moved.
+    pub(super) ingress_bytes: Vec<Option<i64>>,
+    pub(super) egress_bytes: Vec<Option<i64>>,
 }
 
 impl<'a> Held<'a> {
     fn of(beats: &[&'a Beat]) -> Self {
         let mut held = Self::default();
         for beat in beats {
-            let publishing: BTreeSet<&SessionId> = beat.said.publishing.iter().collect();
+            let called: BTreeSet<&SessionId> = beat.said.called().into_iter().collect();
+            let pulled: BTreeSet<&SessionId> = beat.said.pulled().collect();
+            let traffic = beat.said.traffic.iter();
+            let traffic: BTreeMap<_, _> = traffic.map(|it| (&it.session_id, it)).collect();
             for session in &beat.said.held {
-                held.sessions.push(session.as_str());
-                held.nodes.push(beat.node.as_str());
-                held.publishing.push(publishing.contains(session));
-                held.at.push(beat.at.0);
+                let moved = traffic.get(session);
+                held.publishing.push(called.contains(session));
+                held.pulled.push(pulled.contains(session));
+                held.ingress_bytes
+                    .push(moved.map(|it| stored(it.ingress_bytes)));
+                held.egress_bytes
+                    .push(moved.map(|it| stored(it.egress_bytes)));
+                held.push(session, &beat.node, &beat.said.boot_id, beat.at);
             }
         }
         held
+    }
+
+    /// One session, of which nothing was read.
+    fn one(session: &'a SessionId, node: &'a NodeId, at: UnixMillis) -> Self {
+        let mut held = Self {
+            ingress_bytes: vec![None],
+            egress_bytes: vec![None],
+            ..Self::default()
+        };
+        held.push(session, node, "", at);
+        held
+    }
+
+    fn push(&mut self, session: &'a SessionId, node: &'a NodeId, boot: &'a str, at: UnixMillis) {
+        self.sessions.push(session.as_str());
+        self.nodes.push(node.as_str());
+        self.boots.push(boot);
+        self.at.push(at.0);
     }
 }
 
@@ -115,11 +143,13 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
     if held.sessions.is_empty() {
         return Ok(());
     }
+    usage::turn(pool, held).await?;
     sqlx::query!(
         "WITH b AS MATERIALIZED (
-             SELECT s.id, b.publishing, b.at
-             FROM unnest($1::text[], $2::text[], $3::bool[], $4::int8[])
-                 AS b(id, node_id, publishing, at)
+             SELECT s.id, b.publishing, b.pulled, b.at, b.boot_id, b.ingress, b.egress
+             FROM unnest($1::text[], $2::text[], $3::bool[], $4::int8[], $8::bool[], $9::text[],
+                     $10::int8[], $11::int8[])
+                 AS b(id, node_id, publishing, at, pulled, boot_id, ingress, egress)
              JOIN control.sessions s ON s.id = b.id AND s.node_id = b.node_id
              WHERE s.state <> 'stopped'
              ORDER BY s.id FOR NO KEY UPDATE OF s)
@@ -128,15 +158,23 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
                  THEN least(greatest(b.at - last_published_at, 0), $5) ELSE 0 END,
              publishing = b.publishing,
              last_published_at = CASE WHEN b.publishing THEN b.at ELSE last_published_at END,
-             state = CASE WHEN b.publishing OR last_published_at IS NULL
-                 THEN 'active' ELSE 'grace' END,
+             state = CASE WHEN s.state = 'draining' THEN s.state
+                 WHEN b.publishing OR last_published_at IS NULL THEN 'active' ELSE 'grace' END,
              lease_expires_at = CASE
-                 WHEN b.publishing OR coalesce(last_published_at, started_at) > b.at - $7::int8
+                 WHEN b.publishing OR b.pulled
+                     OR coalesce(last_published_at, started_at) > b.at - $7::int8
                      OR EXISTS (
                          SELECT FROM control.connections c
                          WHERE c.user_id = s.user_id AND c.name = s.connection_id)
                  THEN greatest(lease_expires_at, least(b.at + $6::int8, ends_at))
-                 ELSE lease_expires_at END
+                 ELSE lease_expires_at END,
+             ingress_bytes = s.ingress_bytes + greatest(coalesce(b.ingress - CASE
+                 WHEN counted_boot_id = b.boot_id THEN counted_ingress_bytes ELSE 0 END, 0), 0),
+             egress_bytes = s.egress_bytes + greatest(coalesce(b.egress - CASE
+                 WHEN counted_boot_id = b.boot_id THEN counted_egress_bytes ELSE 0 END, 0), 0),
+             counted_boot_id = CASE WHEN b.ingress IS NULL THEN counted_boot_id ELSE b.boot_id END,
+             counted_ingress_bytes = coalesce(b.ingress, counted_ingress_bytes),
+             counted_egress_bytes = coalesce(b.egress, counted_egress_bytes)
          FROM b WHERE s.id = b.id AND s.state <> 'stopped'",
         &held.sessions as &[&str],
         &held.nodes as &[&str],
@@ -144,7 +182,11 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
         &held.at,
         millis(COUNTED_MAX),
         millis(renewal.lease),
-        millis(renewal.grace)
+        millis(renewal.grace),
+        &held.pulled,
+        &held.boots as &[&str],
+        &held.ingress_bytes as &[Option<i64>],
+        &held.egress_bytes as &[Option<i64>]
     )
     .execute(pool)
     .await?;
@@ -183,7 +225,8 @@ pub async fn confirm(
     Ok(transaction.commit().await?)
 }
 
-/// Takes a node's word that a publisher came or went; other events change no row.
+/// Takes a node's word that a publisher came or went; other events change no row, nor do
+/// those about a publisher that the node called itself.
 ///
 /// # Errors
 /// When the database fails.
@@ -194,17 +237,20 @@ pub async fn observe(
     now: UnixMillis,
 ) -> Result<(), Error> {
     let publishing = match event.kind {
+        _ if event.pulled => return Ok(()),
         SessionEventKind::PublisherConnected => true,
         SessionEventKind::PublisherGone => false,
         _ => return Ok(()),
     };
     let mut transaction = pool.begin().await?;
+    usage::turn(&mut *transaction, &Held::one(&event.session_id, node, now)).await?;
     let observed = sqlx::query!(
         "UPDATE control.sessions
          SET published_ms = published_ms + CASE WHEN publishing
                  THEN least(greatest($4 - last_published_at, 0), $5) ELSE 0 END,
              publishing = $3, last_published_at = $4,
-             state = CASE WHEN $3 THEN 'active' ELSE 'grace' END
+             state = CASE WHEN state = 'draining' THEN state
+                          WHEN $3 THEN 'active' ELSE 'grace' END
          WHERE id = $1 AND node_id = $2 AND state <> 'stopped'",
         event.session_id.as_str(),
         node.as_str(),
@@ -218,8 +264,4 @@ pub async fn observe(
         wake::notify_session(&mut transaction, &event.session_id).await?;
     }
     Ok(transaction.commit().await?)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -15,19 +15,24 @@ pub mod idempotency;
 pub mod lease_keys;
 pub mod linked_accounts;
 pub mod mail_tokens;
+pub mod moves;
 pub mod nodes;
 pub mod people;
 pub mod placements;
 pub mod plans;
 pub mod provider_visits;
+pub mod session_events;
+pub mod session_list;
 pub mod sessions;
 pub mod sign_ins;
 pub mod slots;
 pub mod standings;
 pub mod streams;
+mod usage;
 pub mod wake;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::Error;
 
@@ -51,6 +56,11 @@ fn number<T: TryFrom<i64>>(column: &'static str, value: impl Into<i64>) -> Resul
 /// A counter as PostgreSQL can keep it; what does not fit saturates.
 fn stored(counter: u64) -> i64 {
     i64::try_from(counter).unwrap_or(i64::MAX)
+}
+
+/// A time as PostgreSQL can keep it; what does not fit saturates.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A count as PostgreSQL can keep it; what does not fit saturates.

@@ -257,6 +257,26 @@ pub async fn set_sessions_limit(
     find(&mut **transaction, id).await
 }
 
+/// Whether a node said anything since `since`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_heard(
+    executor: impl PgExecutor<'_>,
+    id: &NodeId,
+    since: UnixMillis,
+) -> Result<bool, Error> {
+    let is_heard = sqlx::query_scalar!(
+        r#"SELECT heartbeat_at > $2 AS "is_heard!" FROM control.nodes
+           WHERE id = $1 AND heartbeat_at IS NOT NULL"#,
+        id.as_str(),
+        since.0
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(is_heard.unwrap_or(false))
+}
+
 /// Removes a node: its credential opens nothing and its name is free again. The row stays
 /// for the sessions that were on it.
 ///
@@ -308,8 +328,9 @@ macro_rules! select_orders {
             r#"SELECT o.id, o.intent, o.sessions_limit, o.health, o.standing, o.restriction,
                 o.is_heard_since AS "is_heard_since!",
                 hashtextextended(o::text, 0) # coalesce((
-                    SELECT bit_xor(hashtextextended(s.id || t::text, 0))
+                    SELECT bit_xor(hashtextextended(s.id || t::text || coalesce(p.node_id, ''), 0))
                     FROM control.sessions s JOIN control.streams t ON t.id = s.stream_id
+                    LEFT JOIN control.sessions p ON p.id = s.supersedes AND p.state = 'draining'
                     WHERE s.node_id = o.id AND s.state <> 'stopped'), 0) AS "fingerprint!"
             FROM (
                 SELECT n.id, n.intent, n.sessions_limit, n.health, n.standing,

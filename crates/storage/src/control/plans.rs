@@ -15,11 +15,11 @@ pub struct Standing {
     pub plan_status: String,
     /// Sessions at the same time.
     pub connections_max: u32,
-    /// Sessions now.
+    /// Sessions now, without those whose streams move away.
     pub connections: u32,
     /// Media time in a month; none: as much as there is.
     pub included_seconds: Option<u64>,
-    /// Media time since the month began, of the sessions that began in it.
+    /// Media time since the month began.
     pub consumed_seconds: u64,
 }
 
@@ -35,9 +35,11 @@ pub async fn standing(
     let row = sqlx::query!(
         r#"SELECT p.id, u.plan_status, p.connections_max, p.included_seconds,
                (SELECT count(*) FROM control.sessions s
-                WHERE s.user_id = u.id AND s.state <> 'stopped') AS "connections!",
-               (SELECT coalesce(sum(s.published_ms), 0)::bigint / 1000 FROM control.sessions s
-                WHERE s.user_id = u.id AND s.started_at >= $2) AS "consumed_seconds!"
+                WHERE s.user_id = u.id AND s.state NOT IN ('draining', 'stopped')) AS "connections!",
+               (SELECT coalesce(sum(s.published_ms - s.cycle_base_ms), 0)::bigint / 1000
+                FROM control.sessions s
+                WHERE s.user_id = u.id AND coalesce(s.cycle_began_at, s.started_at) >= $2)
+                   AS "consumed_seconds!"
            FROM control.users u JOIN control.plans p
              ON p.id = u.plan_id OR (u.plan_id IS NULL AND p.is_default)
            WHERE u.id = $1"#,

@@ -1,5 +1,7 @@
 //! Sessions: the table says what each node should hold.
 
+use std::time::Duration;
+
 use model::node::NodeAddress;
 use model::session::{Session, SessionState};
 use model::{NodeId, Region, SessionId, StreamId, StreamSettings, UnixMillis, UserId};
@@ -25,6 +27,19 @@ pub struct Record {
     pub settings: StreamSettings,
     /// Where its node is reached.
     pub address: Option<NodeAddress>,
+    /// The node that has its stream until the publisher is here.
+    pub pulls_from: Option<NodeAddress>,
+}
+
+impl Record {
+    /// Whose it is.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        Account {
+            user_id: self.session.user_id.clone(),
+            tenant_id: self.session.tenant_id.clone(),
+        }
+    }
 }
 
 /// A session to begin.
@@ -48,6 +63,8 @@ pub struct NewSession {
     pub lease_expires_at: UnixMillis,
     /// The longest it may live.
     pub ends_at: UnixMillis,
+    /// The session whose stream it takes over.
+    pub supersedes: Option<SessionId>,
 }
 
 struct RecordRow {
@@ -72,6 +89,11 @@ struct RecordRow {
     udp_port: Option<i32>,
     publish_port: Option<i32>,
     play_port: Option<i32>,
+    supersedes: Option<String>,
+    from_host: Option<String>,
+    from_udp_port: Option<i32>,
+    from_publish_port: Option<i32>,
+    from_play_port: Option<i32>,
 }
 
 impl TryFrom<RecordRow> for Record {
@@ -90,12 +112,17 @@ impl TryFrom<RecordRow> for Record {
                 row.public_host.clone(),
                 [row.udp_port, row.publish_port, row.play_port],
             )?,
+            pulls_from: nodes::address(
+                row.from_host.clone(),
+                [row.from_udp_port, row.from_publish_port, row.from_play_port],
+            )?,
             session: session(row)?,
         })
     }
 }
 
 fn session(row: RecordRow) -> Result<Session, Error> {
+    let supersedes = row.supersedes.as_deref();
     Ok(Session {
         id: column("sessions.id", &row.id)?,
         tenant_id: column("sessions.tenant_id", &row.tenant_id)?,
@@ -110,6 +137,9 @@ fn session(row: RecordRow) -> Result<Session, Error> {
         lease_expires_at: UnixMillis(row.lease_expires_at),
         stopped_at: row.stopped_at.map(UnixMillis),
         stop_reason: row.stop_reason,
+        supersedes: supersedes
+            .map(|id| column("sessions.supersedes", id))
+            .transpose()?,
     })
 }
 
@@ -120,10 +150,14 @@ macro_rules! select_records {
             "SELECT s.id, s.tenant_id, s.user_id, s.stream_id, s.connection_id, s.node_id, s.region,
                 s.region_requested, s.state, s.publishing, s.started_at, s.lease_expires_at,
                 s.ends_at, s.stopped_at, s.stop_reason, st.generation, st.settings, n.public_host,
-                n.udp_port, n.publish_port, n.play_port
+                n.udp_port, n.publish_port, n.play_port, s.supersedes,
+                pn.public_host AS from_host, pn.udp_port AS from_udp_port,
+                pn.publish_port AS from_publish_port, pn.play_port AS from_play_port
             FROM control.sessions s
             JOIN control.streams st ON st.id = s.stream_id
-            JOIN control.nodes n ON n.id = s.node_id " + $tail
+            JOIN control.nodes n ON n.id = s.node_id
+            LEFT JOIN control.sessions p ON p.id = s.supersedes AND p.state = 'draining'
+            LEFT JOIN control.nodes pn ON pn.id = p.node_id " + $tail
             $(, $argument)*
         )
     };
@@ -155,8 +189,8 @@ pub async fn insert(
     sqlx::query!(
         "INSERT INTO control.sessions
              (id, tenant_id, user_id, stream_id, connection_id, node_id, region, region_requested,
-              state, started_at, lease_expires_at, ends_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'provisioning', $9, $10, $11)",
+              state, started_at, lease_expires_at, ends_at, supersedes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'provisioning', $9, $10, $11, $12)",
         session.id.as_str(),
         session.account.tenant_id.as_str(),
         session.account.user_id.as_str(),
@@ -167,7 +201,8 @@ pub async fn insert(
         session.region_requested.as_ref().map(Region::as_str),
         now.0,
         session.lease_expires_at.0,
-        session.ends_at.0
+        session.ends_at.0,
+        session.supersedes.as_ref().map(SessionId::as_str)
     )
     .execute(&mut **transaction)
     .await?;
@@ -205,7 +240,8 @@ pub async fn given_to(
     ids.iter().map(|id| column("sessions.id", id)).collect()
 }
 
-/// The live session of a user's connection.
+/// The live session of a user's connection; of two between which its stream moves, the
+/// new one.
 ///
 /// # Errors
 /// When the database fails.
@@ -215,7 +251,8 @@ pub async fn live_of_connection(
     connection: Option<&str>,
 ) -> Result<Option<Record>, Error> {
     let row = select_records!(
-        "WHERE s.user_id = $1 AND coalesce(s.connection_id, '') = $2 AND s.state <> 'stopped'",
+        "WHERE s.user_id = $1 AND coalesce(s.connection_id, '') = $2
+           AND s.state NOT IN ('draining', 'stopped')",
         user.as_str(),
         connection.unwrap_or_default()
     )
@@ -224,7 +261,7 @@ pub async fn live_of_connection(
     row.map(TryInto::try_into).transpose()
 }
 
-/// The session that a user's connection had last, live or not.
+/// The live session of a user's connection, or else the one that it had last.
 ///
 /// # Errors
 /// When the database fails.
@@ -235,7 +272,7 @@ pub async fn last_of_connection(
 ) -> Result<Option<Record>, Error> {
     let row = select_records!(
         "WHERE s.user_id = $1 AND coalesce(s.connection_id, '') = $2
-         ORDER BY s.started_at DESC, s.id DESC LIMIT 1",
+         ORDER BY s.state IN ('draining', 'stopped'), s.started_at DESC, s.id DESC LIMIT 1",
         user.as_str(),
         connection.unwrap_or_default()
     )
@@ -244,7 +281,8 @@ pub async fn last_of_connection(
     row.map(TryInto::try_into).transpose()
 }
 
-/// A user's live sessions, the newest first, at most `limit`.
+/// A user's live sessions, the newest first, at most `limit`; not those whose streams
+/// move to another that is among them.
 ///
 /// # Errors
 /// When the database fails.
@@ -254,7 +292,7 @@ pub async fn live_of_user(
     limit: u32,
 ) -> Result<Vec<Record>, Error> {
     let rows = select_records!(
-        "WHERE s.user_id = $1 AND s.state <> 'stopped'
+        "WHERE s.user_id = $1 AND s.state NOT IN ('draining', 'stopped')
          ORDER BY s.started_at DESC, s.id DESC LIMIT $2",
         user.as_str(),
         i64::from(limit)
@@ -262,6 +300,23 @@ pub async fn live_of_user(
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The live session that supersedes another.
+///
+/// # Errors
+/// When the database fails.
+pub async fn successor(
+    executor: impl PgExecutor<'_>,
+    session: &SessionId,
+) -> Result<Option<Record>, Error> {
+    let row = select_records!(
+        "WHERE s.supersedes = $1 AND s.state <> 'stopped'",
+        session.as_str()
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(TryInto::try_into).transpose()
 }
 
 /// What a node should hold.
@@ -278,7 +333,8 @@ pub async fn live_of_node(pool: &Pool, node: &NodeId) -> Result<Vec<Record>, Err
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Stops a session unless it is, and wakes its node. Says whether it was live.
+/// Stops a session unless it is, and the one whose stream it was taking over, and wakes
+/// their nodes. Says whether it was live.
 ///
 /// # Errors
 /// When the database fails.
@@ -288,40 +344,67 @@ pub async fn stop(
     reason: &str,
     now: UnixMillis,
 ) -> Result<bool, Error> {
-    let node = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         "UPDATE control.sessions
          SET state = 'stopped', publishing = false, stopped_at = $3, stop_reason = $2
-         WHERE id = $1 AND state <> 'stopped' RETURNING node_id",
+         WHERE (id = $1 AND state <> 'stopped') OR (state = 'draining'
+             AND id = (SELECT supersedes FROM control.sessions WHERE id = $1))
+         RETURNING id, node_id",
         id.as_str(),
         reason,
         now.0
     )
-    .fetch_optional(&mut **transaction)
+    .fetch_all(&mut **transaction)
     .await?;
-    let Some(node) = node else {
-        return Ok(false);
-    };
-    wake::notify(transaction, &column("sessions.node_id", &node)?).await?;
-    Ok(true)
+    for row in &rows {
+        wake::notify(transaction, &column("sessions.node_id", &row.node_id)?).await?;
+    }
+    Ok(rows.iter().any(|row| row.id == id.as_str()))
 }
 
-/// Stops at most `limit` sessions whose lease ran out and wakes their nodes.
+/// When sessions end by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a session waits for a publisher that was there, unless its connection is to
+    /// be ready at all times.
+    pub grace: Duration,
+    /// How long it waits for a node that is not heard.
+    pub silence: Duration,
+}
+
+/// Stops at most `limit` sessions whose time is over and wakes their nodes.
 ///
 /// # Errors
 /// When the database fails; then none was stopped.
-pub async fn expire(pool: &Pool, now: UnixMillis, limit: u32) -> Result<Vec<SessionId>, Error> {
+pub async fn expire(
+    pool: &Pool,
+    now: UnixMillis,
+    patience: Patience,
+    limit: u32,
+) -> Result<Vec<SessionId>, Error> {
     let mut transaction = pool.begin().await?;
     let rows = sqlx::query!(
-        "UPDATE control.sessions
-         SET state = 'stopped', publishing = false, stopped_at = $1,
-             stop_reason = CASE WHEN ends_at <= $1 THEN 'max_duration' ELSE 'lease_expired' END
-         WHERE id IN (
-             SELECT id FROM control.sessions
-             WHERE state <> 'stopped' AND lease_expires_at <= $1
-             ORDER BY lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-         RETURNING id, node_id",
+        "WITH over AS (
+             SELECT e.id, CASE WHEN e.ends_at <= $1 THEN 'max_duration'
+                 WHEN n.heartbeat_at <= $4 THEN 'node_lost'
+                 WHEN e.state = 'grace' AND e.last_published_at <= $3 THEN 'grace_over'
+                 ELSE 'lease_expired' END AS reason
+             FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
+             WHERE e.state <> 'stopped' AND (
+                 e.lease_expires_at <= $1
+                 OR n.heartbeat_at <= $4
+                 OR (e.state = 'grace' AND e.last_published_at <= $3 AND NOT EXISTS (
+                     SELECT FROM control.connections c
+                     WHERE c.user_id = e.user_id AND c.name = e.connection_id)))
+             ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED)
+         UPDATE control.sessions s
+         SET state = 'stopped', publishing = false, stopped_at = $1, stop_reason = over.reason
+         FROM over WHERE s.id = over.id
+         RETURNING s.id, s.node_id",
         now.0,
-        i64::from(limit)
+        i64::from(limit),
+        now.minus(patience.grace).0,
+        now.minus(patience.silence).0
     )
     .fetch_all(&mut *transaction)
     .await?;

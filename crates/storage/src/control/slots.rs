@@ -95,8 +95,8 @@ pub async fn set_label(
     Ok(done.rows_affected() == 1)
 }
 
-/// Replaces the keys of a slot, and wakes the node of its live session: whoever uses
-/// the old ones is cut off.
+/// Replaces the keys of a slot, and wakes the nodes of its live sessions: whoever
+/// uses the old ones is cut off.
 ///
 /// # Errors
 /// When the database fails.
@@ -107,14 +107,5 @@ pub async fn rotate(transaction: &mut Transaction, stream: &StreamId) -> Result<
     )
     .execute(&mut **transaction)
     .await?;
-    let node = sqlx::query_scalar!(
-        "SELECT node_id FROM control.sessions WHERE stream_id = $1 AND state <> 'stopped'",
-        stream.as_str()
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    match node {
-        Some(node) => wake::notify(transaction, &column("sessions.node_id", &node)?).await,
-        None => Ok(()),
-    }
+    wake::notify_stream(transaction, stream).await
 }

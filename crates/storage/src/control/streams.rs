@@ -161,7 +161,8 @@ macro_rules! select_descriptions {
             r#"SELECT st.id, st.user_id, st.name, st.created_at, st.settings,
                 s.id AS "session_id?", s.node_id AS "node_id?"
             FROM control.streams st
-            LEFT JOIN control.sessions s ON s.stream_id = st.id AND s.state <> 'stopped' "# + $tail
+            LEFT JOIN control.sessions s ON s.stream_id = st.id
+                AND s.state NOT IN ('draining', 'stopped') "# + $tail
             $(, $argument)*
         )
     };
@@ -214,7 +215,7 @@ pub async fn lock(
     row.map(TryInto::try_into).transpose()
 }
 
-/// Writes a slot's settings, and wakes the node of its live session.
+/// Writes a slot's settings, and wakes the nodes of its live sessions.
 ///
 /// # Errors
 /// When the database fails.
@@ -231,10 +232,7 @@ pub async fn set_settings(
     )
     .execute(&mut **transaction)
     .await?;
-    match &stream.live {
-        Some((_, node)) => wake::notify(transaction, node).await,
-        None => Ok(()),
-    }
+    wake::notify_stream(transaction, &stream.id).await
 }
 
 /// The streams after `after` by id and the generation of their keys, at most `limit`.

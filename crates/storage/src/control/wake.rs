@@ -1,9 +1,10 @@
 //! Who must look at sessions again: `NOTIFY` in the transaction that changed them,
 //! [`Listener`] in whoever holds the node's stream or shows a session.
 
-use model::{NodeId, SessionId};
+use model::{NodeId, SessionId, StreamId};
 use sqlx::postgres::PgListener;
 
+use super::column;
 use crate::{Error, Pool, Transaction};
 
 const CHANNEL: &str = "streamhaul_fleet";
@@ -17,6 +18,24 @@ const BANS: &str = "bans";
 /// When the database fails.
 pub async fn notify(transaction: &mut Transaction, node: &NodeId) -> Result<(), Error> {
     say(transaction, node.as_str()).await
+}
+
+/// Says, when the transaction commits, that the live sessions of a stream changed, to each
+/// node that has one: two while it moves.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify_stream(transaction: &mut Transaction, stream: &StreamId) -> Result<(), Error> {
+    let nodes = sqlx::query_scalar!(
+        "SELECT node_id FROM control.sessions WHERE stream_id = $1 AND state <> 'stopped'",
+        stream.as_str()
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    for node in &nodes {
+        notify(transaction, &column("sessions.node_id", node)?).await?;
+    }
+    Ok(())
 }
 
 /// Says, when the transaction commits, that what a session is doing changed, and

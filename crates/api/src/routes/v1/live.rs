@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use model::SessionId;
 use secrecy::ExposeSecret;
 
-use crate::auth::{Access, Credential};
+use crate::auth::{Access, Caller, Credential};
 use crate::error::{ApiError, Code};
 use crate::limits::Class;
 use crate::openapi::Description;
@@ -56,6 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
 async fn live(
     State(app): State<Arc<App>>,
     Extension(credential): Extension<Credential>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -70,7 +71,7 @@ async fn live(
     refuse(answer.status())?;
     let stopping = app.stopping.clone();
     // The gateway let them in: it asked us.
-    let states = states::events(&app, id, STATE_TIMEOUT).await;
+    let states = states::events(&app, caller.account.user_id, id, STATE_TIMEOUT).await;
     let events = states::among(Body::new(answer.into_body()).into_data_stream(), states)
         .take_until(stopping.cancelled_owned())
         .inspect(move |_| {

@@ -18,6 +18,7 @@ mod plans;
 mod plugin;
 mod providers;
 mod relay;
+mod sessions;
 mod slots;
 mod streams;
 mod usage;
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
         plans::routes(),
         plugin::routes(),
         relay::routes(),
+        sessions::routes(),
         slots::routes(),
         streams::routes(),
         usage::routes(),

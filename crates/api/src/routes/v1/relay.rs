@@ -18,7 +18,10 @@ use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::limits::Class;
 use crate::openapi::Description;
-use crate::relay::request::{ActiveQuery, StartRequest, StopRequest, WireStart};
+use crate::relay::moves::{self, By, Destination};
+use crate::relay::request::{
+    ActiveQuery, MigrateRequest, Named, StartRequest, StopRequest, WireStart,
+};
 use crate::relay::view::{SessionView, View};
 use crate::relay::{start, stop};
 use crate::routes::{Body, Route};
@@ -60,6 +63,19 @@ pub(super) fn routes() -> Vec<Route> {
                 .takes::<StopRequest>()
                 .gives::<StopResponse>(200)
                 .refuses(&[404]),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/v1/relay/migrate",
+            Access::User,
+            post(migrate),
+        )
+        .counted_as(Class::Start)
+        .describe(
+            Description::new("Moves a session to another node; the picture goes on.")
+                .takes::<MigrateRequest>()
+                .gives::<SessionResponse>(200)
+                .refuses(&[404, 409, 503]),
         ),
         Route::new(
             Method::GET,
@@ -153,6 +169,33 @@ async fn stop_one(
         status: session.state.to_string(),
         stopped_at: session.stopped_at.map(rfc3339),
     }))
+}
+
+/// Moves a session to another region: the answer is the new one, whose node has the
+/// picture from the old one's until the sender is there.
+async fn migrate(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<MigrateRequest>,
+) -> Result<(StatusCode, Json<SessionResponse>), ApiError> {
+    let user = &caller.account.user_id;
+    let record = match request.named()? {
+        Named::Session(id) => sessions::find(&app.pool, &id).await?,
+        Named::Connection(name) => {
+            sessions::live_of_connection(&app.pool, user, Some(name)).await?
+        }
+        Named::Nobody => None,
+    };
+    // Somebody else's session is as unknown as none.
+    let record = record.filter(|record| record.session.user_id == *user);
+    let record = record.ok_or_else(|| ApiError::not_found("no such session"))?;
+    let to = Destination {
+        region: Some(request.region()?),
+        node: None,
+    };
+    let moved = moves::begin(&app, &record.session.id, &to, By::User).await?;
+    let session = View::new(&app).session(&moved);
+    Ok((StatusCode::ACCEPTED, Json(SessionResponse { session })))
 }
 
 async fn active(

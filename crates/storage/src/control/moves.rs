@@ -1,0 +1,238 @@
+//! Streams that move from one session to another, each on a node of its own.
+//!
+//! ```text
+//! old  active ──begin──▶ draining ──settle──▶ stopped: superseded
+//! new  provisioning ────▶ active; its node pulls from the old one's until the publisher comes
+//! ```
+//! Both rows are written by the transaction that begins the move: whoever dies afterwards,
+//! [`settle`] goes on from what the rows say.
+
+use model::moving::{Move, Outcome};
+use model::{NodeId, SessionId, StreamId, UnixMillis};
+
+use super::{column, wake};
+use crate::{Error, Pool, Transaction};
+
+/// Lets a session drain; says whether it was there to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(
+    transaction: &mut Transaction,
+    session: &SessionId,
+    ends_at: UnixMillis,
+) -> Result<bool, Error> {
+    let node = sqlx::query_scalar!(
+        "UPDATE control.sessions SET state = 'draining', drain_ends_at = $2
+         WHERE id = $1 AND state NOT IN ('draining', 'stopped') RETURNING node_id",
+        session.as_str(),
+        ends_at.0
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    if let Some(node) = &node {
+        wake::notify(transaction, &column("sessions.node_id", node)?).await?;
+    }
+    Ok(node.is_some())
+}
+
+/// When a user last moved a slot's stream.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last(
+    transaction: &mut Transaction,
+    stream: &StreamId,
+) -> Result<Option<UnixMillis>, Error> {
+    let at = sqlx::query_scalar!(
+        "SELECT moved_at FROM control.streams WHERE id = $1",
+        stream.as_str()
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(at.flatten().map(UnixMillis))
+}
+
+/// Remembers that a user moved a slot's stream.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remember(
+    transaction: &mut Transaction,
+    stream: &StreamId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE control.streams SET moved_at = $2 WHERE id = $1",
+        stream.as_str(),
+        now.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// What became of moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Old sessions that ended.
+    pub ended: Vec<SessionId>,
+    /// Old sessions that are what they were.
+    pub undone: Vec<SessionId>,
+}
+
+struct Row {
+    id: String,
+    successor_node: String,
+    the_move: Move,
+}
+
+/// Ends or undoes the moves for which it is time, at most `limit`.
+///
+/// # Errors
+/// When the database fails; then none was changed.
+pub async fn settle(pool: &Pool, now: UnixMillis, limit: u32) -> Result<Settled, Error> {
+    let mut transaction = pool.begin().await?;
+    let mut settled = Settled::default();
+    for row in under_way(&mut transaction, now, limit).await? {
+        match row.the_move.outcome(now) {
+            Outcome::Waits => {}
+            Outcome::Ends(reason) => {
+                let id = column("sessions.id", &row.id)?;
+                super::sessions::stop(&mut transaction, &id, &reason, now).await?;
+                let node: NodeId = column("sessions.node_id", &row.successor_node)?;
+                wake::notify(&mut transaction, &node).await?;
+                settled.ended.push(id);
+            }
+            Outcome::Undone => {
+                let id = column("sessions.id", &row.id)?;
+                undo(&mut transaction, &id, now).await?;
+                settled.undone.push(id);
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(settled)
+}
+
+/// Moves that may be over: those that surely wait are left out.
+async fn under_way(
+    transaction: &mut Transaction,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<Row>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT o.id, o.publishing, o.last_published_at, o.drain_ends_at AS "drain_ends_at!",
+               n.state, n.publishing AS arrived, n.stop_reason, n.node_id AS successor_node
+           FROM control.sessions o
+           JOIN LATERAL (
+               SELECT * FROM control.sessions n WHERE n.supersedes = o.id
+               ORDER BY n.started_at DESC, n.id DESC LIMIT 1) n ON true
+           WHERE o.state = 'draining'
+             AND (NOT o.publishing OR n.publishing OR n.state = 'stopped' OR o.drain_ends_at <= $1)
+           ORDER BY o.drain_ends_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED"#,
+        now.0,
+        i64::from(limit)
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Row {
+                id: row.id,
+                successor_node: row.successor_node,
+                the_move: Move {
+                    publishing: row.publishing,
+                    published_at: row.last_published_at.map(UnixMillis),
+                    ends_at: UnixMillis(row.drain_ends_at),
+                    successor: column("sessions.state", &row.state)?,
+                    arrived: row.arrived,
+                    stop_reason: row.stop_reason,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Makes an old session what it was, or ends it when its connection has another by now.
+async fn undo(
+    transaction: &mut Transaction,
+    session: &SessionId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let undone = sqlx::query!(
+        "UPDATE control.sessions o
+         SET state = CASE WHEN o.publishing THEN 'active' ELSE 'grace' END, drain_ends_at = NULL,
+             last_published_at = coalesce(o.last_published_at, $2)
+         WHERE o.id = $1 AND NOT EXISTS (
+             SELECT FROM control.sessions s
+             WHERE s.state NOT IN ('draining', 'stopped') AND (s.stream_id = o.stream_id
+                 OR (s.user_id = o.user_id
+                     AND coalesce(s.connection_id, '') = coalesce(o.connection_id, ''))))",
+        session.as_str(),
+        now.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    if undone.rows_affected() > 0 {
+        return wake::notify_session(transaction, session).await;
+    }
+    super::sessions::stop(transaction, session, model::moving::SUPERSEDED, now).await?;
+    Ok(())
+}
+
+/// Sessions that have to leave: their node drains. At most `limit`, with when they must be
+/// gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn due(pool: &Pool, limit: u32) -> Result<Vec<(SessionId, Option<UnixMillis>)>, Error> {
+    let rows = sqlx::query!(
+        "SELECT s.id, n.drain_deadline FROM control.sessions s
+         JOIN control.nodes n ON n.id = s.node_id
+         WHERE (n.draining OR n.intent = 'draining') AND s.state NOT IN ('draining', 'stopped')
+         ORDER BY n.drain_deadline NULLS LAST, random() LIMIT $1",
+        i64::from(limit)
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let deadline = row.drain_deadline.map(UnixMillis);
+            Ok((column("sessions.id", &row.id)?, deadline))
+        })
+        .collect()
+}
+
+/// Ends what is left on nodes whose drain is over, at most `limit`.
+///
+/// # Errors
+/// When the database fails; then none was stopped.
+pub async fn end_drained(
+    pool: &Pool,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<SessionId>, Error> {
+    let mut transaction = pool.begin().await?;
+    let rows = sqlx::query!(
+        "UPDATE control.sessions s
+         SET state = 'stopped', publishing = false, stopped_at = $1,
+             stop_reason = CASE WHEN s.state = 'draining' THEN 'superseded' ELSE 'node_drained' END
+         WHERE s.id IN (
+             SELECT e.id FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
+             WHERE n.drain_deadline <= $1 AND e.state <> 'stopped'
+             LIMIT $2 FOR UPDATE OF e SKIP LOCKED)
+         RETURNING s.id, s.node_id",
+        now.0,
+        i64::from(limit)
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut ids = Vec::with_capacity(rows.len());
+    for row in rows {
+        wake::notify(&mut transaction, &column("sessions.node_id", &row.node_id)?).await?;
+        ids.push(column("sessions.id", &row.id)?);
+    }
+    transaction.commit().await?;
+    Ok(ids)
+}
