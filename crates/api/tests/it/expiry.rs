@@ -131,8 +131,10 @@ async fn a_session_ends_when_its_grace_is_over() {
     house.advance(Duration::from_secs(250));
     node.beat(&[&id], &[]).await;
     eventually("in grace", async || !publishing().await).await;
+    let renewed = expires_at(&house).await;
     house.advance(Duration::from_secs(250));
     node.beat(&[&id], &[]).await;
+    eventually("renewed", async || expires_at(&house).await != renewed).await;
     house.advance(Duration::from_secs(99));
     assert!(expire(&house).await.is_empty());
     house.advance(Duration::from_secs(1));

@@ -145,10 +145,14 @@ async fn a_move_whose_new_node_is_lost_is_undone() {
         active(&house).await["status"] == "active"
     })
     .await;
-    house.advance(Duration::from_secs(61));
     let began = active(&house).await;
+    let path = format!("/api/v1/ops/sessions/{old}");
+    let lease = async || house.get(ADMIN, &path).await.body["session"]["lease_expires_at"].clone();
+    let before = lease().await;
+    house.advance(Duration::from_secs(61));
     beat(&eu, &old, false).await;
     // The old node is heard: only the new one is silent.
+    eventually("renewed", async || lease().await != before).await;
     eventually("undone", async || {
         expire(&house).await;
         active(&house).await["session_id"] == old.as_str()
