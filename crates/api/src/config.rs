@@ -72,6 +72,8 @@ pub struct Config {
     pub gateway_http: String,
     /// Its gRPC listener, for the links that a session's user is shown.
     pub gateway_grpc: String,
+    /// Whether webhooks may be told without TLS.
+    pub webhooks_http_allowed: bool,
     /// How docks are signed in.
     pub dock: DockConfig,
     /// Where browsers reach this instance, such as `https://streamhaul.example`: links in
@@ -171,6 +173,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             gateway_http: "http://127.0.0.1:8081".to_owned(),
             gateway_grpc: "http://127.0.0.1:7004".to_owned(),
+            webhooks_http_allowed: false,
             dock: DockConfig::default(),
             public_url: None,
             accounts: AccountsConfig::default(),

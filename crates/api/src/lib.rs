@@ -31,6 +31,7 @@ mod server;
 mod state;
 mod time;
 mod token;
+mod webhooks;
 
 pub use auth::Access;
 pub use config::{

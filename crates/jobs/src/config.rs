@@ -37,6 +37,8 @@ pub struct Config {
     pub schedules: Schedules,
     /// How long finished jobs are kept.
     pub retention: RetentionConfig,
+    /// How tenants' endpoints are called.
+    pub webhooks: WebhooksConfig,
 }
 
 /// What runs by itself, and how often; 0 switches a schedule off.
@@ -49,6 +51,15 @@ pub struct Schedules {
     pub sweep_nodes_seconds: u32,
     /// A node without a heartbeat for this long is offline.
     pub offline_after_seconds: u32,
+}
+
+/// How tenants' endpoints are called.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// Whether endpoints may be at private addresses. Tenants choose them: only where you
+    /// trust all of them with your network.
+    pub private_allowed: bool,
 }
 
 /// How long finished jobs are kept.
@@ -73,6 +84,7 @@ impl Default for Config {
             workers: 4,
             schedules: Schedules::default(),
             retention: RetentionConfig::default(),
+            webhooks: WebhooksConfig::default(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The work itself: one file a job.
 
+mod deliver_webhook;
 mod expire_sessions;
 mod sweep_nodes;
 
 use std::time::Duration;
 
+pub use deliver_webhook::DeliverWebhook;
 pub use expire_sessions::ExpireSessions;
 pub use sweep_nodes::SweepNodes;
 

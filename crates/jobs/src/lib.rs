@@ -11,12 +11,14 @@
 
 mod config;
 mod control;
+mod courier;
 pub mod engine;
 mod grpc;
 mod health;
 pub mod job;
 pub mod jobs;
 pub mod metrics;
+mod signer;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,8 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-pub use config::{Config, RetentionConfig, Schedules};
+pub use config::{Config, RetentionConfig, Schedules, WebhooksConfig};
 pub use control::Control;
+pub use courier::Courier;
+pub use signer::Signer;
 
 /// Connections besides the workers': listening, schedules, housekeeping, gRPC.
 const EXTRA_CONNECTIONS: u32 = 4;
@@ -50,7 +54,10 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let control = Control::new(&config.api_grpc, &token)?;
     let pool = pool(&config)?;
     let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
-    let registry = jobs::registry(&control, offline_after);
+    let signer = Signer::new(&config.api_grpc, &token)?;
+    let courier = Courier::new(config.webhooks.private_allowed);
+    let registry =
+        jobs::registry(&control, offline_after).with(jobs::DeliverWebhook::new(signer, courier));
     let settings = config.engine();
     metrics::start(&registry, &settings.schedules);
 

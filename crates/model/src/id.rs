@@ -103,6 +103,10 @@ string_id!(
     /// One person who signs in.
     UserId, "usr_", "user"
 );
+string_id!(
+    /// One endpoint that a tenant is told at.
+    WebhookId, "whk_", "webhook"
+);
 
 /// One job, numbered by the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ pub mod moving;
 pub mod node;
 pub mod passphrase;
 pub mod provider;
+pub mod reach;
 mod reasons;
 pub mod region;
 pub mod role;
@@ -31,7 +32,9 @@ mod words;
 pub use words::UnknownWord;
 
 pub use clock::UnixMillis;
-pub use id::{BanId, JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId};
+pub use id::{
+    BanId, JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId, WebhookId,
+};
 pub use passphrase::Passphrase;
 pub use provider::Provider;
 pub use region::Region;

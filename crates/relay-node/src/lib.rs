@@ -30,7 +30,6 @@ mod key_worker;
 mod lookup;
 mod metrics;
 mod pace;
-mod reach;
 mod report;
 mod resume;
 mod sampler;

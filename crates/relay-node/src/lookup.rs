@@ -13,9 +13,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Remotes;
 use crate::metrics;
-use crate::reach::{Reach, reach};
 use crate::shards::{Gone, Shards};
 use crate::sockets::canonical;
+use model::reach::{Reach, reach};
 
 /// Names looked up at the same time; more wait.
 const LOOKUPS_MAX: usize = 16;

@@ -33,7 +33,7 @@ use model::JobId;
 use crate::Pool;
 
 pub use claim::Claimed;
-pub use enqueue::{ATTEMPTS_MAX_DEFAULT, Enqueued, NewJob};
+pub use enqueue::{ATTEMPTS_MAX_DEFAULT, Enqueued, NewJob, enqueue};
 pub use report::{Depth, Filter};
 pub use rescue::Rescued;
 pub use schedule::{Occurrence, SlotJob};

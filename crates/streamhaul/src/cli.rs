@@ -8,6 +8,7 @@ mod placement;
 mod sessions;
 mod streams;
 mod users;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use placement::Placement;
 pub use sessions::Sessions;
 pub use streams::{Settings, Streams};
 pub use users::Users;
+pub use webhooks::Webhooks;
 
 use crate::up::ports::BASE_MAX;
 
@@ -52,6 +54,9 @@ pub enum Command {
     /// Everybody's sessions, for operators.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// Endpoints that are told what sessions do.
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Stream slots: what keeps its URLs and settings from session to session.
     #[command(subcommand)]
     Streams(Streams),

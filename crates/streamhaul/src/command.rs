@@ -12,6 +12,7 @@ mod sessions;
 mod status;
 mod streams;
 mod users;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Status(target) => return status::run(target),
         Command::Relay(command) => relay::run(command)?,
         Command::Sessions(command) => sessions::run(command)?,
+        Command::Webhooks(command) => webhooks::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Keys(command) => keys::run(command)?,

@@ -2,6 +2,7 @@
 
 mod control;
 mod fleet;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use proto::fleet::control_server::ControlServer;
 use proto::fleet::fleet_server::FleetServer;
+use proto::fleet::webhooks_server::WebhooksServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -39,6 +41,8 @@ pub(crate) async fn serve(
     .max_decoding_message_size(NODE_MESSAGE_BYTES_MAX);
     let control = ControlServer::new(control::Control { app: app.clone() })
         .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
+    let webhooks = WebhooksServer::new(webhooks::Webhooks { app: app.clone() })
+        .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
     let guard = service_kit::grpc::require_bearer(&app.service_token);
     health.set_serving::<FleetServer<fleet::Fleet>>().await;
     health
@@ -51,7 +55,8 @@ pub(crate) async fn serve(
         .max_concurrent_streams(Some(64))
         .add_service(health_service)
         .add_service(fleet)
-        .add_service(InterceptedService::new(control, guard))
+        .add_service(InterceptedService::new(control, guard.clone()))
+        .add_service(InterceptedService::new(webhooks, guard))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stopping.cancelled_owned(),

@@ -10,6 +10,7 @@ use super::moves::{By, Destination, begin};
 use crate::config::seconds;
 use crate::metrics;
 use crate::state::App;
+use crate::webhooks;
 
 /// Moves settled, and sessions ended on drained nodes, in one look.
 const SETTLED_MAX: u32 = 500;
@@ -74,6 +75,7 @@ async fn note(app: &App) -> Result<(), storage::Error> {
     for _ in 0..NOTES_MAX {
         let mut transaction = storage::begin(&app.pool).await?;
         let changes = session_events::note(&mut transaction, app.now(), NOTED_MAX).await?;
+        webhooks::tell(&mut transaction, &changes, app.now()).await?;
         storage::commit(transaction).await?;
         if changes.len() < NOTED_MAX as usize {
             break;

@@ -64,6 +64,10 @@ pub(crate) async fn begin(
         match round.run().await {
             Ok(record) => return Ok(record),
             Err(Failure::Refused(error)) => return Err(error),
+            // It is tried again every few seconds: nobody needs to read each time why not.
+            Err(Failure::NoRoom(_)) if matches!(by, By::Drain(_)) => {
+                return Err(ApiError::new(Code::NoCapacity, "no other node can take it"));
+            }
             Err(Failure::NoRoom(ranking)) => return Err(no_capacity(&ranking)),
             Err(Failure::Again) => {}
         }

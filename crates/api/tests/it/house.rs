@@ -134,6 +134,11 @@ impl House {
             .unwrap();
     }
 
+    /// Its database, for what no request shows.
+    pub(crate) fn pool(&self) -> storage::Pool {
+        storage::connect("test", self.database.url(), 1).unwrap()
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap();
         self.clock.0.fetch_add(by, Ordering::SeqCst);

@@ -33,3 +33,4 @@ mod security;
 mod sessions;
 mod starts;
 mod streams;
+mod webhooks;

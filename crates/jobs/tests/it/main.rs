@@ -6,4 +6,5 @@ mod engine;
 mod fake_api;
 mod service;
 mod sweeps;
+mod webhooks;
 mod world;

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use model::telemetry::LinkType;
 
-use crate::reach::{Reach, reach};
+use model::reach::{Reach, reach};
 
 /// Autonomous systems of one kind of access, by the registries' names.
 const NETWORKS: &[(LinkType, &[u32])] = &[

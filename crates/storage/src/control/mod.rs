@@ -30,6 +30,7 @@ pub mod standings;
 pub mod streams;
 mod usage;
 pub mod wake;
+pub mod webhooks;
 
 use std::str::FromStr;
 use std::time::Duration;

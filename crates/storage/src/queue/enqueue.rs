@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::row::{JobRow, job_query};
 use super::{Queue, wake};
-use crate::Error;
+use crate::{Error, Transaction};
 
 /// Attempts before a job is discarded, unless its kind says otherwise.
 pub const ATTEMPTS_MAX_DEFAULT: u32 = 25;
@@ -60,13 +60,23 @@ impl Queue {
     /// When the database is away or refuses the job.
     pub async fn enqueue(&self, job: &NewJob) -> Result<Enqueued, Error> {
         let mut transaction = self.pool.begin().await?;
-        let enqueued = insert_or_find(&mut transaction, job).await?;
-        if matches!(enqueued, Enqueued::Created(_)) {
-            wake::notify(&mut transaction).await?;
-        }
+        let enqueued = enqueue(&mut transaction, job).await?;
         transaction.commit().await?;
         Ok(enqueued)
     }
+}
+
+/// Puts a job into the queue in the transaction that makes it necessary: it is there, and
+/// found, if and when that commits.
+///
+/// # Errors
+/// When the database is away or refuses the job.
+pub async fn enqueue(transaction: &mut Transaction, job: &NewJob) -> Result<Enqueued, Error> {
+    let enqueued = insert_or_find(transaction, job).await?;
+    if matches!(enqueued, Enqueued::Created(_)) {
+        wake::notify(transaction).await?;
+    }
+    Ok(enqueued)
 }
 
 async fn insert_or_find(connection: &mut PgConnection, job: &NewJob) -> Result<Enqueued, Error> {

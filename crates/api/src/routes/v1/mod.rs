@@ -23,6 +23,7 @@ mod slots;
 mod streams;
 mod usage;
 mod users;
+mod webhooks;
 
 use super::Route;
 use crate::error::ApiError;
@@ -52,6 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
         streams::routes(),
         usage::routes(),
         users::routes(),
+        webhooks::routes(),
     ]
     .into_iter()
     .flatten()

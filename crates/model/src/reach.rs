@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Who has an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// One host of the internet.
     Public,
     /// A host near us, or ourselves.
@@ -14,7 +14,8 @@ pub(crate) enum Reach {
 }
 
 /// Who has this one.
-pub(crate) fn reach(ip: IpAddr) -> Reach {
+#[must_use]
+pub fn reach(ip: IpAddr) -> Reach {
     match ip.to_canonical() {
         IpAddr::V4(ip) => reach_v4(ip),
         IpAddr::V6(ip) => embedded_v4(ip).map_or_else(|| reach_v6(ip), reach_v4),
