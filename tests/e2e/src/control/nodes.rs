@@ -291,8 +291,7 @@ impl Node {
 fn held_lease(session: &str) -> pb::HeldLease {
     pb::HeldLease {
         session_id: session.to_owned(),
-        publishing: false,
-        players: 0,
+        ..Default::default()
     }
 }
 
