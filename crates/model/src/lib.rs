@@ -32,9 +32,7 @@ mod words;
 pub use words::UnknownWord;
 
 pub use clock::UnixMillis;
-pub use id::{
-    BanId, JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId, WebhookId,
-};
+pub use id::{BanId, JobId, NodeId, SessionId, SignInId, StreamId, TenantId, UserId, WebhookId};
 pub use passphrase::Passphrase;
 pub use provider::Provider;
 pub use region::Region;

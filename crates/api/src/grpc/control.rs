@@ -6,9 +6,7 @@ use std::time::Duration;
 use model::{NodeId, SessionId, UnixMillis};
 use placement::vitals::Evidence;
 use proto::fleet as pb;
-use storage::control::{
-    idempotency, nodes, placements, session_events, sessions, standings,
-};
+use storage::control::{idempotency, nodes, placements, session_events, sessions, standings};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};

@@ -42,6 +42,7 @@ async fn with_session(database: &TestDb) -> Pool {
         sessions_limit: None,
         join_token_sha256: [1; 32],
         join_token_expires_at: NOW,
+        vitals: serde_json::json!({}),
     };
     nodes::create(&pool, &node, NOW).await.unwrap();
     let mut transaction = storage::begin(&pool).await.unwrap();

@@ -33,16 +33,18 @@ const REASON_LENGTH_MAX: usize = 256;
 const STOPPED: &str = "stopped_by_operator";
 
 pub(super) fn routes() -> Vec<Route> {
-    let admin = |method, path, handler| Route::new(method, path, Access::Admin, handler);
+    let route = Route::new;
+    let (viewer, operator) = (Access::VIEWER, Access::OPERATOR);
+    let (all, one) = ("/api/v1/ops/sessions", "/api/v1/ops/sessions/{id}");
+    let (stops, moves) = (
+        "/api/v1/ops/sessions/{id}/stop",
+        "/api/v1/ops/sessions/{id}/migrate",
+    );
     vec![
-        admin(Method::GET, "/api/v1/ops/sessions", get(list)),
-        admin(Method::GET, "/api/v1/ops/sessions/{id}", get(show)),
-        admin(Method::POST, "/api/v1/ops/sessions/{id}/stop", post(stop)),
-        admin(
-            Method::POST,
-            "/api/v1/ops/sessions/{id}/migrate",
-            post(migrate),
-        ),
+        route(Method::GET, all, viewer, get(list)),
+        route(Method::GET, one, viewer, get(show)),
+        route(Method::POST, stops, operator, post(stop)),
+        route(Method::POST, moves, operator, post(migrate)),
     ]
 }
 
