@@ -74,7 +74,7 @@ pub(super) fn routes() -> Vec<Route> {
         .describe(
             Description::new("Moves a session to another node; the picture goes on.")
                 .takes::<MigrateRequest>()
-                .gives::<SessionResponse>(200)
+                .gives::<SessionResponse>(202)
                 .refuses(&[404, 409, 503]),
         ),
         Route::new(

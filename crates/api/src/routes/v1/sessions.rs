@@ -16,10 +16,12 @@ use storage::control::audit::{self, Action};
 use storage::control::session_events::{self, Event};
 use storage::control::session_list::{self, Filter, Listed};
 use storage::control::{connections, sessions};
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::metrics;
+use crate::openapi::Description;
 use crate::relay::moves::{self, By, Destination};
 use crate::routes::{Body, Route};
 use crate::state::App;
@@ -41,10 +43,33 @@ pub(super) fn routes() -> Vec<Route> {
         "/api/v1/ops/sessions/{id}/migrate",
     );
     vec![
-        route(Method::GET, all, viewer, get(list)),
-        route(Method::GET, one, viewer, get(show)),
-        route(Method::POST, stops, operator, post(stop)),
-        route(Method::POST, moves, operator, post(migrate)),
+        route(Method::GET, all, viewer, get(list)).describe(
+            Description::new("Everybody's sessions, the newest first.")
+                .query("node", "On this node.")
+                .query("user", "Of this user.")
+                .query("state", "A state, or `live`: all but `stopped`.")
+                .query("before", "Older than this session.")
+                .query("limit", "How many.")
+                .gives::<ListResponse>(200)
+                .refuses(&[400]),
+        ),
+        route(Method::GET, one, viewer, get(show)).describe(
+            Description::new("A session, its links and its history.")
+                .gives::<ShowResponse>(200)
+                .refuses(&[404]),
+        ),
+        route(Method::POST, stops, operator, post(stop)).describe(
+            Description::new("Ends a session.")
+                .takes::<StopRequest>()
+                .gives::<SessionView>(200)
+                .refuses(&[404]),
+        ),
+        route(Method::POST, moves, operator, post(migrate)).describe(
+            Description::new("Moves a session to another node; the picture goes on.")
+                .takes::<MigrateRequest>()
+                .gives::<SessionView>(202)
+                .refuses(&[404, 409, 503]),
+        ),
     ]
 }
 
@@ -59,27 +84,37 @@ struct ListRequest {
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ops_sessions::ListResponse)]
 struct ListResponse {
     sessions: Vec<SessionView>,
     /// Ask with `before` set to this for older ones; absent when there are none.
+    #[schema(value_type = Option<String>)]
     next_before: Option<SessionId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ops_sessions::SessionView)]
 struct SessionView {
+    #[schema(value_type = String)]
     session_id: SessionId,
+    #[schema(value_type = String)]
     state: SessionState,
     /// Since when, to within a few seconds.
     since: Option<String>,
     publishing: bool,
+    #[schema(value_type = String)]
     tenant_id: TenantId,
+    #[schema(value_type = String)]
     user_id: UserId,
     user_name: String,
     connection_id: Option<String>,
+    #[schema(value_type = String)]
     stream_id: StreamId,
+    #[schema(value_type = String)]
     node_id: NodeId,
     node_name: String,
+    #[schema(value_type = String)]
     region: Region,
     started_at: String,
     lease_expires_at: String,
@@ -90,11 +125,14 @@ struct SessionView {
     published_seconds: u64,
     ingress_bytes: u64,
     egress_bytes: u64,
+    #[schema(value_type = Option<String>)]
     supersedes: Option<SessionId>,
+    #[schema(value_type = Option<String>)]
     superseded_by: Option<SessionId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ops_sessions::ShowResponse)]
 struct ShowResponse {
     session: SessionView,
     links: LinksView,
@@ -103,33 +141,40 @@ struct ShowResponse {
 }
 
 /// The uplinks of a bonded sender, without their addresses.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ops_sessions::LinksView)]
 struct LinksView {
     count: usize,
     carriers: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ops_sessions::EventView)]
 struct EventView {
     at: String,
+    #[schema(value_type = String)]
     state: SessionState,
     publishing: bool,
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ops_sessions::StopRequest)]
 struct StopRequest {
     /// Why, for the audit.
     reason: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ops_sessions::MigrateRequest)]
 struct MigrateRequest {
     /// Only there; absent: anywhere.
+    #[schema(value_type = Option<String>)]
     region: Option<Region>,
     /// Only this node.
+    #[schema(value_type = Option<String>)]
     node: Option<NodeId>,
     /// Why, for the audit.
     reason: String,

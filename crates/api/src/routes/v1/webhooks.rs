@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::audit;
 use storage::control::webhooks::{self, NewWebhook, Webhook};
+use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
+use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -27,39 +29,55 @@ const URL_LENGTH_MAX: usize = 2048;
 pub(super) fn routes() -> Vec<Route> {
     let all = "/api/v1/webhooks";
     vec![
-        Route::new(Method::GET, all, Access::User, get(list)),
-        Route::new(Method::POST, all, Access::User, post(create)),
+        Route::new(Method::GET, all, Access::User, get(list))
+            .describe(Description::new("Who is told.").gives::<ListResponse>(200)),
+        Route::new(Method::POST, all, Access::User, post(create)).describe(
+            Description::new("Tells an endpoint what the tenant's sessions do.")
+                .takes::<CreateRequest>()
+                .gives::<CreateResponse>(201)
+                .refuses(&[409]),
+        ),
         Route::new(
             Method::DELETE,
             "/api/v1/webhooks/{id}",
             Access::User,
             delete(remove),
+        )
+        .describe(
+            Description::new("Tells an endpoint no more.")
+                .says(204)
+                .refuses(&[404]),
         ),
     ]
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = webhooks::ListResponse)]
 struct ListResponse {
     webhooks: Vec<WebhookView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = webhooks::WebhookView)]
 struct WebhookView {
+    #[schema(value_type = String)]
     webhook_id: WebhookId,
     url: String,
     events: Vec<String>,
     created_at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = webhooks::CreateRequest)]
 struct CreateRequest {
     url: String,
     /// Of what it is told; absent: of everything.
     events: Option<Vec<String>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = webhooks::CreateResponse)]
 struct CreateResponse {
     #[serde(flatten)]
     webhook: WebhookView,
