@@ -19,7 +19,7 @@ use storage::control::moves;
 use storage::control::placements;
 use storage::control::sessions::{self, NewSession, Record};
 
-use super::place::{self, Among, Failure, Place, no_capacity};
+use super::place::{self, Among, Failure, Place, no_capacity, too_many_at_once};
 use super::start::ROUNDS_MAX;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
@@ -72,10 +72,7 @@ pub(crate) async fn begin(
             Err(Failure::Again) => {}
         }
     }
-    Err(ApiError::new(
-        Code::Unavailable,
-        "too many sessions start at once; try again",
-    ))
+    Err(too_many_at_once())
 }
 
 struct Round<'a> {

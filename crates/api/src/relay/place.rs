@@ -139,6 +139,14 @@ pub(super) fn decision(
     }
 }
 
+/// Other transactions were in the way each time.
+pub(super) fn too_many_at_once() -> ApiError {
+    ApiError::new(
+        Code::Unavailable,
+        "too many sessions start at once; try again",
+    )
+}
+
 pub(super) fn no_capacity(ranking: &Ranking) -> ApiError {
     let refusals = || {
         let outcomes = ranking.verdicts.iter().map(|verdict| &verdict.outcome);

@@ -26,7 +26,7 @@ use storage::control::streams::{self, Slot, Stream};
 use storage::control::{nodes, placements};
 use subtle::ConstantTimeEq;
 
-use super::place::{self, Among, Failure, no_capacity};
+use super::place::{self, Among, Failure, no_capacity, too_many_at_once};
 use super::request::{StartRequest, unknown_stream_token};
 use crate::accounts::standing;
 use crate::config::seconds;
@@ -110,10 +110,7 @@ pub(crate) async fn start(
             Err(Failure::Again) => {}
         }
     }
-    Err(ApiError::new(
-        Code::Unavailable,
-        "too many sessions start at once; try again",
-    ))
+    Err(too_many_at_once())
 }
 
 struct Round<'a> {

@@ -10,7 +10,7 @@
 use model::moving::{Move, Outcome};
 use model::{NodeId, SessionId, StreamId, UnixMillis};
 
-use super::{column, wake};
+use super::{column, sessions, wake};
 use crate::{Error, Pool, Transaction};
 
 /// Lets a session drain; says whether it was there to.
@@ -228,11 +228,8 @@ pub async fn end_drained(
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let mut ids = Vec::with_capacity(rows.len());
-    for row in rows {
-        wake::notify(&mut transaction, &column("sessions.node_id", &row.node_id)?).await?;
-        ids.push(column("sessions.id", &row.id)?);
-    }
+    let stopped = rows.into_iter().map(|row| (row.id, row.node_id));
+    let ids = sessions::wake_all(&mut transaction, stopped).await?;
     transaction.commit().await?;
     Ok(ids)
 }

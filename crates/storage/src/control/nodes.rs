@@ -191,18 +191,24 @@ pub async fn find(executor: impl PgExecutor<'_>, id: &NodeId) -> Result<Option<N
     row.map(TryInto::try_into).transpose()
 }
 
-/// One node, locked until the transaction ends: nobody else places a session on it
-/// meanwhile. The load is what is committed once the lock is held.
-///
-/// # Errors
-/// When the database fails.
-pub async fn lock(transaction: &mut Transaction, id: &NodeId) -> Result<Option<Node>, Error> {
+/// Locks a node until the transaction ends.
+pub(super) async fn hold(transaction: &mut Transaction, id: &NodeId) -> Result<(), Error> {
     sqlx::query!(
         "SELECT id FROM control.nodes WHERE id = $1 FOR NO KEY UPDATE",
         id.as_str()
     )
     .fetch_optional(&mut **transaction)
     .await?;
+    Ok(())
+}
+
+/// One node, locked until the transaction ends: nobody else places a session on it
+/// meanwhile. The load is what is committed once the lock is held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(transaction: &mut Transaction, id: &NodeId) -> Result<Option<Node>, Error> {
+    hold(transaction, id).await?;
     find(&mut **transaction, id).await
 }
 

@@ -372,6 +372,19 @@ pub struct Patience {
     pub silence: Duration,
 }
 
+/// Wakes the nodes of sessions; of each, its id and its node's.
+pub(super) async fn wake_all(
+    transaction: &mut Transaction,
+    sessions: impl Iterator<Item = (String, String)>,
+) -> Result<Vec<SessionId>, Error> {
+    let mut ids = Vec::new();
+    for (id, node) in sessions {
+        wake::notify(transaction, &column("sessions.node_id", &node)?).await?;
+        ids.push(column("sessions.id", &id)?);
+    }
+    Ok(ids)
+}
+
 /// Stops at most `limit` sessions whose time is over and wakes their nodes.
 ///
 /// # Errors
@@ -408,11 +421,8 @@ pub async fn expire(
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let mut ids = Vec::with_capacity(rows.len());
-    for row in rows {
-        wake::notify(&mut transaction, &column("sessions.node_id", &row.node_id)?).await?;
-        ids.push(column("sessions.id", &row.id)?);
-    }
+    let stopped = rows.into_iter().map(|row| (row.id, row.node_id));
+    let ids = wake_all(&mut transaction, stopped).await?;
     transaction.commit().await?;
     Ok(ids)
 }

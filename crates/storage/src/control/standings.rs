@@ -7,7 +7,7 @@ use model::{NodeId, UnixMillis};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use super::{column, number, wake};
+use super::{column, nodes, number, wake};
 use crate::{Error, Pool, Transaction};
 
 /// What is known of a node.
@@ -85,12 +85,7 @@ macro_rules! select_standings {
 /// # Errors
 /// When the database fails.
 pub async fn lock(transaction: &mut Transaction, id: &NodeId) -> Result<Option<Standing>, Error> {
-    sqlx::query!(
-        "SELECT id FROM control.nodes WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_str()
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
+    nodes::hold(transaction, id).await?;
     find(&mut **transaction, id).await
 }
 
