@@ -1,6 +1,7 @@
 //! The node's line to the control plane: enrol once, then one stream for as long
 //! as the node lives. While it is away the node goes on with what it holds.
 
+mod beats;
 mod connection;
 mod directive;
 mod enrol;

@@ -1,6 +1,5 @@
 //! One connection to the control plane, from Hello to its end.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use model::UnixMillis;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::beats::Beats;
 use super::{Control, READINESS, directive, grants};
 use crate::metrics;
 use crate::shards::Gone;
@@ -29,8 +29,6 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// remote.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Heartbeats whose answer is waited for; older ones are given up.
-const UNANSWERED_MAX: usize = 8;
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 
@@ -68,34 +66,6 @@ struct Line {
     welcome_due: Instant,
     welcomed: bool,
     beats: Beats,
-}
-
-/// The heartbeats of one stream.
-#[derive(Default)]
-struct Beats {
-    /// That of the last one.
-    sequence: u64,
-    /// When those went out that the control plane has not answered yet.
-    unanswered: VecDeque<(u64, Instant)>,
-}
-
-impl Beats {
-    /// Numbers the next one.
-    fn next(&mut self, now: Instant) -> u64 {
-        self.sequence += 1;
-        if self.unanswered.len() == UNANSWERED_MAX {
-            self.unanswered.pop_front();
-        }
-        self.unanswered.push_back((self.sequence, now));
-        self.sequence
-    }
-
-    /// How long the answer took; those before it are answered by it as well.
-    fn answered(&mut self, sequence: u64, now: Instant) -> Option<Duration> {
-        let answered = self.unanswered.iter().rposition(|it| it.0 <= sequence)?;
-        let (asked, at) = self.unanswered.drain(..=answered).next_back()?;
-        (asked == sequence).then(|| now - at)
-    }
 }
 
 impl Control {
@@ -426,34 +396,4 @@ fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_timed_by_the_heartbeat_it_names() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut beats = Beats::default();
-        assert_eq!((beats.next(at(0)), beats.next(at(100))), (1, 2));
-        assert_eq!(beats.answered(2, at(130)), Some(Duration::from_millis(30)));
-        assert_eq!(beats.answered(2, at(140)), None, "a duplicate");
-        assert_eq!(beats.answered(1, at(150)), None, "out of order");
-        assert_eq!(beats.answered(9, at(150)), None, "never asked");
-    }
-
-    #[test]
-    fn heartbeats_without_answers_are_given_up() {
-        let now = Instant::now();
-        let mut beats = Beats::default();
-        for _ in 0..100 {
-            beats.next(now);
-        }
-        assert_eq!(beats.unanswered.len(), UNANSWERED_MAX);
-        assert_eq!(beats.answered(1, now), None);
-        assert_eq!(beats.answered(100, now), Some(Duration::ZERO));
-        assert!(beats.unanswered.is_empty());
-    }
 }
