@@ -1,5 +1,8 @@
 //! One installation: PostgreSQL and the four services, each a process.
 
+mod sessions;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,12 +19,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::Client;
-use crate::media;
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::postgres::Postgres;
 use crate::program::{self, Program, tail};
 use crate::wait;
+pub use sessions::Session;
+pub use settings::Options;
 
 /// A service of the house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,66 +103,6 @@ pub struct House {
     extra: Vec<(Service, String, String)>,
     replicated: bool,
     dir: TempDir,
-}
-
-/// A relay session as its owner sees it.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Its identifier.
-    pub id: String,
-    /// Where to publish.
-    pub publish_url: String,
-    /// Where to play.
-    pub play_url: String,
-}
-
-/// How to start a house; the default suits most.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Settings of a service besides the necessary ones, such as
-    /// `KIT__LOG__FILTER`.
-    pub settings: Vec<(Service, String, String)>,
-    /// Whether the control plane has a second replica.
-    pub replicated: bool,
-}
-
-/// What callers of a patient house get: longer than a busy machine holds a program up.
-const PATIENT_LATENCY_MS: &str = "2000";
-
-impl Options {
-    /// For streams of which every byte is judged. With libsrt's own 120 ms a receiver
-    /// drops, as it should, what a busy machine sends too late.
-    #[must_use]
-    pub fn patient() -> Self {
-        Self::default().with(Service::RelayNode, "LATENCY_MIN_MS", PATIENT_LATENCY_MS)
-    }
-
-    /// The same with a second replica of the control plane.
-    #[must_use]
-    pub const fn replicated(mut self) -> Self {
-        self.replicated = true;
-        self
-    }
-
-    /// The same without limits on how often one caller may ask.
-    #[must_use]
-    pub fn unlimited(self) -> Self {
-        ["START", "STOP", "OPS"]
-            .into_iter()
-            .fold(self, |options, class| {
-                let name = format!("HTTP__RATE_LIMITS__{class}");
-                options
-                    .with(Service::Api, &name, "0")
-                    .with(Service::SecondApi, &name, "0")
-            })
-    }
-
-    /// The same with one more setting.
-    #[must_use]
-    pub fn with(mut self, service: Service, name: &str, value: &str) -> Self {
-        self.settings.push((service, name.into(), value.into()));
-        self
-    }
 }
 
 impl House {
@@ -408,99 +352,6 @@ impl House {
         })
     }
 
-    /// Starts a relay session and waits until its node holds it.
-    ///
-    /// # Errors
-    /// When the control plane refuses, or the node does not confirm in time.
-    pub fn start_session(&self, name: &str) -> anyhow::Result<Session> {
-        let request = json!({
-            "client_context": {"obs_connected": false, "mode": "auto", "requested_by": "e2e"},
-            "region_preference": "local",
-            "connection_id": name,
-        });
-        let started = self
-            .api()
-            .post("/api/v1/relay/start", &request)?
-            .success()
-            .context("start a session")?;
-        let session = Session {
-            id: text(&started, "/session/session_id")?,
-            publish_url: text(&started, "/session/srt_publish_url")?,
-            play_url: text(&started, "/session/media_source_url")?,
-        };
-        wait::until("the session is active", Duration::from_secs(15), || {
-            let sessions = self.sessions().ok()?;
-            let is_it = |other: &&Value| other["session_id"] == session.id.as_str();
-            (sessions.iter().find(is_it)?["status"] == "active").then_some(())
-        })?;
-        Ok(session)
-    }
-
-    /// Stops a session once its player has all that was sent; the player is cut,
-    /// and so ends its file.
-    ///
-    /// # Errors
-    /// When the control plane refuses, or the player is not cut.
-    pub fn end_session(
-        &self,
-        session: &Session,
-        player: &mut Program,
-        received: &Path,
-    ) -> anyhow::Result<()> {
-        media::settle(received)?;
-        self.stop_session(session)?;
-        player.wait(Duration::from_secs(10))?;
-        Ok(())
-    }
-
-    /// The live sessions, as listed.
-    ///
-    /// # Errors
-    /// When the control plane does not answer.
-    pub fn sessions(&self) -> anyhow::Result<Vec<Value>> {
-        let listed = self.api().fetch("/api/v1/relay/sessions")?.success()?;
-        Ok(listed["sessions"]
-            .as_array()
-            .context("no list of sessions")?
-            .clone())
-    }
-
-    /// Stops a session.
-    ///
-    /// # Errors
-    /// When the control plane refuses.
-    pub fn stop_session(&self, session: &Session) -> anyhow::Result<()> {
-        self.api()
-            .post("/api/v1/relay/stop", &json!({"session_id": session.id}))?
-            .success()?;
-        Ok(())
-    }
-
-    /// Waits until so many publishers are connected: a player is refused before.
-    ///
-    /// # Errors
-    /// When they are not within 15 seconds.
-    pub fn wait_publishers(&self, publishers: u32) -> anyhow::Result<()> {
-        self.wait_callers("publish", publishers)
-    }
-
-    /// Waits until so many players are connected: they miss nothing from here on.
-    ///
-    /// # Errors
-    /// When they are not within 15 seconds.
-    pub fn wait_players(&self, players: u32) -> anyhow::Result<()> {
-        self.wait_callers("play", players)
-    }
-
-    fn wait_callers(&self, role: &str, callers: u32) -> anyhow::Result<()> {
-        let what = format!("{callers} callers to {role} are connected");
-        wait::until(&what, Duration::from_secs(15), || {
-            let metrics = self.metrics(Service::RelayNode).ok()?;
-            let connected = metrics.labelled("streamhaul_relay_sessions", "role", role);
-            (connected >= f64::from(callers)).then_some(())
-        })
-    }
-
     /// Where a service logs.
     #[must_use]
     pub fn log(&self, service: Service) -> PathBuf {
@@ -509,70 +360,6 @@ impl House {
             _ => "",
         };
         self.file(&format!("{second}{}.log", service.binary()))
-    }
-
-    fn settings(&self, service: Service) -> Vec<(String, String)> {
-        let mut settings = self.necessary(service);
-        settings.push(("KIT__ADMIN__LISTEN", self.local(service.admin_port())));
-        let own = self.extra.iter().filter(|(other, ..)| *other == service);
-        let own = own.map(|(_, name, value)| (name.clone(), value.clone()));
-        settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .chain(own)
-            .collect()
-    }
-
-    fn necessary(&self, service: Service) -> Vec<(&'static str, String)> {
-        let secret = |name: &str| self.secret(name).display().to_string();
-        let api_grpc = self.api_grpc();
-        match service {
-            Service::Api | Service::SecondApi => vec![
-                ("LISTEN_HTTP", self.local(api_ports(service).0)),
-                ("LISTEN_GRPC", self.local(api_ports(service).1)),
-                (
-                    "GATEWAY_HTTP",
-                    format!("http://{}", self.local(GATEWAY_HTTP)),
-                ),
-                (
-                    "GATEWAY_GRPC",
-                    format!("http://{}", self.local(GATEWAY_GRPC)),
-                ),
-                ("DATABASE_URL", self.postgres.url()),
-                ("ADMIN_TOKEN_FILE", secret("admin_token")),
-                ("SERVICE_TOKEN_FILE", secret("service_token")),
-                ("SEALING_KEY_FILE", secret("sealing_key")),
-                ("FIRST_LEASE_KEY_FILE", secret("lease_key")),
-                ("STREAM_KEY_SECRET_FILE", secret("stream_key_secret")),
-            ],
-            Service::Jobs => vec![
-                ("LISTEN_GRPC", self.local(JOBS_GRPC)),
-                ("DATABASE_URL", self.postgres.url()),
-                ("SERVICE_TOKEN_FILE", secret("service_token")),
-                ("API_GRPC", api_grpc),
-            ],
-            Service::MetricsGateway => vec![
-                ("LISTEN_HTTP", self.local(GATEWAY_HTTP)),
-                ("LISTEN_GRPC", self.local(GATEWAY_GRPC)),
-                ("SERVICE_TOKEN_FILE", secret("service_token")),
-                ("API_GRPC", api_grpc),
-            ],
-            Service::RelayNode => vec![
-                ("LISTEN_UDP", self.everywhere(RELAY_UDP)),
-                ("LISTEN_PUBLISH", self.everywhere(RELAY_PUBLISH)),
-                ("LISTEN_PLAY", self.everywhere(RELAY_PLAY)),
-                ("LISTEN_STATS", self.local(RELAY_STATS)),
-                ("STATE_DIR", self.file("node").display().to_string()),
-                ("JOIN_TOKEN_FILE", secret("join_token")),
-                ("API_GRPC", self.replicas_grpc()),
-                (
-                    "GATEWAY_GRPC",
-                    format!("http://{}", self.local(GATEWAY_GRPC)),
-                ),
-                ("PUBLIC_HOST", "127.0.0.1".into()),
-                ("REGION", "local".into()),
-            ],
-        }
     }
 
     fn local(&self, port: u16) -> String {
