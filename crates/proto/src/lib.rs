@@ -8,6 +8,7 @@
 //! To add a message: change the `.proto` (additions only within `v1`), run
 //! `cargo xtask gen`, and write its `TryFrom` in `src/convert/`, bounds included.
 
+mod codec;
 pub mod convert;
 mod generated;
 mod redacted;

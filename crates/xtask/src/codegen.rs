@@ -28,6 +28,7 @@ pub fn generate(proto_dir: &Path, out_dir: &Path) -> anyhow::Result<()> {
         // `Fleet.Connect` would clash with the clients' own `connect`: they are made
         // with `new(channel)`.
         .build_transport(false)
+        .codec_path("crate::codec::FrugalCodec")
         // It holds secrets: `proto` writes its `Debug` by hand.
         .skip_debug([
             ".streamhaul.fleet.v1.KeyedLease",
