@@ -31,6 +31,11 @@ impl ClientAddress {
         Self(address)
     }
 
+    /// The address itself.
+    pub(crate) const fn ip(self) -> IpAddr {
+        self.0
+    }
+
     /// The same for all addresses that one subscriber can take.
     pub(crate) fn subscriber(self) -> IpAddr {
         match self.0 {

@@ -1,6 +1,7 @@
 //! This service's configuration.
 
 mod accounts;
+mod billing;
 mod http;
 mod mail;
 mod placement;
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use accounts::{AccountsConfig, Registration};
+pub use billing::BillingConfig;
+pub(crate) use billing::{PLAN, TENANT};
 pub use http::{HttpConfig, Proxies};
 pub use mail::MailConfig;
 use model::Region;
@@ -83,6 +86,8 @@ pub struct Config {
     pub accounts: AccountsConfig,
     /// How letters are sent.
     pub mail: MailConfig,
+    /// What an outside billing system may tell us.
+    pub billing: BillingConfig,
 }
 
 /// How docks are signed in.
@@ -178,6 +183,7 @@ impl Default for Config {
             public_url: None,
             accounts: AccountsConfig::default(),
             mail: MailConfig::default(),
+            billing: BillingConfig::default(),
         }
     }
 }
@@ -269,6 +275,7 @@ impl ServiceConfig for Config {
         self.validate_gateway()?;
         self.accounts.validate()?;
         self.mail.validate()?;
+        self.billing.validate()?;
         self.validate_public_url()?;
         self.validate_regions()
     }

@@ -13,6 +13,7 @@
 
 mod accounts;
 mod auth;
+mod billing;
 mod bootstrap;
 mod client_address;
 mod config;
@@ -35,8 +36,9 @@ mod webhooks;
 
 pub use auth::Access;
 pub use config::{
-    AccountsConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig, MailConfig,
-    ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig, Registration, SessionsConfig,
+    AccountsConfig, BillingConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig,
+    MailConfig, ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig, Registration,
+    SessionsConfig,
 };
 pub use limits::Class;
 pub use openapi::document;

@@ -23,6 +23,7 @@ use crate::accounts::errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::billing::Billing;
 use crate::bootstrap::{self, First, FirstNode};
 use crate::config::{Config, seconds};
 use crate::dock::ready;
@@ -89,6 +90,7 @@ struct Secrets {
     post: Post,
     passwords: Passwords,
     providers: Providers,
+    billing: Billing,
 }
 
 impl Server {
@@ -180,6 +182,7 @@ impl Server {
             rate_limits: RateLimits::default(),
             proxies: self.proxies.into(),
             providers: self.secrets.providers,
+            billing: self.secrets.billing,
             post: self.secrets.post,
             errands,
             surveys: Surveys::default(),
@@ -214,6 +217,7 @@ impl Secrets {
             post: Post::new(&config.mail)?,
             passwords: Passwords::new(config.accounts.password_checks_max)?,
             providers: Providers::new(&config.accounts.providers)?,
+            billing: Billing::new(&config.billing).context("billing.webhook_secret_file")?,
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::billing::Billing;
 use crate::fleet::bans::Bans;
 use crate::fleet::heartbeats::Heartbeats;
 use crate::fleet::leases::Issuer;
@@ -67,6 +68,8 @@ pub(crate) struct App {
     pub(crate) proxies: Arc<[IpNet]>,
     /// Where else people have accounts.
     pub(crate) providers: Providers,
+    /// Who tells us what is paid for.
+    pub(crate) billing: Billing,
     pub(crate) post: Post,
     pub(crate) errands: Errands,
     /// What the fleet can take, looked up now and then.

@@ -27,6 +27,11 @@ const DELIVER: &str = "deliver_webhook";
 const ATTEMPTS_MAX: u32 = 30;
 const SECRET_PREFIX: &str = "whsec_";
 const SECRET_BYTES: usize = 32;
+/// The specification's least.
+const SECRET_BYTES_MIN: usize = 24;
+const SIGNATURE_PREFIX: &str = "v1,";
+/// Signatures of one message that are looked at: secrets that are being replaced.
+const SIGNATURES_MAX: usize = 4;
 
 /// What there is to be told of.
 pub(crate) const EVENTS: [&str; 4] = [UP, DOWN, MOVED, ENDED];
@@ -152,12 +157,44 @@ impl Secret {
         app.issuer.sealing().unseal(&purpose(id), sealed).map(Self)
     }
 
+    /// Reads one as it is shown; none when it is not one of at least 24 bytes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let encoded = text.strip_prefix(SECRET_PREFIX)?;
+        let secret = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+        (secret.len() >= SECRET_BYTES_MIN).then_some(Self(secret))
+    }
+
     /// The header `webhook-signature`.
     pub(crate) fn sign(&self, message_id: &str, timestamp_unix: i64, body: &str) -> String {
+        let mac = self.mac(message_id, timestamp_unix, body.as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        format!("{SIGNATURE_PREFIX}{signature}")
+    }
+
+    /// Whether one of the signatures in a header `webhook-signature` is by this secret;
+    /// takes as long whichever byte is wrong.
+    pub(crate) fn signed(
+        &self,
+        message_id: &str,
+        timestamp_unix: i64,
+        body: &[u8],
+        signatures: &str,
+    ) -> bool {
+        let signatures = signatures.split(' ').take(SIGNATURES_MAX);
+        signatures
+            .filter_map(|one| STANDARD.decode(one.strip_prefix(SIGNATURE_PREFIX)?).ok())
+            .any(|signature| {
+                let mac = self.mac(message_id, timestamp_unix, body);
+                mac.verify_slice(&signature).is_ok()
+            })
+    }
+
+    fn mac(&self, message_id: &str, timestamp_unix: i64, body: &[u8]) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a secret of any length");
-        mac.update(format!("{message_id}.{timestamp_unix}.{body}").as_bytes());
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        mac.update(format!("{message_id}.{timestamp_unix}.").as_bytes());
+        mac.update(body);
+        mac
     }
 }
 
@@ -240,5 +277,43 @@ mod tests {
             r#"{"test": 2432232314}"#,
         );
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_message_only() {
+        let secret = Secret::fresh();
+        let signature = secret.sign("msg_1", 1000, "{}");
+        let signed = |id, at, body: &str, by: &str| secret.signed(id, at, body.as_bytes(), by);
+        assert!(signed("msg_1", 1000, "{}", &signature));
+        assert!(signed(
+            "msg_1",
+            1000,
+            "{}",
+            &format!("v1,AAAA v2,x {signature}")
+        ));
+        assert!(!signed("msg_2", 1000, "{}", &signature));
+        assert!(!signed("msg_1", 1001, "{}", &signature));
+        assert!(!signed("msg_1", 1000, "{ }", &signature));
+        for wrong in ["", "v1,", "v1", &signature[..20], &signature[3..]] {
+            assert!(!signed("msg_1", 1000, "{}", wrong), "{wrong}");
+        }
+        let other = Secret::fresh().sign("msg_1", 1000, "{}");
+        assert!(!signed("msg_1", 1000, "{}", &other));
+    }
+
+    #[test]
+    fn a_secret_is_read_as_it_is_shown() {
+        let secret = Secret::fresh();
+        let read = Secret::parse(&secret.text()).unwrap();
+        assert_eq!(read.sign("msg_1", 1, ""), secret.sign("msg_1", 1, ""));
+        for wrong in [
+            "",
+            "whsec_",
+            "whsec_c2hvcnQ=",
+            "whsec_*",
+            &secret.text()[6..],
+        ] {
+            assert!(Secret::parse(wrong).is_none(), "{wrong}");
+        }
     }
 }

@@ -10,7 +10,8 @@ use storage::control::slots::{self, NumberedSlot};
 use storage::control::streams::{self, Slot};
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use super::standing;
+use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token;
 
@@ -27,12 +28,62 @@ pub(crate) struct SlotView {
     stream_token: String,
 }
 
+/// A slot that was made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = slots::Created)]
+pub(crate) struct Created {
+    #[schema(value_type = String)]
+    stream_id: StreamId,
+    #[serde(flatten)]
+    slot: SlotView,
+}
+
 /// A user's slots. Who has none gets the first one.
 pub(crate) async fn list(app: &App, account: &Account) -> Result<Vec<SlotView>, ApiError> {
     let mut transaction = storage::begin(&app.pool).await?;
     let slots = numbered(app, &mut transaction, account).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     Ok(slots.into_iter().map(|slot| view(app, slot)).collect())
+}
+
+/// Makes a slot, as far as the plan goes. Its connection is `connection`'s, or whichever
+/// shows its stream token.
+pub(crate) async fn create(
+    app: &App,
+    account: &Account,
+    connection: Option<&str>,
+    label: Option<&str>,
+) -> Result<Created, ApiError> {
+    let label = label.map(check_label).transpose()?;
+    let mut transaction = storage::begin(&app.pool).await?;
+    let user = &account.user_id;
+    sessions::lock_user(&mut transaction, user).await?;
+    let slots = slots::list(&mut transaction, user, LISTED_MAX).await?;
+    let count = u32::try_from(slots.len()).unwrap_or(LISTED_MAX);
+    standing::check_slots(app, &mut transaction, user, count).await?;
+    if count >= LISTED_MAX {
+        let message = format!("a user has at most {LISTED_MAX} slots");
+        return Err(ApiError::new(Code::ConnectionLimitReached, message).because("too_many_slots"));
+    }
+    let fresh = StreamId::from_u128(token::id_bits());
+    let slot = Slot {
+        tenant_id: &account.tenant_id,
+        user_id: user,
+        name: connection.unwrap_or(fresh.as_str()),
+    };
+    if !slots::create(&mut transaction, slot, &fresh, label, app.now()).await? {
+        let message = "the connection has a slot already";
+        return Err(ApiError::new(Code::Conflict, message).because("slot_exists"));
+    }
+    let slots = slots::list(&mut transaction, user, LISTED_MAX).await?;
+    let made = slots.into_iter().find(|slot| slot.stream.id == fresh);
+    let made = made.ok_or_else(ApiError::internal)?;
+    storage::commit(transaction).await?;
+    tracing::info!(stream.id = %fresh, user.id = %user, "A slot was made");
+    Ok(Created {
+        stream_id: fresh,
+        slot: view(app, made),
+    })
 }
 
 /// Calls a slot something.
@@ -42,11 +93,7 @@ pub(crate) async fn rename(
     number: u32,
     label: &str,
 ) -> Result<SlotView, ApiError> {
-    let label = label.trim();
-    let is_printable = !label.chars().any(char::is_control);
-    if !is_printable || !(1..=LABEL_CHARACTERS_MAX).contains(&label.chars().count()) {
-        return Err(ApiError::invalid("label: 1 to 64 printable characters"));
-    }
+    let label = check_label(label)?;
     let mut transaction = storage::begin(&app.pool).await?;
     slot(app, &mut transaction, account, number).await?;
     slots::set_label(&mut transaction, &account.user_id, number, label).await?;
@@ -68,6 +115,15 @@ pub(crate) async fn rotate(
     transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(stream.id = %old.stream.id, user.id = %account.user_id, "A slot's keys were replaced");
     Ok(view(app, fresh))
+}
+
+fn check_label(label: &str) -> Result<&str, ApiError> {
+    let label = label.trim();
+    let is_printable = !label.chars().any(char::is_control);
+    if is_printable && (1..=LABEL_CHARACTERS_MAX).contains(&label.chars().count()) {
+        return Ok(label);
+    }
+    Err(ApiError::invalid("label: 1 to 64 printable characters"))
 }
 
 async fn slot(
@@ -107,10 +163,14 @@ fn view(app: &App, slot: NumberedSlot) -> SlotView {
     let key = app
         .stream_keys
         .derive(Role::Publish, &stream.id, stream.generation);
-    let name = Some(slot.name).filter(|name| !name.is_empty());
+    let label = slot.label.unwrap_or_else(|| match slot.name.as_str() {
+        "" => "Main".to_owned(),
+        name if name == stream.id.as_str() => format!("Stream {}", slot.number),
+        _ => slot.name,
+    });
     SlotView {
         slot_number: slot.number,
-        label: slot.label.or(name).unwrap_or_else(|| "Main".to_owned()),
+        label,
         stream_token: key.expose().to_owned(),
     }
 }

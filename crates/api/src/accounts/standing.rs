@@ -5,12 +5,14 @@ use jiff::tz::TimeZone;
 use model::{UnixMillis, UserId};
 use serde::Serialize;
 use storage::Transaction;
-use storage::control::plans::{self, Standing};
+use storage::control::plans::{self, PlanStatus, Standing};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::time::rfc3339;
+
+const LIMIT_REACHED: &str = "connection_limit_reached";
 
 /// Whether a user may begin sessions. Field names and words are the plugin's contract.
 #[derive(Debug, Serialize, PartialEq, Eq, ToSchema)]
@@ -19,7 +21,7 @@ pub(crate) struct Entitlement {
     relay_access_status: &'static str,
     reason_code: &'static str,
     plan_tier: String,
-    plan_status: String,
+    plan_status: &'static str,
     max_concurrent_conns: u32,
     active_managed_conns: u32,
 }
@@ -39,7 +41,7 @@ pub(crate) struct Usage {
 #[schema(as = usage::Cycle)]
 pub(crate) struct Cycle {
     plan_tier: String,
-    plan_status: String,
+    plan_status: &'static str,
     cycle_start: String,
     /// The first moment that belongs to the next one.
     cycle_end: String,
@@ -64,7 +66,7 @@ pub(crate) async fn cycle(app: &App, user: &UserId) -> Result<Cycle, ApiError> {
 pub(crate) async fn of(app: &App, user: &UserId) -> Result<(Entitlement, Usage), ApiError> {
     let standing = plans::standing(&app.pool, user, month_began(app.now())).await?;
     let standing = standing.ok_or_else(ApiError::internal)?;
-    Ok((entitlement(&standing), usage(&standing)))
+    Ok((entitlement(&standing, app.now()), usage(&standing)))
 }
 
 /// Whether a user may begin one session more, in the transaction that does.
@@ -75,30 +77,64 @@ pub(crate) async fn check(
 ) -> Result<(), ApiError> {
     let standing = plans::standing(&mut **transaction, user, month_began(app.now())).await?;
     let standing = standing.ok_or_else(ApiError::internal)?;
-    let code = match refusal(&standing) {
-        None => return Ok(()),
-        Some("connection_limit_reached") => Code::ConnectionLimitReached,
-        Some(_) => Code::EntitlementDenied,
+    let Some(reason) = refusal(&standing, app.now()) else {
+        return Ok(());
     };
-    let reason = entitlement(&standing).reason_code;
-    Err(ApiError::new(code, "the plan does not allow another session").because(reason))
+    Err(refused(reason, "the plan does not allow another session"))
 }
 
-/// Why no session may begin, in the contract's words.
-fn refusal(standing: &Standing) -> Option<&'static str> {
-    if standing.plan_status != "active" {
+/// Whether a user may have one stream slot more besides `slots`, in the transaction that
+/// makes it: as many as the plan has connections.
+pub(crate) async fn check_slots(
+    app: &App,
+    transaction: &mut Transaction,
+    user: &UserId,
+    slots: u32,
+) -> Result<(), ApiError> {
+    let standing = plans::standing(&mut **transaction, user, month_began(app.now())).await?;
+    let standing = standing.ok_or_else(ApiError::internal)?;
+    let of_slots = Standing {
+        connections: slots,
+        ..standing
+    };
+    let Some(reason) = refusal(&of_slots, app.now()) else {
+        return Ok(());
+    };
+    Err(refused(reason, "the plan does not allow another slot"))
+}
+
+fn refused(reason: &'static str, message: &'static str) -> ApiError {
+    let code = match reason {
+        LIMIT_REACHED => Code::ConnectionLimitReached,
+        _ => Code::EntitlementDenied,
+    };
+    ApiError::new(code, message).because(reason)
+}
+
+/// Why nothing more may begin, in the contract's words.
+fn refusal(standing: &Standing, now: UnixMillis) -> Option<&'static str> {
+    if !counts(standing, now) {
         Some("subscription_inactive")
     } else if standing.connections_max == 0 {
         Some("subscription_required")
     } else if standing.connections >= standing.connections_max {
-        Some("connection_limit_reached")
+        Some(LIMIT_REACHED)
     } else {
         None
     }
 }
 
-fn entitlement(standing: &Standing) -> Entitlement {
-    let refusal = refusal(standing);
+/// Whether the plan counts now.
+fn counts(standing: &Standing, now: UnixMillis) -> bool {
+    match standing.plan_status {
+        PlanStatus::Active => true,
+        PlanStatus::Inactive => false,
+        PlanStatus::PastDue | PlanStatus::Canceled => standing.plan_until > Some(now),
+    }
+}
+
+fn entitlement(standing: &Standing, now: UnixMillis) -> Entitlement {
+    let refusal = refusal(standing, now);
     Entitlement {
         relay_access_status: if refusal.is_none() {
             "enabled"
@@ -107,7 +143,7 @@ fn entitlement(standing: &Standing) -> Entitlement {
         },
         reason_code: refusal.unwrap_or("ok"),
         plan_tier: standing.plan.clone(),
-        plan_status: standing.plan_status.clone(),
+        plan_status: standing.plan_status.as_str(),
         max_concurrent_conns: standing.connections_max,
         active_managed_conns: standing.connections,
     }
@@ -148,7 +184,8 @@ mod tests {
     fn standing() -> Standing {
         Standing {
             plan: "standard".to_owned(),
-            plan_status: "active".to_owned(),
+            plan_status: PlanStatus::Active,
+            plan_until: None,
             connections_max: 2,
             connections: 1,
             included_seconds: Some(100),
@@ -161,7 +198,7 @@ mod tests {
         let reason = |change: fn(&mut Standing)| {
             let mut standing = standing();
             change(&mut standing);
-            let entitlement = entitlement(&standing);
+            let entitlement = entitlement(&standing, UnixMillis(1000));
             (entitlement.relay_access_status, entitlement.reason_code)
         };
         assert_eq!(reason(|_| {}), ("enabled", "ok"));
@@ -174,9 +211,26 @@ mod tests {
             ("disabled", "subscription_required")
         );
         assert_eq!(
-            reason(|it| it.plan_status = "inactive".to_owned()),
+            reason(|it| it.plan_status = PlanStatus::Inactive),
             ("disabled", "subscription_inactive")
         );
+    }
+
+    #[test]
+    fn a_plan_that_is_not_paid_or_canceled_counts_until_its_time() {
+        for status in [PlanStatus::PastDue, PlanStatus::Canceled] {
+            let reason = |until| {
+                let standing = Standing {
+                    plan_status: status,
+                    plan_until: until,
+                    ..standing()
+                };
+                entitlement(&standing, UnixMillis(1000)).reason_code
+            };
+            assert_eq!(reason(Some(UnixMillis(1001))), "ok");
+            assert_eq!(reason(Some(UnixMillis(1000))), "subscription_inactive");
+            assert_eq!(reason(None), "subscription_inactive");
+        }
     }
 
     #[test]

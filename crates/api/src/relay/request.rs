@@ -132,7 +132,7 @@ impl ActiveQuery {
     }
 }
 
-fn check_connection(name: &str) -> Result<(), ApiError> {
+pub(crate) fn check_connection(name: &str) -> Result<(), ApiError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.:".contains(&b);
     if (1..=CONNECTION_LENGTH_MAX).contains(&name.len()) && name.bytes().all(allowed) {
         return Ok(());

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use model::session::Role;
-use model::{SessionId, StreamId};
+use model::{Region, SessionId, StreamId};
 use placement::Ranking;
 use sha2::{Digest, Sha256};
 use storage::Transaction;
@@ -23,7 +23,7 @@ use storage::control::accounts::Account;
 use storage::control::idempotency::{self, Key};
 use storage::control::sessions::{self, NewSession, Record};
 use storage::control::streams::{self, Slot, Stream};
-use storage::control::{nodes, placements};
+use storage::control::{nodes, people, placements};
 use subtle::ConstantTimeEq;
 
 use super::place::{self, Among, Failure, no_capacity, too_many_at_once};
@@ -193,7 +193,8 @@ impl Round<'_> {
             .check_stream(&stream.id, stream.generation, now)?;
         let limits = &self.app.config.sessions;
         let ends_at = now.plus(seconds(limits.max_session_seconds));
-        let wanted = place::wanted(self.app, self.request.region.clone());
+        let region = self.region(transaction).await?;
+        let wanted = place::wanted(self.app, region.clone());
         let place = place::place(self.app, transaction, &wanted, Among::All).await?;
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),
@@ -202,7 +203,7 @@ impl Round<'_> {
             connection_id: self.request.connection.clone(),
             node_id: place.node.node_id.clone(),
             region: place.node.region.clone(),
-            region_requested: self.request.region.clone(),
+            region_requested: region.clone(),
             lease_expires_at: now.plus(seconds(limits.lease_seconds)).min(ends_at),
             ends_at,
             supersedes: None,
@@ -211,17 +212,26 @@ impl Round<'_> {
         if let Some(held) = place.held {
             budget::hold(transaction, &session.id, held).await?;
         }
-        let decision = self.decision(&place.ranking, Some(session.id.clone()));
+        let decision = self.decision(region, &place.ranking, Some(session.id.clone()));
         placements::record(&mut **transaction, &decision).await?;
         let record = sessions::find(&mut **transaction, &session.id).await?;
         record.ok_or_else(|| Failure::Refused(ApiError::internal()))
+    }
+
+    /// Where it is wanted: where this request says, or else where the user usually wants it.
+    async fn region(&self, transaction: &mut Transaction) -> Result<Option<Region>, Failure> {
+        if let Some(region) = &self.request.region {
+            return Ok(Some(region.clone()));
+        }
+        let user = &self.account.user_id;
+        Ok(people::preferred_region(&mut **transaction, user).await?)
     }
 
     /// The transaction of a refused start is undone, so its decision is written after it:
     /// not inside, where each start would wait for a second connection while it holds one.
     async fn note_refusal(&self, ranking: &Ranking) {
         metrics::placement(Placement::NoCapacity);
-        let decision = self.decision(ranking, None);
+        let decision = self.decision(self.request.region.clone(), ranking, None);
         if let Err(error) =
             placements::record_refusal(&self.app.pool, &decision, REFUSAL_INTERVAL).await
         {
@@ -230,15 +240,14 @@ impl Round<'_> {
         }
     }
 
-    fn decision(&self, ranking: &Ranking, session: Option<SessionId>) -> placements::Placement {
+    fn decision(
+        &self,
+        region: Option<Region>,
+        ranking: &Ranking,
+        session: Option<SessionId>,
+    ) -> placements::Placement {
         let user = &self.account.user_id;
-        place::decision(
-            self.app,
-            user,
-            self.request.region.clone(),
-            ranking,
-            session,
-        )
+        place::decision(self.app, user, region, ranking, session)
     }
 
     async fn stream(&self, transaction: &mut Transaction) -> Result<Stream, Failure> {

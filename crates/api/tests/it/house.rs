@@ -80,6 +80,20 @@ impl House {
         Self::sharing(self.database.clone(), &url, change).await
     }
 
+    /// Why an api that is configured like this opens no port.
+    pub(crate) async fn unbound(&self, change: impl FnOnce(&mut Config)) -> anyhow::Error {
+        let secrets = tempfile::tempdir().unwrap();
+        let mut config = config(secrets.path(), self.database.url());
+        change(&mut config);
+        let surroundings = Surroundings {
+            shutdown: CancellationToken::new(),
+            readiness: Readiness::default(),
+            clock: self.clock.clone(),
+        };
+        let bound = Server::bind(config, surroundings).await;
+        bound.err().expect("it cannot start")
+    }
+
     /// Why an api that is configured like this does not start on the same database.
     pub(crate) async fn refused(&self, change: impl FnOnce(&mut Config)) -> anyhow::Error {
         let secrets = tempfile::tempdir().unwrap();
@@ -137,6 +151,11 @@ impl House {
     /// Its database, for what no request shows.
     pub(crate) fn pool(&self) -> storage::Pool {
         storage::connect("test", self.database.url(), 1).unwrap()
+    }
+
+    /// Unix seconds by its clock.
+    pub(crate) fn clock_seconds(&self) -> i64 {
+        self.clock.now().as_secs()
     }
 
     pub(crate) fn advance(&self, by: Duration) {

@@ -28,6 +28,7 @@ pub mod sign_ins;
 pub mod slots;
 pub mod standings;
 pub mod streams;
+pub mod subscriptions;
 mod usage;
 pub mod wake;
 pub mod webhooks;

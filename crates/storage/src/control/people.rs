@@ -1,6 +1,6 @@
 //! Users as people: their address, their password, whether they may come in.
 
-use model::{OpsRole, TenantId, UnixMillis, UserId};
+use model::{OpsRole, Region, TenantId, UnixMillis, UserId};
 use sqlx::PgExecutor;
 
 use super::accounts::{self, Account};
@@ -96,6 +96,45 @@ pub async fn find(executor: impl PgExecutor<'_>, user: &UserId) -> Result<Option
         .fetch_optional(executor)
         .await?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// Where a user wants sessions whose start names no region.
+///
+/// # Errors
+/// When the database fails.
+pub async fn preferred_region(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+) -> Result<Option<Region>, Error> {
+    let region = sqlx::query_scalar!(
+        "SELECT preferred_region FROM control.users WHERE id = $1",
+        user.as_str()
+    )
+    .fetch_optional(executor)
+    .await?;
+    let region = region.flatten();
+    region
+        .map(|region| column("users.preferred_region", &region))
+        .transpose()
+}
+
+/// Remembers where a user wants sessions; none: anywhere.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_preferred_region(
+    executor: impl PgExecutor<'_>,
+    user: &UserId,
+    region: Option<&Region>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE control.users SET preferred_region = $2 WHERE id = $1",
+        user.as_str(),
+        region.map(Region::as_str)
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// One user, whom nobody else changes before the transaction ends.

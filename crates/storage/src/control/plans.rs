@@ -1,9 +1,11 @@
 //! What users may do, and what they did.
 
+use std::str::FromStr;
+
 use model::{UnixMillis, UserId};
 use sqlx::PgExecutor;
 
-use super::{number, stored, stored_count};
+use super::{column, number, stored, stored_count};
 use crate::{Error, Pool};
 
 /// A user's plan and what of it is in use.
@@ -11,8 +13,10 @@ use crate::{Error, Pool};
 pub struct Standing {
     /// The plan's name.
     pub plan: String,
-    /// Whether the plan counts: `active` or `inactive`.
-    pub plan_status: String,
+    /// Whether the plan counts.
+    pub plan_status: PlanStatus,
+    /// From when on a plan that is past due or canceled does not.
+    pub plan_until: Option<UnixMillis>,
     /// Sessions at the same time.
     pub connections_max: u32,
     /// Sessions now, without those whose streams move away.
@@ -33,7 +37,7 @@ pub async fn standing(
     month_began: UnixMillis,
 ) -> Result<Option<Standing>, Error> {
     let row = sqlx::query!(
-        r#"SELECT p.id, u.plan_status, p.connections_max, p.included_seconds,
+        r#"SELECT p.id, u.plan_status, u.plan_until, p.connections_max, p.included_seconds,
                (SELECT count(*) FROM control.sessions s
                 WHERE s.user_id = u.id AND s.state NOT IN ('draining', 'stopped')) AS "connections!",
                (SELECT coalesce(sum(s.published_ms - s.cycle_base_ms), 0)::bigint / 1000
@@ -52,7 +56,8 @@ pub async fn standing(
         let included = row.included_seconds;
         Ok(Standing {
             plan: row.id,
-            plan_status: row.plan_status,
+            plan_status: column("users.plan_status", &row.plan_status)?,
+            plan_until: row.plan_until.map(UnixMillis),
             connections_max: number("plans.connections_max", row.connections_max)?,
             connections: number("count", row.connections)?,
             included_seconds: included
@@ -131,6 +136,10 @@ pub enum PlanStatus {
     Active,
     /// It does not: no session may begin.
     Inactive,
+    /// It is not paid, and counts for a while.
+    PastDue,
+    /// It ends with the period that is paid for.
+    Canceled,
 }
 
 impl PlanStatus {
@@ -140,11 +149,29 @@ impl PlanStatus {
         match self {
             Self::Active => "active",
             Self::Inactive => "inactive",
+            Self::PastDue => "past_due",
+            Self::Canceled => "canceled",
         }
     }
 }
 
-/// Gives a user a plan; none is the default one. Says whether there are both.
+/// Not a status of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a plan's status: expected active, inactive, past_due or canceled")]
+pub struct InvalidPlanStatus;
+
+impl FromStr for PlanStatus {
+    type Err = InvalidPlanStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlanStatus> {
+        let all = [Self::Active, Self::Inactive, Self::PastDue, Self::Canceled];
+        let found = all.into_iter().find(|status| status.as_str() == text);
+        found.ok_or(InvalidPlanStatus)
+    }
+}
+
+/// Gives a user a plan that is active or inactive; none is the default one. Says whether
+/// there are both.
 ///
 /// # Errors
 /// When the database fails.
@@ -155,7 +182,7 @@ pub async fn assign(
     status: PlanStatus,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "UPDATE control.users SET plan_id = $2, plan_status = $3
+        "UPDATE control.users SET plan_id = $2, plan_status = $3, plan_until = NULL
          WHERE id = $1 AND ($2::text IS NULL OR EXISTS (
              SELECT FROM control.plans WHERE id = $2))",
         user.as_str(),

@@ -1,8 +1,8 @@
 //! Stream slots by the numbers and labels that their user knows them by.
 
-use model::{StreamId, UserId};
+use model::{StreamId, UnixMillis, UserId};
 
-use super::streams::Stream;
+use super::streams::{Slot, Stream};
 use super::{column, number, wake};
 use crate::{Error, Transaction};
 
@@ -72,6 +72,32 @@ pub async fn list(
             )
         })
         .collect()
+}
+
+/// Makes a slot of this name; says whether there was none. The caller holds the user's lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn create(
+    transaction: &mut Transaction,
+    slot: Slot<'_>,
+    fresh: &StreamId,
+    label: Option<&str>,
+    now: UnixMillis,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "INSERT INTO control.streams (id, tenant_id, user_id, name, label, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, name) DO NOTHING",
+        fresh.as_str(),
+        slot.tenant_id.as_str(),
+        slot.user_id.as_str(),
+        slot.name,
+        label,
+        now.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Calls a slot something; says whether there is one of that number.

@@ -1,11 +1,12 @@
-//! `/api/v1/capacity` and `/api/v1/relay/manifest`: where sessions can go.
+//! `/api/v1/capacity`, `/api/v1/relay/manifest` and `/regions`: where sessions can go; and
+//! `/api/v1/ip`: where callers are.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Json};
 use http::Method;
 use http::header::CACHE_CONTROL;
 use model::node::NodeState;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Access;
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::limits::Class;
 use crate::openapi::Description;
@@ -47,6 +49,21 @@ pub(super) fn routes() -> Vec<Route> {
             Description::new("The regions and nodes as they are.")
                 .gives::<ManifestResponse>(200)
                 .refuses(&[503]),
+        ),
+        Route::new(
+            Method::GET,
+            "/api/v1/relay/regions",
+            Access::User,
+            get(list_regions),
+        )
+        .counted_as(Class::Usage)
+        .describe(
+            Description::new("The regions that a session can be asked for in.")
+                .gives::<RegionsResponse>(200)
+                .refuses(&[503]),
+        ),
+        Route::new(Method::GET, "/api/v1/ip", Access::Public, get(ip)).describe(
+            Description::new("The address that the request came from.").gives::<IpResponse>(200),
         ),
     ]
 }
@@ -111,18 +128,51 @@ struct NodeView {
     heartbeat_at: Option<String>,
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::RegionsResponse)]
+struct RegionsResponse {
+    /// The region of nodes whose operator named none.
+    #[schema(value_type = String)]
+    default_region: Region,
+    regions: Vec<RegionStatus>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = capacity::IpResponse)]
+struct IpResponse {
+    ip: String,
+}
+
 async fn status(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     let survey = app.surveys.newest(&app).await?;
-    let regions = survey.regions.iter().map(|(region, nodes)| RegionStatus {
-        region: region.clone(),
-        status: Capacity::of(nodes).as_str(),
-    });
     let response = StatusResponse {
         observed_at: rfc3339(survey.observed_at),
         status: Capacity::of(survey.regions.values().flatten()).as_str(),
-        regions: regions.collect(),
+        regions: statuses(&survey),
     };
     Ok(([(CACHE_CONTROL, "public, max-age=5")], Json(response)))
+}
+
+async fn list_regions(State(app): State<Arc<App>>) -> Result<Json<RegionsResponse>, ApiError> {
+    let survey = app.surveys.newest(&app).await.map_err(unavailable)?;
+    Ok(Json(RegionsResponse {
+        default_region: app.config.default_region.clone(),
+        regions: statuses(&survey),
+    }))
+}
+
+fn statuses(survey: &Survey) -> Vec<RegionStatus> {
+    let status = |(region, nodes): (&Region, &Vec<Surveyed>)| RegionStatus {
+        region: region.clone(),
+        status: Capacity::of(nodes).as_str(),
+    };
+    survey.regions.iter().map(status).collect()
+}
+
+/// For a plugin that has to know how the internet sees it.
+async fn ip(Extension(address): Extension<ClientAddress>) -> impl IntoResponse {
+    let ip = address.ip().to_string();
+    ([(CACHE_CONTROL, "no-store")], Json(IpResponse { ip }))
 }
 
 async fn manifest(State(app): State<Arc<App>>) -> Result<Json<ManifestResponse>, ApiError> {

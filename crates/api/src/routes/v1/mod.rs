@@ -4,6 +4,7 @@ mod account;
 mod audit;
 mod auth;
 mod bans;
+mod billing;
 mod budgets;
 mod capacity;
 mod device;
@@ -16,6 +17,7 @@ mod nodes;
 mod placement;
 mod plans;
 mod plugin;
+mod preferences;
 mod providers;
 mod relay;
 mod sessions;
@@ -32,6 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
     [
         audit::routes(),
         bans::routes(),
+        billing::routes(),
         budgets::routes(),
         account::routes(),
         capacity::routes(),
@@ -47,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
         placement::routes(),
         plans::routes(),
         plugin::routes(),
+        preferences::routes(),
         relay::routes(),
         sessions::routes(),
         slots::routes(),

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, patch};
+use axum::routing::{get, patch, post};
 use axum::{Extension, Json};
-use http::Method;
+use http::{Method, StatusCode};
 use model::{SessionId, StreamId, StreamSettings};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use storage::control::streams::{self, Description};
 use utoipa::ToSchema;
 
+use crate::accounts::slots::{self, Created};
 use crate::auth::{Access, Caller};
 use crate::error::ApiError;
 use crate::openapi;
+use crate::relay::request::check_connection;
 use crate::relay::settings::{self, Patch};
 use crate::routes::{Body, Route};
 use crate::state::App;
@@ -27,6 +29,12 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/api/v1/streams", Access::User, get(list))
 .describe(openapi::Description::new("The streams and how they are set.").gives::<ListResponse>(200)),
+        Route::new(Method::POST, "/api/v1/streams", Access::User, post(create)).describe(
+            openapi::Description::new("Makes a stream slot, as far as the plan goes.")
+                .takes::<CreateRequest>()
+                .gives::<Created>(201)
+                .refuses(&[403, 409]),
+        ),
         Route::new(Method::GET, settings, Access::User, get(show))
 .describe(openapi::Description::new("How a stream is set.").gives::<SettingsResponse>(200)),
         Route::new(Method::PATCH, settings, Access::User, patch(change))
@@ -65,6 +73,16 @@ struct SettingsResponse {
     settings: StreamSettings,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = streams::CreateRequest)]
+struct CreateRequest {
+    /// The connection that it is for; when absent, it is for whichever shows its token.
+    connection_id: Option<String>,
+    /// What its user calls it.
+    label: Option<String>,
+}
+
 async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -73,6 +91,18 @@ async fn list(
     let streams = streams::describe_of_user(&app.pool, user, LISTED_MAX).await?;
     let streams = streams.into_iter().map(Into::into).collect();
     Ok(Json(ListResponse { streams }))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<CreateRequest>,
+) -> Result<(StatusCode, Json<Created>), ApiError> {
+    let connection = request.connection_id.as_deref();
+    connection.map(check_connection).transpose()?;
+    let label = request.label.as_deref();
+    let created = slots::create(&app, &caller.account, connection, label).await?;
+    Ok((StatusCode::CREATED, Json(created)))
 }
 
 async fn show(
@@ -97,9 +127,10 @@ async fn change(
 
 impl From<Description> for StreamView {
     fn from(stream: Description) -> Self {
+        let is_anybodys = stream.name.is_empty() || stream.name == stream.id.as_str();
         Self {
+            connection_id: (!is_anybodys).then_some(stream.name),
             stream_id: stream.id,
-            connection_id: Some(stream.name).filter(|name| !name.is_empty()),
             created_at: rfc3339(stream.created_at),
             session_id: stream.live.map(|(session, _)| session),
             settings: stream.settings,
