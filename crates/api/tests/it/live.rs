@@ -1,13 +1,15 @@
 //! What a watcher is told of a session, beside the gateway's figures.
 
+use std::time::Duration;
+
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::house::{ADMIN, House};
-use crate::node;
+use crate::house::{ADMIN, House, eventually};
+use crate::{expiry, moves, node};
 
 /// A gateway's side of one live view.
 struct Gateway(TcpListener);
@@ -39,18 +41,22 @@ impl Gateway {
 }
 
 impl Viewer {
-    /// HTTP/1.0, so that the body comes without chunks.
     async fn open(house: &House, session: &str) -> Self {
+        Self::open_as(ADMIN, house, session).await
+    }
+
+    /// HTTP/1.0, so that the body comes without chunks.
+    async fn open_as(token: &str, house: &House, session: &str) -> Self {
         let mut stream = TcpStream::connect(house.http).await.unwrap();
         let request = format!(
-            "GET /v1/sessions/{session}/live HTTP/1.0\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n\r\n"
+            "GET /v1/sessions/{session}/live HTTP/1.0\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         Self(BufReader::new(stream).lines())
     }
 
     async fn line(&mut self) -> String {
-        let patience = std::time::Duration::from_secs(30);
+        let patience = Duration::from_secs(30);
         let line = tokio::time::timeout(patience, self.0.next_line()).await;
         line.expect("a line comes")
             .unwrap()
@@ -80,6 +86,16 @@ impl Viewer {
     async fn state(&mut self) -> Value {
         self.begins("state").await;
         self.data().await
+    }
+
+    /// The first word of a state that is called so.
+    async fn told(&mut self, status: &str) -> Value {
+        loop {
+            let state = self.state().await;
+            if state["status"] == status {
+                return state;
+            }
+        }
     }
 }
 
@@ -139,4 +155,93 @@ async fn a_watcher_is_told_what_the_session_is_doing() {
     let state = viewer.state().await;
     assert_eq!(what(&state), (&json!("stopped"), &json!(false)));
     assert!(state["stop_reason"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_told_where_the_stream_goes() {
+    let (gateway, house) = Gateway::new().await;
+    let (_, mut eu) = moves::joined_in(&house, "eu").await;
+    let (us_id, mut us) = moves::joined_in(&house, "us").await;
+    let user = house.user("someone").await;
+    let body = json!({"connection_id": "cam1", "region_preference": "eu"});
+    house.post(&user, "/api/v1/relay/start", body).await;
+    let old = eu.assigned().await.session_id;
+    moves::beat(&eu, &old, false).await;
+    let (mut owner, _figures) = tokio::join!(Viewer::open_as(&user, &house, &old), gateway.serve());
+    let (mut operator, _more) = tokio::join!(Viewer::open(&house, &old), gateway.serve());
+    let before = owner.told("active").await;
+    assert_eq!(before["moved_to"], Value::Null);
+
+    let body = json!({"connection_id": "cam1", "new_region": "us"});
+    let moved = house.post(&user, "/api/v1/relay/migrate", body).await;
+    let new = &moved.body["session"];
+    let goes = owner.told("draining").await;
+    assert_eq!(goes["session_id"], old.as_str());
+    let urls = json!({
+        "sender_srtla_url": new["sender_url"],
+        "sender_srt_url": new["srt_publish_url"],
+        "media_source_url": new["media_source_url"],
+    });
+    assert_eq!(
+        goes["moved_to"],
+        json!({
+            "session_id": new["session_id"], "region": "us", "node_id": us_id, "urls": urls,
+        })
+    );
+    // Whoever is not the owner learns where it goes, and not by which keys.
+    let mut shown = goes["moved_to"].clone();
+    shown.as_object_mut().unwrap().remove("urls");
+    assert_eq!(operator.told("draining").await["moved_to"], shown);
+
+    // Who comes when it is over is told as well.
+    let arrived = us.assigned().await.session_id;
+    moves::beat(&us, &arrived, false).await;
+    eventually("moved", async || {
+        expiry::expire(&house).await;
+        let active = house.get(&user, "/api/v1/relay/active").await;
+        active.body["session"]["moving_from"].is_null()
+    })
+    .await;
+    let over = owner.told("stopped").await;
+    assert_eq!(
+        (&over["stop_reason"], &over["moved_to"]),
+        (&json!("superseded"), &goes["moved_to"])
+    );
+    let (mut late, _late) = tokio::join!(Viewer::open(&house, &old), gateway.serve());
+    assert_eq!(late.told("stopped").await["moved_to"], shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_told_that_a_move_was_undone() {
+    let (gateway, house) = Gateway::new().await;
+    let (_, mut eu) = moves::joined_in(&house, "eu").await;
+    let (_, mut us) = moves::joined_in(&house, "us").await;
+    let body = json!({"connection_id": "cam1", "region_preference": "eu"});
+    house.post(ADMIN, "/api/v1/relay/start", body).await;
+    let old = eu.assigned().await.session_id;
+    moves::beat(&eu, &old, false).await;
+    let (mut viewer, _figures) = tokio::join!(Viewer::open(&house, &old), gateway.serve());
+    viewer.told("active").await;
+    let body = json!({"connection_id": "cam1", "new_region": "us"});
+    let moved = house.post(ADMIN, "/api/v1/relay/migrate", body).await;
+    let new = moved.body["session"]["session_id"].clone();
+    assert_eq!(viewer.told("draining").await["moved_to"]["session_id"], new);
+    us.assigned().await;
+    // The new node is silent for too long; the old one is not.
+    let lease = async || {
+        let path = format!("/api/v1/ops/sessions/{old}");
+        house.get(ADMIN, &path).await.body["session"]["lease_expires_at"].clone()
+    };
+    let before = lease().await;
+    house.advance(Duration::from_secs(61));
+    moves::beat(&eu, &old, false).await;
+    eventually("renewed", async || lease().await != before).await;
+    eventually("undone", async || {
+        expiry::expire(&house).await;
+        let active = house.get(ADMIN, "/api/v1/relay/active").await;
+        active.body["session"]["session_id"] == old.as_str()
+    })
+    .await;
+    let state = viewer.told("active").await;
+    assert_eq!(state["moved_to"], Value::Null, "{state}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::fleet as pb;
+use proto::fleet::control_message::Directive;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
 
@@ -216,4 +217,95 @@ async fn a_start_goes_elsewhere_at_once_when_the_node_has_died() {
     assert_ne!(new, old);
     assert_eq!(active(&house).await["region"], "us");
     assert_eq!(again().await.status, 200, "and only once");
+}
+
+/// Lets the house's node in `eu` drain for so many seconds.
+async fn drain(house: &House, node_id: &str, deadline_seconds: u32) {
+    let path = format!("/api/v1/ops/nodes/{node_id}/drain");
+    let order = json!({"draining": true, "deadline_seconds": deadline_seconds});
+    let drained = house.post(ADMIN, &path, order).await;
+    assert_eq!(drained.status, 200, "{drained:?}");
+}
+
+async fn drained(house: &House, node_id: &str) -> bool {
+    expire(house).await;
+    let path = format!("/api/v1/ops/nodes/{node_id}");
+    house.get(ADMIN, &path).await.body["state"] == "drained"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_stays_is_cut_at_the_drains_deadline() {
+    let house = House::new().await;
+    let (eu_id, mut eu) = joined_in(&house, "eu").await;
+    let (_, mut us) = joined_in(&house, "us").await;
+    start_in(&house, "eu").await;
+    let old = eu.assigned().await.session_id;
+    beat(&eu, &old, false).await;
+    eventually("published", async || {
+        active(&house).await["publishing"] == true
+    })
+    .await;
+    drain(&house, &eu_id, 10).await;
+    expire(&house).await;
+    let new = us.assigned().await.session_id;
+    beat(&us, &new, true).await;
+    beat(&eu, &old, false).await;
+
+    // A moment before, the old node still has the publisher and its players.
+    house.advance(Duration::from_millis(9_999));
+    beat(&eu, &old, false).await;
+    beat(&us, &new, true).await;
+    expire(&house).await;
+    assert_eq!(active(&house).await["moving_from"], old.as_str());
+    assert!(!drained(&house, &eu_id).await);
+
+    house.advance(Duration::from_millis(1));
+    eventually("drained", async || drained(&house, &eu_id).await).await;
+    let revoke = loop {
+        if let Directive::Revoke(revoke) = eu.follow().await {
+            break revoke;
+        }
+    };
+    assert_eq!(
+        (revoke.session_id, revoke.reason),
+        (old, "superseded".into())
+    );
+    let after = active(&house).await;
+    assert_eq!(after["session_id"], new.as_str());
+    assert_eq!(after["moving_from"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_other_node_takes_ends_at_the_drains_deadline() {
+    let house = House::new().await;
+    let (eu_id, mut eu) = joined_in(&house, "eu").await;
+    start_in(&house, "eu").await;
+    let id = eu.assigned().await.session_id;
+    beat(&eu, &id, false).await;
+    eventually("published", async || {
+        active(&house).await["publishing"] == true
+    })
+    .await;
+    drain(&house, &eu_id, 10).await;
+    // There is nowhere to go: it stays for as long as it may.
+    expire(&house).await;
+    house.advance(Duration::from_millis(9_999));
+    beat(&eu, &id, false).await;
+    expire(&house).await;
+    let waiting = active(&house).await;
+    assert_eq!(waiting["session_id"], id.as_str());
+    assert_eq!(waiting["moving_from"], Value::Null);
+
+    house.advance(Duration::from_millis(1));
+    eventually("drained", async || drained(&house, &eu_id).await).await;
+    let revoke = loop {
+        if let Directive::Revoke(revoke) = eu.follow().await {
+            break revoke;
+        }
+    };
+    assert_eq!(
+        (revoke.session_id, revoke.reason),
+        (id, "node_drained".into())
+    );
+    assert_eq!(active(&house).await, Value::Null);
 }
