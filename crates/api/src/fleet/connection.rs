@@ -15,6 +15,7 @@ use model::{NodeId, SessionId, UnixMillis};
 use placement::vitals::{Evidence, Signs, Vitals};
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
+use storage::control::epochs::{self, StreamEpoch};
 use storage::control::heartbeats;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub(crate) type Outgoing = mpsc::Sender<Result<Box<pb::ControlMessage>, Status>>
 pub(crate) struct Connection {
     app: Arc<App>,
     node: NodeId,
+    /// Which of the node's streams it is.
+    epoch: StreamEpoch,
     seat: Seat,
     outgoing: Outgoing,
     directive_id: u64,
@@ -75,7 +78,7 @@ impl Connection {
     pub(crate) fn new(
         app: Arc<App>,
         hello: &Hello,
-        vitals: Vitals,
+        (epoch, vitals): (StreamEpoch, Vitals),
         seat: Seat,
         outgoing: Outgoing,
     ) -> Self {
@@ -83,6 +86,7 @@ impl Connection {
             banned: app.bans.addresses(),
             app,
             node: hello.node_id.clone(),
+            epoch,
             seat,
             outgoing,
             directive_id: 0,
@@ -118,7 +122,8 @@ impl Connection {
         };
         // A newer stream knows more.
         if !self.seat.line.replaced.is_cancelled()
-            && let Err(error) = standing::keep(&self.app.pool, &self.node, &self.vitals).await
+            && let Err(error) =
+                standing::keep(&self.app.pool, (&self.node, self.epoch), &self.vitals).await
         {
             self.note("The looks at a node could not be kept", &error);
         }
@@ -195,9 +200,15 @@ impl Connection {
         }
         let node = self.node.clone();
         let heard = Heard {
-            beat: heartbeats::Beat { node, at, said },
+            beat: heartbeats::Beat {
+                node,
+                epoch: self.epoch,
+                at,
+                said,
+            },
             sequence,
             outgoing: self.outgoing.clone(),
+            line: self.seat.line.clone(),
             settle,
         };
         if !self.app.heartbeats.write(heard) {
@@ -239,6 +250,10 @@ impl Connection {
         let judge = Judge::observer(&app.config.fleet, app.now());
         let _turn = app.stream_queries.acquire().await;
         let mut transaction = storage::begin(&app.pool).await?;
+        if !epochs::is_newest(&mut transaction, &self.node, self.epoch).await? {
+            self.seat.line.replaced.cancel();
+            return Ok(());
+        }
         let seen = &mut self.vitals;
         let judged = standing::judge(&mut transaction, &self.node, &judge, |written| {
             seen.heed(written, judge.now);
@@ -262,7 +277,9 @@ impl Connection {
         tracing::debug!(node.id = %self.node, session.id = %event.session_id, kind = %event.kind,
             reason = event.reason, "A node told of a session");
         // The next heartbeat says the same again.
-        if let Err(error) = heartbeats::observe(&app.pool, &self.node, event, app.now()).await {
+        if let Err(error) =
+            heartbeats::observe(&app.pool, (&self.node, self.epoch), event, app.now()).await
+        {
             self.note("A session's event could not be written", &error);
         }
     }

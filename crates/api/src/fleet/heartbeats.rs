@@ -5,7 +5,7 @@
 //! counts once it is in the database. Nothing is kept for a database that is away: the
 //! next heartbeat says the same and more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::budget;
 use super::connection::Outgoing;
+use super::registry::Line;
 use crate::metrics;
 use crate::state::App;
 
@@ -37,6 +38,8 @@ pub(crate) struct Heard {
     pub(crate) sequence: u64,
     /// Where it is answered.
     pub(crate) outgoing: Outgoing,
+    /// The stream that heard it.
+    pub(crate) line: Arc<Line>,
     /// Whether the node's account is due.
     pub(crate) settle: bool,
 }
@@ -94,7 +97,7 @@ async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
     let renewal = app.config.sessions.renewal();
     let written = heartbeats::record(&app.pool, &beats, renewal).await;
     match written {
-        Ok(()) => batch.iter().for_each(|heard| done(heard, due)),
+        Ok(superseded) => conclude(&batch, &superseded, due),
         Err(error) if error.is_retryable() || batch.len() == 1 => {
             failed(app, &error, batch.len());
         }
@@ -103,10 +106,21 @@ async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
             for heard in &batch {
                 let one = std::slice::from_ref(&heard.beat);
                 match heartbeats::record(&app.pool, one, renewal).await {
-                    Ok(()) => done(heard, due),
+                    Ok(superseded) => conclude(std::slice::from_ref(heard), &superseded, due),
                     Err(error) => failed(app, &error, 1),
                 }
             }
+        }
+    }
+}
+
+/// Answers those whose stream is the newest of their node, and ends the others'.
+fn conclude(batch: &[Heard], superseded: &BTreeSet<NodeId>, due: &mpsc::Sender<NodeId>) {
+    for heard in batch {
+        if superseded.contains(&heard.beat.node) {
+            heard.line.replaced.cancel();
+        } else {
+            done(heard, due);
         }
     }
 }
@@ -163,6 +177,7 @@ async fn settle_all(app: &App, nodes: &[NodeId]) -> Result<(), storage::Error> {
 mod tests {
     use model::UnixMillis;
     use model::node::Heartbeat;
+    use storage::control::epochs::StreamEpoch;
 
     use super::*;
 
@@ -174,11 +189,13 @@ mod tests {
         Heard {
             beat: heartbeats::Beat {
                 node: NodeId::from_u128(node),
+                epoch: StreamEpoch::default(),
                 at: UnixMillis(0),
                 said: Heartbeat::try_from(said).unwrap(),
             },
             sequence,
             outgoing: mpsc::channel(1).0,
+            line: Arc::default(),
             settle,
         }
     }

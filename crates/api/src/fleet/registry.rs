@@ -33,7 +33,7 @@ struct Entry {
 pub(crate) struct Line {
     /// Fires when there may be something to tell the node.
     pub(crate) wake: Notify,
-    /// Fires when the node connected anew.
+    /// Fires when the node connected anew, to whichever replica.
     pub(crate) replaced: CancellationToken,
     /// Fires when the node was not heard for too long.
     pub(crate) silent: CancellationToken,

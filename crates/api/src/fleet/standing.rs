@@ -10,6 +10,7 @@ use placement::vitals::Vitals;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use storage::control::audit::{self, Action, Actor};
+use storage::control::epochs::StreamEpoch;
 use storage::control::nodes::Orders;
 use storage::control::standings::{self, Found, Standing};
 use storage::{Pool, Transaction};
@@ -141,10 +142,10 @@ pub(crate) fn facts(known: &Standing) -> Facts {
 /// When the database fails.
 pub(crate) async fn keep(
     pool: &Pool,
-    node: &NodeId,
+    stream: (&NodeId, StreamEpoch),
     vitals: &Vitals,
 ) -> Result<(), storage::Error> {
-    standings::keep_vitals(pool, node, vitals.health(), &document(vitals)).await
+    standings::keep_vitals(pool, stream, vitals.health(), &document(vitals)).await
 }
 
 /// What a node that needs no probation begins with.

@@ -11,6 +11,7 @@ use placement::vitals::{Evidence, Vitals};
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use secrecy::ExposeSecret;
+use storage::control::epochs::{self, StreamEpoch};
 use storage::control::nodes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -93,31 +94,35 @@ impl Fleet {
                 "the credential is another node's",
             ));
         }
-        let vitals = self.welcome(&hello).await.map_err(status)?;
-        let vitals = vitals.ok_or_else(refused)?;
+        let welcome = self.welcome(&hello).await.map_err(status)?;
+        let (epoch, vitals) = welcome.ok_or_else(refused)?;
         tracing::info!(node.id = %node, version = hello.version, held = hello.held.len(),
             "A node connected");
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let seat = self.app.registry.enter(&node);
-        let connection = Connection::new(self.app.clone(), &hello, vitals, seat, outgoing);
+        let connection = Connection::new(self.app.clone(), &hello, (epoch, vitals), seat, outgoing);
         tokio::spawn(connection.run(incoming, self.stopping.clone()));
         let unboxed: fn(Told) -> Directive = unboxed;
         Ok(ReceiverStream::new(messages).map(unboxed))
     }
 
     /// Writes down what it says of itself, and that it is there. `None`: it was removed.
-    async fn welcome(&self, hello: &Hello) -> Result<Option<Vitals>, storage::Error> {
+    async fn welcome(
+        &self,
+        hello: &Hello,
+    ) -> Result<Option<(StreamEpoch, Vitals)>, storage::Error> {
         let app = &self.app;
         let judge = Judge::observer(&app.config.fleet, app.now());
         let _turn = app.stream_queries.acquire().await;
         let mut transaction = storage::begin(&app.pool).await?;
+        let epoch = epochs::begin(&mut transaction, &hello.node_id).await?;
         nodes::connected(&mut transaction, hello, judge.now).await?;
         let judged = standing::judge(&mut transaction, &hello.node_id, &judge, |vitals| {
             vitals.take(Evidence::Connected, judge.probation, judge.now);
         });
         let vitals = judged.await?;
         storage::commit(transaction).await?;
-        Ok(vitals)
+        Ok(epoch.zip(vitals))
     }
 
     async fn authenticate<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {

@@ -211,6 +211,38 @@ async fn a_new_stream_of_a_node_ends_the_older_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_stream_to_another_replica_ends_the_older_one_which_changes_nothing() {
+    let house = House::new().await;
+    let other = house.replica().await;
+    let (enrolled, mut older) = node::joined(&house, "one", 10).await;
+    house.start(ADMIN, "cam1").await;
+    let session = older.assigned().await.session_id;
+    let mut newer = node::connect(&other, &enrolled, 10, Vec::new())
+        .await
+        .unwrap();
+    newer.resync().await;
+    let gone = pb::SessionEvent {
+        session_id: session.clone(),
+        kind: pb::SessionEventKind::PublisherGone.into(),
+        ..Default::default()
+    };
+    newer.say(Message::Event(gone)).await;
+    eventually("in grace", async || status(&house, "cam1").await == "grace").await;
+    newer.beat(&[&session], &[&session]).await;
+    eventually("published", async || {
+        status(&house, "cam1").await == "active"
+    })
+    .await;
+
+    // The half-open one: its words come late.
+    older.beat(&[&session], &[]).await;
+    assert_eq!(older.ended().await.code(), tonic::Code::Aborted);
+    assert_eq!(status(&house, "cam1").await, "active");
+    newer.beat(&[&session], &[]).await;
+    eventually("in grace", async || status(&house, "cam1").await == "grace").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_the_streams_of_connected_nodes() {
     let house = House::new().await;
     let (_, mut node) = node::joined(&house, "one", 10).await;

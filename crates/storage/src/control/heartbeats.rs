@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::node::{Heartbeat, SessionEvent, SessionEventKind};
 use model::{NodeId, SessionId, UnixMillis};
 
+use super::epochs::{self, StreamEpoch};
 use super::usage::{self, COUNTED_MAX};
 use super::{column, millis, stored, stored_count, wake};
 use crate::{Error, Pool};
@@ -24,6 +25,8 @@ pub struct Renewal {
 pub struct Beat {
     /// Whose.
     pub node: NodeId,
+    /// Which of its streams brought it.
+    pub epoch: StreamEpoch,
     /// When it was heard.
     pub at: UnixMillis,
     /// What it says.
@@ -35,28 +38,41 @@ pub struct Beat {
 /// renewed up to its longest life. That of a connection which is to be ready at all times
 /// needs no publisher for that.
 ///
+/// Returns the nodes whose heartbeat came by another stream than their newest: it is not
+/// written.
+///
 /// # Errors
 /// When the database fails; then the next heartbeats make up for what is not written.
-pub async fn record(pool: &Pool, beats: &[Beat], renewal: Renewal) -> Result<(), Error> {
+pub async fn record(
+    pool: &Pool,
+    beats: &[Beat],
+    renewal: Renewal,
+) -> Result<BTreeSet<NodeId>, Error> {
     // Whoever locks several rows does so in the order of their ids.
     let mut beats: Vec<&Beat> = beats.iter().collect();
     beats.sort_unstable_by(|a, b| a.node.cmp(&b.node));
-    note_counters(pool, &beats).await?;
-    renew(pool, &Held::of(&beats), renewal).await
+    let newest = note_counters(pool, &beats).await?;
+    let (beats, superseded): (Vec<&Beat>, Vec<&Beat>) = beats
+        .into_iter()
+        .partition(|beat| newest.contains(beat.node.as_str()));
+    renew(pool, &Held::of(&beats), renewal).await?;
+    Ok(superseded.iter().map(|beat| beat.node.clone()).collect())
 }
 
-async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
+/// Returns the nodes whose heartbeats were written.
+async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<BTreeSet<String>, Error> {
     let nodes: Vec<&str> = beats.iter().map(|beat| beat.node.as_str()).collect();
     let at: Vec<i64> = beats.iter().map(|beat| beat.at.0).collect();
     let publishers = beats.iter().map(|beat| stored_count(beat.said.publishers));
     let players = beats.iter().map(|beat| stored_count(beat.said.players));
     let loads = beats.iter().map(|beat| beat.said.data_thread_load_ratio);
     let boots: Vec<&str> = beats.iter().map(|beat| &*beat.said.boot_id).collect();
+    let epochs: Vec<i64> = beats.iter().map(|beat| beat.epoch.0).collect();
     let counted = |of: fn(&Heartbeat) -> u64| -> Vec<i64> {
         let counted = beats.iter().map(|beat| stored(of(&beat.said)));
         counted.collect()
     };
-    sqlx::query!(
+    let written = sqlx::query_scalar!(
         "UPDATE control.nodes n
          SET heartbeat_at = b.at,
              ingress_bytes_before = ingress_bytes_before
@@ -66,9 +82,10 @@ async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
              boot_id = b.boot_id, ingress_bytes = b.ingress, egress_bytes = b.egress,
              publishers = b.publishers, players = b.players, data_thread_load_ratio = b.load
          FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::int4[],
-                 $7::int4[], $8::float8[])
-             AS b(id, at, boot_id, ingress, egress, publishers, players, load)
-         WHERE n.id = b.id",
+                 $7::int4[], $8::float8[], $9::int8[])
+             AS b(id, at, boot_id, ingress, egress, publishers, players, load, epoch)
+         WHERE n.id = b.id AND n.stream_epoch = b.epoch
+         RETURNING n.id",
         &nodes as &[&str],
         &at,
         &boots as &[&str],
@@ -76,11 +93,12 @@ async fn note_counters(pool: &Pool, beats: &[&Beat]) -> Result<(), Error> {
         &counted(|said| said.egress_bytes_total),
         &publishers.collect::<Vec<i32>>(),
         &players.collect::<Vec<i32>>(),
-        &loads.collect::<Vec<f64>>()
+        &loads.collect::<Vec<f64>>(),
+        &epochs
     )
-    .execute(pool)
+    .fetch_all(pool)
     .await?;
-    Ok(())
+    Ok(written.into_iter().collect())
 }
 
 /// The sessions that nodes hold, one row each, a column a field.
@@ -225,14 +243,14 @@ pub async fn confirm(
     Ok(transaction.commit().await?)
 }
 
-/// Takes a node's word that a publisher came or went; other events change no row, nor do
-/// those about a publisher that the node called itself.
+/// Takes a node's word that a publisher came or went, by its newest stream; other events
+/// change no row, nor do those about a publisher that the node called itself.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn observe(
     pool: &Pool,
-    node: &NodeId,
+    (node, epoch): (&NodeId, StreamEpoch),
     event: &SessionEvent,
     now: UnixMillis,
 ) -> Result<(), Error> {
@@ -243,6 +261,9 @@ pub async fn observe(
         _ => return Ok(()),
     };
     let mut transaction = pool.begin().await?;
+    if !epochs::is_newest(&mut transaction, node, epoch).await? {
+        return Ok(());
+    }
     usage::turn(&mut *transaction, &Held::one(&event.session_id, node, now)).await?;
     let observed = sqlx::query!(
         "UPDATE control.sessions

@@ -10,6 +10,7 @@ pub mod connections;
 pub mod device_logins;
 pub mod docks;
 pub mod endings;
+pub mod epochs;
 pub mod heartbeats;
 pub mod idempotency;
 pub mod lease_keys;

@@ -7,6 +7,7 @@ use model::{NodeId, UnixMillis};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::epochs::StreamEpoch;
 use super::{column, nodes, number, wake};
 use crate::{Error, Pool, Transaction};
 
@@ -135,21 +136,23 @@ pub async fn write(transaction: &mut Transaction, id: &NodeId, found: &Found) ->
     Ok(())
 }
 
-/// Keeps the last looks at a node whose health they do not change.
+/// Keeps the last looks at a node whose health they do not change, of its newest stream.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn keep_vitals(
     pool: &Pool,
-    id: &NodeId,
+    (id, epoch): (&NodeId, StreamEpoch),
     health: NodeHealth,
     vitals: &Value,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE control.nodes SET vitals = $3 WHERE id = $1 AND health = $2",
+        "UPDATE control.nodes SET vitals = $3
+         WHERE id = $1 AND health = $2 AND stream_epoch = $4",
         id.as_str(),
         health.as_str(),
-        vitals
+        vitals,
+        epoch.0
     )
     .execute(pool)
     .await?;

@@ -4,6 +4,7 @@ use model::node::Heartbeat;
 use model::{NodeId, Region, TenantId, UnixMillis, UserId};
 use storage::Error;
 use storage::control::accounts::{self, Account};
+use storage::control::epochs::{self, StreamEpoch};
 use storage::control::heartbeats::{self, Beat, Renewal};
 use storage::control::nodes::{self, NewNode};
 use streamhaul_storage as storage;
@@ -103,6 +104,7 @@ async fn bytes_add_up_across_a_nodes_boots() {
     for (boot_id, bytes) in [("a", 10), ("a", 30), ("b", 5), ("b", 7)] {
         let beat = Beat {
             node: new.id.clone(),
+            epoch: StreamEpoch::default(),
             at: NOW,
             said: beat(boot_id, bytes),
         };
@@ -120,6 +122,44 @@ async fn bytes_add_up_across_a_nodes_boots() {
     .await
     .unwrap();
     assert_eq!(row, (37, 74));
+}
+
+#[tokio::test]
+async fn what_an_older_stream_of_a_node_hears_is_not_written() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 2).unwrap();
+    let (two, one) = (node(2, "two"), node(1, "one"));
+    nodes::create(&pool, &two, NOW).await.unwrap();
+    nodes::create(&pool, &one, NOW).await.unwrap();
+    let mut transaction = storage::begin(&pool).await.unwrap();
+    let older = epochs::begin(&mut transaction, &one.id).await.unwrap();
+    let newer = epochs::begin(&mut transaction, &one.id).await.unwrap();
+    assert_ne!(older, newer);
+    storage::commit(transaction).await.unwrap();
+
+    let heard = |node: &NewNode, epoch: Option<StreamEpoch>, boot: &str, bytes| Beat {
+        node: node.id.clone(),
+        epoch: epoch.unwrap_or_default(),
+        at: NOW,
+        said: beat(boot, bytes),
+    };
+    let renewal = Renewal {
+        lease: std::time::Duration::ZERO,
+        grace: std::time::Duration::ZERO,
+    };
+    let first = [heard(&one, newer, "b", 5), heard(&two, None, "a", 3)];
+    let superseded = heartbeats::record(&pool, &first, renewal).await.unwrap();
+    assert_eq!(superseded.len(), 0);
+    let late = [heard(&one, older, "a", 30), heard(&two, None, "a", 4)];
+    let superseded = heartbeats::record(&pool, &late, renewal).await.unwrap();
+    assert_eq!(Vec::from_iter(superseded), std::slice::from_ref(&one.id));
+    let counted: Vec<i64> = sqlx::query_scalar(
+        "SELECT ingress_bytes_before + ingress_bytes FROM control.nodes ORDER BY name",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(counted, [5, 4]);
 }
 
 fn beat(boot_id: &str, bytes: u64) -> Heartbeat {

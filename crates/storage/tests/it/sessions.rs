@@ -8,6 +8,7 @@ use model::session::{Happening, SessionState};
 use model::{NodeId, Region, SessionId, StreamId, TenantId, UnixMillis, UserId};
 use storage::Pool;
 use storage::control::accounts::{self, Account};
+use storage::control::epochs::StreamEpoch;
 use storage::control::heartbeats::{self, Beat, Renewal};
 use storage::control::nodes::{self, NewNode};
 use storage::control::plans;
@@ -112,6 +113,7 @@ async fn record(pool: &Pool, beat: &Heartbeat, at: UnixMillis) {
     };
     let beat = Beat {
         node: NodeId::from_u128(NODE),
+        epoch: StreamEpoch::default(),
         at,
         said: beat.clone(),
     };
@@ -235,9 +237,8 @@ async fn a_publisher_that_leaves_after_the_border_is_counted_up_to_it_before() {
         observed_at: NOW,
     };
     let at = NOW.plus(Duration::from_secs(13));
-    heartbeats::observe(&pool, &NodeId::from_u128(NODE), &gone, at)
-        .await
-        .unwrap();
+    let stream = (&NodeId::from_u128(NODE), StreamEpoch::default());
+    heartbeats::observe(&pool, stream, &gone, at).await.unwrap();
     assert_eq!(state(&pool).await, SessionState::Grace);
     assert_eq!(standing(&pool, MONTH).await, 3);
     assert_eq!(totals(&pool).await.0, 13_000);
