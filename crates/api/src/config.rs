@@ -2,6 +2,7 @@
 
 mod accounts;
 mod billing;
+mod dns;
 mod http;
 mod mail;
 mod placement;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use accounts::{AccountsConfig, Registration};
 pub use billing::BillingConfig;
 pub(crate) use billing::{PLAN, TENANT};
+pub use dns::DnsConfig;
 pub use http::{HttpConfig, Proxies};
 pub use mail::MailConfig;
 use model::Region;
@@ -77,6 +79,8 @@ pub struct Config {
     pub gateway_grpc: String,
     /// Whether webhooks may be told without TLS.
     pub webhooks_http_allowed: bool,
+    /// The names of stream slots in the DNS.
+    pub dns: DnsConfig,
     /// How docks are signed in.
     pub dock: DockConfig,
     /// Where browsers reach this instance, such as `https://streamhaul.example`: links in
@@ -179,6 +183,7 @@ impl Default for Config {
             gateway_http: "http://127.0.0.1:8081".to_owned(),
             gateway_grpc: "http://127.0.0.1:7004".to_owned(),
             webhooks_http_allowed: false,
+            dns: DnsConfig::default(),
             dock: DockConfig::default(),
             public_url: None,
             accounts: AccountsConfig::default(),
@@ -276,6 +281,7 @@ impl ServiceConfig for Config {
         self.accounts.validate()?;
         self.mail.validate()?;
         self.billing.validate()?;
+        self.dns.validate(&self.sessions)?;
         self.validate_public_url()?;
         self.validate_regions()
     }

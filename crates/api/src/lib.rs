@@ -36,9 +36,9 @@ mod webhooks;
 
 pub use auth::Access;
 pub use config::{
-    AccountsConfig, BillingConfig, BootstrapNode, Config, DockConfig, FleetConfig, HttpConfig,
-    MailConfig, ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig, Registration,
-    SessionsConfig,
+    AccountsConfig, BillingConfig, BootstrapNode, Config, DnsConfig, DockConfig, FleetConfig,
+    HttpConfig, MailConfig, ProviderConfig, ProvidersConfig, Proxies, RateLimitsConfig,
+    Registration, SessionsConfig,
 };
 pub use limits::Class;
 pub use openapi::document;

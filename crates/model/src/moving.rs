@@ -28,6 +28,8 @@ pub struct Move {
     pub arrived: bool,
     /// Why the new one ended.
     pub stop_reason: Option<String>,
+    /// How long the old session may be without its publisher: [`EMPTY_MAX`] or more.
+    pub empty_max: Duration,
 }
 
 /// What becomes of it.
@@ -65,7 +67,7 @@ impl Move {
     }
 
     fn is_empty(&self, now: UnixMillis) -> bool {
-        let is_long_ago = |at| now.since(at) >= EMPTY_MAX;
+        let is_long_ago = |at| now.since(at) >= self.empty_max;
         !self.publishing && self.published_at.is_none_or(is_long_ago)
     }
 }
@@ -84,6 +86,7 @@ mod tests {
             successor: SessionState::Active,
             arrived: false,
             stop_reason: None,
+            empty_max: EMPTY_MAX,
         }
     }
 
@@ -118,6 +121,12 @@ mod tests {
         );
         assert_eq!(gone(Some(NOW.minus(EMPTY_MAX))), superseded());
         assert_eq!(gone(None), superseded());
+        let patient = outcome(|it| {
+            it.publishing = false;
+            it.published_at = Some(NOW.minus(EMPTY_MAX));
+            it.empty_max = EMPTY_MAX * 3;
+        });
+        assert_eq!(patient, Outcome::Waits);
         let unconfirmed = outcome(|it| {
             it.publishing = false;
             it.published_at = None;

@@ -1,6 +1,7 @@
 //! gRPC for nodes and for the other services.
 
 mod control;
+mod dns;
 mod fleet;
 mod webhooks;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use proto::fleet::control_server::ControlServer;
+use proto::fleet::dns_server::DnsServer;
 use proto::fleet::fleet_server::FleetServer;
 use proto::fleet::webhooks_server::WebhooksServer;
 use tokio::net::TcpListener;
@@ -43,6 +45,8 @@ pub(crate) async fn serve(
         .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
     let webhooks = WebhooksServer::new(webhooks::Webhooks { app: app.clone() })
         .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
+    let dns = DnsServer::new(dns::Dns { app: app.clone() })
+        .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
     let guard = service_kit::grpc::require_bearer(&app.service_token);
     health.set_serving::<FleetServer<fleet::Fleet>>().await;
     health
@@ -56,6 +60,7 @@ pub(crate) async fn serve(
         .add_service(health_service)
         .add_service(fleet)
         .add_service(InterceptedService::new(control, guard.clone()))
+        .add_service(InterceptedService::new(dns, guard.clone()))
         .add_service(InterceptedService::new(webhooks, guard))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

@@ -7,6 +7,7 @@ use storage::control::sessions::{self, Patience};
 use storage::control::{moves, session_events};
 
 use super::moves::{By, Destination, begin};
+use super::names;
 use crate::config::seconds;
 use crate::metrics;
 use crate::state::App;
@@ -44,7 +45,7 @@ pub(crate) async fn keep(app: &App) -> Result<(), storage::Error> {
     let now = app.now();
     let drained = moves::end_drained(&app.pool, now, SETTLED_MAX).await?;
     note_ends(&drained, "A session's node is drained");
-    let settled = moves::settle(&app.pool, now, SETTLED_MAX).await?;
+    let settled = moves::settle(&app.pool, now, names::empty_max(&app.config), SETTLED_MAX).await?;
     note_ends(&settled.ended, "A session's stream has moved");
     for session in &settled.undone {
         tracing::warn!(session.id = %session, "A session's stream did not move: the new node is lost");
@@ -76,6 +77,9 @@ async fn note(app: &App) -> Result<(), storage::Error> {
         let mut transaction = storage::begin(&app.pool).await?;
         let changes = session_events::note(&mut transaction, app.now(), NOTED_MAX).await?;
         webhooks::tell(&mut transaction, &changes, app.now()).await?;
+        if !changes.is_empty() {
+            names::look(app, &mut transaction).await?;
+        }
         storage::commit(transaction).await?;
         if changes.len() < NOTED_MAX as usize {
             break;

@@ -5,6 +5,7 @@ pub(crate) mod keys;
 pub(crate) mod lifecycle;
 pub(crate) mod links;
 pub(crate) mod moves;
+pub(crate) mod names;
 pub(crate) mod place;
 pub(crate) mod request;
 pub(crate) mod settings;

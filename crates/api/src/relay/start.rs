@@ -26,6 +26,7 @@ use storage::control::streams::{self, Slot, Stream};
 use storage::control::{nodes, people, placements};
 use subtle::ConstantTimeEq;
 
+use super::names;
 use super::place::{self, Among, Failure, no_capacity, too_many_at_once};
 use super::request::{StartRequest, unknown_stream_token};
 use crate::accounts::standing;
@@ -136,6 +137,9 @@ impl Round<'_> {
         };
         self.remember(&mut transaction, &started.record.session.id)
             .await?;
+        if started.created {
+            names::look(self.app, &mut transaction).await?;
+        }
         storage::commit(transaction).await?;
         if started.created {
             let session = &started.record.session;

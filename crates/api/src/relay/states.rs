@@ -54,7 +54,8 @@ struct MovedTo {
     session_id: SessionId,
     region: Region,
     node_id: NodeId,
-    /// Where to send to and play from now; for the session's own user.
+    /// Where to send to and play from now, at the new node's own address; for the
+    /// session's own user.
     #[serde(skip_serializing_if = "Option::is_none")]
     urls: Option<Urls>,
 }
@@ -170,7 +171,7 @@ impl Watcher {
             region: new.session.region.clone(),
             node_id: new.session.node_id.clone(),
             urls: (session.user_id == self.user)
-                .then(|| View::new(&self.app).session(&new).into_urls()),
+                .then(|| View::new(&self.app).session(&new).into_direct_urls()),
         }))
     }
 

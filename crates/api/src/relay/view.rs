@@ -6,6 +6,7 @@ use serde::Serialize;
 use storage::control::sessions::Record;
 use utoipa::ToSchema;
 
+use super::names;
 use crate::state::App;
 use crate::time::rfc3339;
 
@@ -32,6 +33,10 @@ pub(crate) struct SessionView {
     sender_url: String,
     srt_publish_url: String,
     media_source_url: String,
+    /// The same at the node's own address, which need not wait until the DNS says where
+    /// the stream is; absent when the URLs are at that address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direct: Option<Urls>,
     /// The session that its stream comes from, while it is pulled from there: the sender
     /// is to come here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,8 +46,11 @@ pub(crate) struct SessionView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = relay::Relay)]
 struct Relay {
+    /// The node's own address.
     public_ip: String,
     srt_port: u16,
+    /// The name of the stream, wherever it is; the node's address while the DNS does not
+    /// have it.
     relay_hostname: String,
 }
 
@@ -85,6 +93,32 @@ impl SessionView {
             media_source_url: self.media_source_url,
         }
     }
+
+    /// At the node's own address, for those who go there before the DNS does.
+    pub(crate) fn into_direct_urls(self) -> Urls {
+        match self.direct {
+            Some(direct) => direct,
+            None => self.into_urls(),
+        }
+    }
+}
+
+/// What is sent to, and played from, at any host.
+struct Queries {
+    publish: String,
+    play: String,
+}
+
+impl Queries {
+    fn at(&self, host: &str, port: u16) -> Urls {
+        let authority = format!("{}:{port}", bracketed(host));
+        let Self { publish, play } = self;
+        Urls {
+            sender_srtla_url: format!("srtla://{authority}?{publish}"),
+            sender_srt_url: format!("srt://{authority}?{publish}&mode=caller"),
+            media_source_url: format!("srt://{authority}?{play}&mode=caller"),
+        }
+    }
 }
 
 /// Shows sessions.
@@ -101,10 +135,13 @@ impl<'a> View<'a> {
         let play = self.stream_key(Role::Play, record);
         let publish_passphrase = self.passphrase(Role::Publish, record);
         let play_passphrase = self.passphrase(Role::Play, record);
-        let publish_query = query("live_", &publish, publish_passphrase.as_deref());
-        let play_query = query("play_", &play, play_passphrase.as_deref());
+        let queries = Queries {
+            publish: query("live_", &publish, publish_passphrase.as_deref()),
+            play: query("play_", &play, play_passphrase.as_deref()),
+        };
         let (host, port) = address(record.address.as_ref());
-        let authority = format!("{}:{port}", bracketed(host));
+        let name = names::shown(&self.0.config, record.dns_name.as_deref());
+        let urls = queries.at(name.unwrap_or(host), port);
         let requested = record.region_requested.as_ref();
         SessionView {
             session_id: session.id.to_string(),
@@ -118,9 +155,10 @@ impl<'a> View<'a> {
             publishing: session.publishing,
             started_at: rfc3339(session.started_at),
             lease_expires_at: rfc3339(session.lease_expires_at),
-            sender_url: format!("srtla://{authority}?{publish_query}"),
-            srt_publish_url: format!("srt://{authority}?{publish_query}&mode=caller"),
-            media_source_url: format!("srt://{authority}?{play_query}&mode=caller"),
+            sender_url: urls.sender_srtla_url,
+            srt_publish_url: urls.sender_srt_url,
+            media_source_url: urls.media_source_url,
+            direct: name.map(|_| queries.at(host, port)),
             moving_from: record
                 .pulls_from
                 .as_ref()
@@ -129,7 +167,7 @@ impl<'a> View<'a> {
             relay: Relay {
                 public_ip: host.to_owned(),
                 srt_port: port,
-                relay_hostname: host.to_owned(),
+                relay_hostname: name.unwrap_or(host).to_owned(),
             },
             credentials: Credentials {
                 pair_token: "",

@@ -24,6 +24,7 @@ mod limits;
 mod links;
 mod live;
 mod moves;
+mod names;
 mod node;
 mod nodes;
 mod openapi;

@@ -80,7 +80,12 @@ pub(crate) async fn welcomed(
     sessions_max: u32,
     held: Vec<pb::HeldLease>,
 ) -> Result<(Node, pb::Welcome), Status> {
-    let hello = pb::Hello {
+    greeted(house, enrolled, hello(enrolled, sessions_max, held)).await
+}
+
+/// A node's first word.
+pub(crate) fn hello(enrolled: &Enrolled, sessions_max: u32, held: Vec<pb::HeldLease>) -> pb::Hello {
+    pb::Hello {
         node_id: enrolled.node_id.clone(),
         version: "0.1.0".into(),
         region: "local".into(),
@@ -91,7 +96,15 @@ pub(crate) async fn welcomed(
         sessions_max,
         boot_id: "boot".into(),
         held,
-    };
+    }
+}
+
+/// Connects with these words, and hears how it is welcomed.
+pub(crate) async fn greeted(
+    house: &House,
+    enrolled: &Enrolled,
+    hello: pb::Hello,
+) -> Result<(Node, pb::Welcome), Status> {
     let (outgoing, messages) = mpsc::channel(16);
     outgoing
         .send(pb::NodeMessage {

@@ -47,6 +47,8 @@ pub struct ConnectionSession {
     pub node_state: NodeState,
     /// Where its node is reached.
     pub address: Option<NodeAddress>,
+    /// The name of its stream that the DNS has.
+    pub dns_name: Option<String>,
 }
 
 struct WantedRow {
@@ -165,6 +167,7 @@ struct ConnectionRow {
     udp_port: Option<i32>,
     publish_port: Option<i32>,
     play_port: Option<i32>,
+    dns_name: Option<String>,
 }
 
 impl TryFrom<ConnectionRow> for Connection {
@@ -200,6 +203,7 @@ fn session(row: ConnectionRow) -> Result<Option<ConnectionSession>, Error> {
             row.public_host,
             [row.udp_port, row.publish_port, row.play_port],
         )?,
+        dns_name: row.dns_name,
     }))
 }
 
@@ -215,11 +219,13 @@ pub async fn list(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Connecti
                s.state AS "state?", s.publishing AS "publishing?", s.region AS "region?",
                s.region_requested AS "region_requested?", n.name AS "node_name?",
                n.standing AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
-               n.publish_port AS "publish_port?", n.play_port AS "play_port?"
+               n.publish_port AS "publish_port?", n.play_port AS "play_port?",
+               d.name AS "dns_name?"
            FROM (SELECT * FROM control.connections WHERE user_id = $1) c
            FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1
                       AND state NOT IN ('draining', 'stopped') AND connection_id IS NOT NULL) s ON s.connection_id = c.name
            LEFT JOIN control.nodes n ON n.id = s.node_id
+           LEFT JOIN control.dns_records d ON d.stream_id = s.stream_id
            ORDER BY coalesce(c.created_at, s.started_at), 1 LIMIT $2"#,
         user.as_str(),
         i64::from(limit)

@@ -8,6 +8,7 @@ pub mod bans;
 pub mod budgets;
 pub mod connections;
 pub mod device_logins;
+pub mod dns;
 pub mod docks;
 pub mod endings;
 pub mod epochs;

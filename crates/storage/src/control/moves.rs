@@ -7,6 +7,8 @@
 //! Both rows are written by the transaction that begins the move: whoever dies afterwards,
 //! [`settle`] goes on from what the rows say.
 
+use std::time::Duration;
+
 use model::moving::{Move, Outcome};
 use model::{NodeId, SessionId, StreamId, UnixMillis};
 
@@ -87,14 +89,20 @@ struct Row {
     the_move: Move,
 }
 
-/// Ends or undoes the moves for which it is time, at most `limit`.
+/// Ends or undoes the moves for which it is time, at most `limit`. An old session may be
+/// without its publisher for `empty_max`.
 ///
 /// # Errors
 /// When the database fails; then none was changed.
-pub async fn settle(pool: &Pool, now: UnixMillis, limit: u32) -> Result<Settled, Error> {
+pub async fn settle(
+    pool: &Pool,
+    now: UnixMillis,
+    empty_max: Duration,
+    limit: u32,
+) -> Result<Settled, Error> {
     let mut transaction = pool.begin().await?;
     let mut settled = Settled::default();
-    for row in under_way(&mut transaction, now, limit).await? {
+    for row in under_way(&mut transaction, now, empty_max, limit).await? {
         match row.the_move.outcome(now) {
             Outcome::Waits => {}
             Outcome::Ends(reason) => {
@@ -119,6 +127,7 @@ pub async fn settle(pool: &Pool, now: UnixMillis, limit: u32) -> Result<Settled,
 async fn under_way(
     transaction: &mut Transaction,
     now: UnixMillis,
+    empty_max: Duration,
     limit: u32,
 ) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query!(
@@ -148,6 +157,7 @@ async fn under_way(
                     successor: column("sessions.state", &row.state)?,
                     arrived: row.arrived,
                     stop_reason: row.stop_reason,
+                    empty_max,
                 },
             })
         })

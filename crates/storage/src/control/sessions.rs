@@ -29,6 +29,8 @@ pub struct Record {
     pub address: Option<NodeAddress>,
     /// The node that has its stream until the publisher is here.
     pub pulls_from: Option<NodeAddress>,
+    /// The name of its stream that the DNS has.
+    pub dns_name: Option<String>,
 }
 
 impl Record {
@@ -94,6 +96,7 @@ struct RecordRow {
     from_udp_port: Option<i32>,
     from_publish_port: Option<i32>,
     from_play_port: Option<i32>,
+    dns_name: Option<String>,
 }
 
 impl TryFrom<RecordRow> for Record {
@@ -116,6 +119,7 @@ impl TryFrom<RecordRow> for Record {
                 row.from_host.clone(),
                 [row.from_udp_port, row.from_publish_port, row.from_play_port],
             )?,
+            dns_name: row.dns_name.clone(),
             session: session(row)?,
         })
     }
@@ -147,17 +151,19 @@ macro_rules! select_records {
     ($tail:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             RecordRow,
-            "SELECT s.id, s.tenant_id, s.user_id, s.stream_id, s.connection_id, s.node_id, s.region,
+            r#"SELECT s.id, s.tenant_id, s.user_id, s.stream_id, s.connection_id, s.node_id, s.region,
                 s.region_requested, s.state, s.publishing, s.started_at, s.lease_expires_at,
                 s.ends_at, s.stopped_at, s.stop_reason, st.generation, st.settings, n.public_host,
                 n.udp_port, n.publish_port, n.play_port, s.supersedes,
                 pn.public_host AS from_host, pn.udp_port AS from_udp_port,
-                pn.publish_port AS from_publish_port, pn.play_port AS from_play_port
+                pn.publish_port AS from_publish_port, pn.play_port AS from_play_port,
+                d.name AS "dns_name?"
             FROM control.sessions s
             JOIN control.streams st ON st.id = s.stream_id
             JOIN control.nodes n ON n.id = s.node_id
             LEFT JOIN control.sessions p ON p.id = s.supersedes AND p.state = 'draining'
-            LEFT JOIN control.nodes pn ON pn.id = p.node_id " + $tail
+            LEFT JOIN control.nodes pn ON pn.id = p.node_id
+            LEFT JOIN control.dns_records d ON d.stream_id = s.stream_id "# + $tail
             $(, $argument)*
         )
     };

@@ -18,11 +18,12 @@ use storage::control::sessions;
 use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
-use crate::config::seconds;
+use crate::config::{Config, seconds};
 use crate::cookie::{self, Cookie};
 use crate::dock::{ready, sign_in};
 use crate::error::{ApiError, Code};
 use crate::openapi::Description;
+use crate::relay::names;
 use crate::relay::request::StartRequest;
 use crate::relay::stop;
 use crate::relay::view::{Urls, View};
@@ -135,6 +136,7 @@ struct NodeView {
     name: String,
     #[schema(value_type = String)]
     region: Region,
+    /// The name of the stream; the node's address while the DNS does not have it.
     host: String,
     port: u16,
     online: bool,
@@ -198,7 +200,10 @@ async fn list(
     Ok(Json(ListResponse {
         observed_at: app.now(),
         regions: app.config.regions.clone(),
-        connections: connections.into_iter().map(Into::into).collect(),
+        connections: connections
+            .into_iter()
+            .map(|connection| ConnectionView::new(&app.config, connection))
+            .collect(),
     }))
 }
 
@@ -228,7 +233,10 @@ async fn add(
     let listed = connections::list(&app.pool, user, LISTED_MAX).await?;
     let added = listed.into_iter().find(|one| one.name == wanted.name);
     let added = added.ok_or_else(ApiError::internal)?;
-    Ok((StatusCode::CREATED, Json(added.into())))
+    Ok((
+        StatusCode::CREATED,
+        Json(ConnectionView::new(&app.config, added)),
+    ))
 }
 
 /// What the plan does not allow is wanted no longer.
@@ -281,17 +289,19 @@ async fn show_urls(
     Ok(([no_store], Json(urls)))
 }
 
-impl From<Connection> for ConnectionView {
-    fn from(connection: Connection) -> Self {
+impl ConnectionView {
+    fn new(config: &Config, connection: Connection) -> Self {
+        let session = connection.session;
         Self {
             name: connection.name,
-            session: connection.session.map(Into::into),
+            session: session.map(|session| SessionView::new(config, session)),
         }
     }
 }
 
-impl From<ConnectionSession> for SessionView {
-    fn from(session: ConnectionSession) -> Self {
+impl SessionView {
+    fn new(config: &Config, session: ConnectionSession) -> Self {
+        let name = names::shown(config, session.dns_name.as_deref()).map(str::to_owned);
         let address = session.address;
         let (host, port) = address
             .map(|address| (address.public_host, address.udp_port))
@@ -304,7 +314,7 @@ impl From<ConnectionSession> for SessionView {
             node: NodeView {
                 name: session.node_name,
                 region: session.region,
-                host,
+                host: name.unwrap_or(host),
                 port,
                 online: session.node_state != NodeState::Offline,
             },

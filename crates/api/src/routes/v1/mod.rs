@@ -8,6 +8,7 @@ mod billing;
 mod budgets;
 mod capacity;
 mod device;
+mod dns;
 mod dock;
 mod health;
 mod keys;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
         capacity::routes(),
         auth::routes(),
         device::routes(),
+        dns::routes(),
         providers::routes(),
         dock::routes(),
         health::routes(),
