@@ -1,9 +1,12 @@
 //! This service's configuration.
 
+mod dns;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use dns::{CloudflareConfig, DnsConfig, DnsProvider, Rfc2136Config};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
@@ -12,7 +15,7 @@ use storage::queue::Retention;
 
 use crate::engine::Settings;
 use crate::engine::schedule::Schedule;
-use crate::jobs::{ExpireSessions, SweepNodes};
+use crate::jobs::{ExpireSessions, SweepNodes, SyncDns};
 
 /// Configuration of jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// How tenants' endpoints are called.
     pub webhooks: WebhooksConfig,
+    /// Where the names of streams are written.
+    pub dns: DnsConfig,
 }
 
 /// What runs by itself, and how often; 0 switches a schedule off.
@@ -49,6 +54,9 @@ pub struct Schedules {
     pub expire_sessions_seconds: u32,
     /// Between looks for silent nodes.
     pub sweep_nodes_seconds: u32,
+    /// Between looks for names that point elsewhere than they should, besides being told;
+    /// there are none without a provider.
+    pub sync_dns_seconds: u32,
     /// A node without a heartbeat for this long is offline.
     pub offline_after_seconds: u32,
 }
@@ -85,6 +93,7 @@ impl Default for Config {
             schedules: Schedules::default(),
             retention: RetentionConfig::default(),
             webhooks: WebhooksConfig::default(),
+            dns: DnsConfig::default(),
         }
     }
 }
@@ -94,6 +103,7 @@ impl Default for Schedules {
         Self {
             expire_sessions_seconds: 5,
             sweep_nodes_seconds: 5,
+            sync_dns_seconds: 10,
             offline_after_seconds: 15,
         }
     }
@@ -125,7 +135,8 @@ impl ServiceConfig for Config {
             return Err("workers: 1 to 256".to_owned());
         }
         let offline_after_seconds = self.schedules.offline_after_seconds;
-        check_positive(&[("schedules.offline_after_seconds", offline_after_seconds)])
+        check_positive(&[("schedules.offline_after_seconds", offline_after_seconds)])?;
+        self.dns.validate()
     }
 }
 
@@ -137,17 +148,22 @@ impl Config {
                 completed: Duration::from_secs(self.retention.completed_seconds),
                 discarded: Duration::from_secs(self.retention.discarded_seconds),
             },
-            schedules: self.schedules.list(),
+            schedules: self.schedules(),
             ..Settings::default()
         }
     }
 }
 
-impl Schedules {
-    fn list(&self) -> Vec<Schedule> {
+impl Config {
+    fn schedules(&self) -> Vec<Schedule> {
+        let sync_dns_seconds = match self.dns.provider {
+            DnsProvider::None => 0,
+            DnsProvider::Cloudflare | DnsProvider::Rfc2136 => self.schedules.sync_dns_seconds,
+        };
         let all = [
-            (ExpireSessions::KIND, self.expire_sessions_seconds),
-            (SweepNodes::KIND, self.sweep_nodes_seconds),
+            (ExpireSessions::KIND, self.schedules.expire_sessions_seconds),
+            (SweepNodes::KIND, self.schedules.sweep_nodes_seconds),
+            (SyncDns::KIND, sync_dns_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule {
@@ -202,15 +218,14 @@ mod tests {
 
     #[test]
     fn zero_switches_a_schedule_off() {
-        let schedules = Schedules {
-            sweep_nodes_seconds: 0,
-            ..Schedules::default()
+        let mut config = valid();
+        config.schedules.sweep_nodes_seconds = 0;
+        let kinds = |config: &Config| -> Vec<_> {
+            let schedules = config.schedules();
+            schedules.iter().map(|schedule| schedule.kind).collect()
         };
-        let kinds: Vec<_> = schedules
-            .list()
-            .iter()
-            .map(|schedule| schedule.kind)
-            .collect();
-        assert_eq!(kinds, [ExpireSessions::KIND]);
+        assert_eq!(kinds(&config), [ExpireSessions::KIND]);
+        config.dns.provider = DnsProvider::Rfc2136;
+        assert_eq!(kinds(&config), [ExpireSessions::KIND, SyncDns::KIND]);
     }
 }

@@ -3,12 +3,14 @@
 mod deliver_webhook;
 mod expire_sessions;
 mod sweep_nodes;
+mod sync_dns;
 
 use std::time::Duration;
 
 pub use deliver_webhook::DeliverWebhook;
 pub use expire_sessions::ExpireSessions;
 pub use sweep_nodes::SweepNodes;
+pub use sync_dns::SyncDns;
 
 use crate::control::Control;
 use crate::job::{Policy, Registry};

@@ -12,12 +12,14 @@
 mod config;
 mod control;
 mod courier;
+pub mod dns;
 pub mod engine;
 mod grpc;
 mod health;
 pub mod job;
 pub mod jobs;
 pub mod metrics;
+mod names;
 mod signer;
 
 use std::net::SocketAddr;
@@ -34,9 +36,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-pub use config::{Config, RetentionConfig, Schedules, WebhooksConfig};
+pub use config::{
+    CloudflareConfig, Config, DnsConfig, DnsProvider, RetentionConfig, Rfc2136Config, Schedules,
+    WebhooksConfig,
+};
 pub use control::Control;
 pub use courier::Courier;
+pub use names::Names;
 pub use signer::Signer;
 
 /// Connections besides the workers': listening, schedules, housekeeping, gRPC.
@@ -56,8 +62,10 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
     let signer = Signer::new(&config.api_grpc, &token)?;
     let courier = Courier::new(config.webhooks.private_allowed);
-    let registry =
-        jobs::registry(&control, offline_after).with(jobs::DeliverWebhook::new(signer, courier));
+    let names = Names::new(&config.api_grpc, &token)?;
+    let registry = jobs::registry(&control, offline_after)
+        .with(jobs::DeliverWebhook::new(signer, courier))
+        .with(jobs::SyncDns::new(names, config.dns.provider()?));
     let settings = config.engine();
     metrics::start(&registry, &settings.schedules);
 

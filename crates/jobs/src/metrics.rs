@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use proto::fleet::{DnsChange, DnsCounts};
 use storage::queue::Depth;
 
+use crate::dns;
 use crate::engine::schedule::Schedule;
 use crate::job::Registry;
 
@@ -32,6 +34,17 @@ pub const LAST_SUCCESS: &str = "streamhaul_jobs_schedule_last_success_timestamp_
 pub const SESSIONS_EXPIRED: &str = "streamhaul_jobs_sessions_expired_total";
 /// Nodes marked offline because they fell silent.
 pub const NODES_SWEPT: &str = "streamhaul_jobs_nodes_swept_total";
+/// Names of streams by `state`, as the api counted them last.
+pub const DNS_RECORDS: &str = "streamhaul_jobs_dns_records";
+/// Records written, by `change`.
+pub const DNS_WRITES: &str = "streamhaul_jobs_dns_writes_total";
+/// Records not written, by `reason`.
+pub const DNS_FAILURES: &str = "streamhaul_jobs_dns_failures_total";
+/// When this replica last wrote a record.
+pub const DNS_LAST_WRITE: &str = "streamhaul_jobs_dns_last_write_timestamp_seconds";
+
+const SET: &str = "set";
+const REMOVED: &str = "removed";
 
 /// How an attempt ended, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +111,14 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
     }
     counter!(SESSIONS_EXPIRED).absolute(0);
     counter!(NODES_SWEPT).absolute(0);
+    dns_records(DnsCounts::default());
+    for change in [SET, REMOVED] {
+        counter!(DNS_WRITES, "change" => change).absolute(0);
+    }
+    for reason in dns::Error::REASONS {
+        counter!(DNS_FAILURES, "reason" => reason).absolute(0);
+    }
+    gauge!(DNS_LAST_WRITE).set(0.0);
 }
 
 fn describe() {
@@ -136,6 +157,17 @@ fn describe() {
         "Sessions stopped because their lease ran out"
     );
     describe_counter!(NODES_SWEPT, "Nodes marked offline because they fell silent");
+    describe_gauge!(
+        DNS_RECORDS,
+        "Names of streams by state; every replica shows the same names, as it last saw them"
+    );
+    describe_counter!(DNS_WRITES, "Records written by change");
+    describe_counter!(DNS_FAILURES, "Records not written by reason");
+    describe_gauge!(
+        DNS_LAST_WRITE,
+        Unit::Seconds,
+        "When this replica last wrote a record, Unix time; 0 is never"
+    );
 }
 
 pub(crate) fn depth(depth: &Depth) {
@@ -154,8 +186,12 @@ pub(crate) fn run_ended(job: &'static str, outcome: Outcome, took: Duration) {
 
 /// A job of this kind completed; its schedule is the one of the same name.
 pub(crate) fn succeeded(job: &'static str) {
+    gauge!(LAST_SUCCESS, "schedule" => job).set(now_seconds());
+}
+
+fn now_seconds() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    gauge!(LAST_SUCCESS, "schedule" => job).set(now.unwrap_or_default().as_secs_f64());
+    now.unwrap_or_default().as_secs_f64()
 }
 
 pub(crate) fn discarded(job: &'static str) {
@@ -180,4 +216,30 @@ pub(crate) fn sessions_expired(sessions: usize) {
 
 pub(crate) fn nodes_swept(nodes: usize) {
     counter!(NODES_SWEPT).increment(nodes as u64);
+}
+
+pub(crate) fn dns_records(counts: DnsCounts) {
+    let DnsCounts {
+        published,
+        pending,
+        failing,
+    } = counts;
+    let all = [
+        ("published", published),
+        ("pending", pending),
+        ("failing", failing),
+    ];
+    for (state, records) in all {
+        gauge!(DNS_RECORDS, "state" => state).set(records as f64);
+    }
+}
+
+pub(crate) fn dns_written(change: &DnsChange) {
+    let change = if change.host.is_empty() { REMOVED } else { SET };
+    counter!(DNS_WRITES, "change" => change).increment(1);
+    gauge!(DNS_LAST_WRITE).set(now_seconds());
+}
+
+pub(crate) fn dns_failed(error: &dns::Error) {
+    counter!(DNS_FAILURES, "reason" => error.reason()).increment(1);
 }

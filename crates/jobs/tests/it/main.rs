@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod cloudflare;
+mod cloudflare_api;
+mod dynamic_updates;
 mod engine;
 mod fake_api;
+mod name_server;
+mod names;
 mod service;
 mod sweeps;
 mod webhooks;

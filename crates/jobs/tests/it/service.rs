@@ -197,6 +197,7 @@ async fn schedules_run_and_every_series_is_shown() {
     let service = Service::start(Schedules {
         expire_sessions_seconds: 1,
         sweep_nodes_seconds: 1,
+        sync_dns_seconds: 0,
         offline_after_seconds: 7,
     })
     .await;
