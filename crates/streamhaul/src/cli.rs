@@ -2,6 +2,7 @@
 
 mod bans;
 mod budget;
+mod dns;
 mod keys;
 mod nodes;
 mod placement;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
+pub use dns::Dns;
 pub use keys::Keys;
 use model::Region;
 pub use nodes::Nodes;
@@ -66,6 +68,9 @@ pub enum Command {
     /// The keys that sign leases.
     #[command(subcommand)]
     Keys(Keys),
+    /// The names of stream slots in the DNS.
+    #[command(subcommand)]
+    Dns(Dns),
     /// Who and what is shut out: tenants, users, addresses, stream keys.
     #[command(subcommand)]
     Bans(Bans),
@@ -147,6 +152,10 @@ pub struct Up {
     /// such as `[twitch]` with `client_id` and `client_secret_file`
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_PROVIDERS_FILE")]
     pub providers_file: Option<PathBuf>,
+    /// Gives streams names in the DNS: a TOML file with the table `[api]` (such as `zone`) and
+    /// the table `[jobs]` (such as `provider`), as these services have them in `[dns]`
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_DNS_FILE")]
+    pub dns_file: Option<PathBuf>,
     /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
     pub asn_database: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod audit;
 mod bans;
 mod budget;
+mod dns;
 mod dock_url;
 mod keys;
 mod nodes;
@@ -35,6 +36,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Keys(command) => keys::run(command)?,
+        Command::Dns(command) => dns::run(command)?,
         Command::Bans(command) => bans::run(command)?,
         Command::Audit {
             action,

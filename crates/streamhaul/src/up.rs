@@ -62,6 +62,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         smtp_url_file: arguments.smtp_url_file.clone(),
         mail_from: arguments.mail_from.clone(),
         providers_file: arguments.providers_file.clone(),
+        dns_file: arguments.dns_file.clone(),
         asn_database: arguments.asn_database.clone(),
         region: arguments.region.clone(),
     };

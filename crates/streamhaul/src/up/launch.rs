@@ -1,6 +1,7 @@
 //! What each service is told.
 
 mod api;
+mod dns;
 mod jobs;
 mod metrics_gateway;
 mod relay_node;
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) smtp_url_file: Option<PathBuf>,
     pub(super) mail_from: Option<String>,
     pub(super) providers_file: Option<PathBuf>,
+    pub(super) dns_file: Option<PathBuf>,
     pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use api::{AccountsConfig, Config, MailConfig, ProvidersConfig};
 use service_kit::Running;
 
-use super::{Settings, kit};
+use super::{Settings, dns, kit};
 
 pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
     let config = Config {
@@ -24,6 +24,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         public_url: settings.public_url.clone(),
         accounts: accounts(settings)?,
         mail: mail(settings),
+        dns: dns::read(settings)?.api,
         ..Config::default()
     };
     Ok(service_kit::launch("api", config, api::run)?)

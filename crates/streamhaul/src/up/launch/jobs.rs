@@ -3,7 +3,7 @@
 use jobs::Config;
 use service_kit::Running;
 
-use super::{Settings, kit};
+use super::{Settings, dns, kit};
 
 pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
     let config = Config {
@@ -12,6 +12,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         database_url: settings.database_url.clone(),
         service_token_file: settings.secrets.service_token(),
         api_grpc: settings.api_grpc(),
+        dns: dns::read(settings)?.jobs,
         ..Config::default()
     };
     Ok(service_kit::launch("jobs", config, jobs::run)?)
