@@ -199,6 +199,7 @@ fn resolved(server: SocketAddr, kind: u16) -> Option<Vec<u8>> {
     Some(data.to_vec())
 }
 
+/// `STREAMHAUL_NAMED=/usr/sbin/named cargo test -p streamhaul-jobs bind_ -- --ignored`
 #[tokio::test]
 #[ignore = "needs BIND: STREAMHAUL_NAMED is its `named`"]
 async fn bind_takes_updates_and_resolves_them() {
