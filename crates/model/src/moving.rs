@@ -2,7 +2,8 @@
 //!
 //! The old session drains; the one that supersedes it pulls the stream from it. The move is
 //! over when the publisher has come to the new one, or when there is nothing left to wait
-//! for; it is undone when the new one was lost before.
+//! for; it is undone when the new one ended before, or when the publisher did not follow in
+//! time: a publisher that is connected is never cut for a move.
 
 use std::time::Duration;
 
@@ -20,48 +21,48 @@ pub struct Move {
     pub publishing: bool,
     /// When it was last; none: never.
     pub published_at: Option<UnixMillis>,
-    /// When the old session ends at the latest.
+    /// Until when the publisher may stay there without the move being undone.
     pub ends_at: UnixMillis,
     /// What the new one is doing.
     pub successor: SessionState,
     /// Whether the publisher has come to it.
     pub arrived: bool,
-    /// Why the new one ended.
-    pub stop_reason: Option<String>,
     /// How long the old session may be without its publisher: [`EMPTY_MAX`] or more.
     pub empty_max: Duration,
 }
 
 /// What becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It goes on.
     Waits,
-    /// The old session ends for this reason.
-    Ends(String),
-    /// The old session is what it was.
+    /// The old session ends, as [`SUPERSEDED`].
+    Ends,
+    /// The new one ends, if it has not, as [`NOT_FOLLOWED`]; the old one is what it was.
     Undone,
 }
 
-/// Why an old session ends whose stream has moved.
+/// Why an old session ends whose stream has moved, and a new one that was moved on before
+/// the publisher came to it.
 pub const SUPERSEDED: &str = "superseded";
-
-/// Why a session ended that nobody wanted to end: its node was lost.
-const LOST: [&str; 2] = ["lease_expired", "node_lost"];
+/// Why a new session ends whose publisher stayed with the old one.
+pub const NOT_FOLLOWED: &str = "move_not_followed";
+/// Why a new session ends whose stream was sent back before the publisher had left.
+pub const UNDONE: &str = "move_undone";
 
 impl Move {
-    /// What becomes of the move at `now`.
+    /// What becomes of the move at `now`. A successor that was stopped because somebody
+    /// wanted the stream to end took the old session with it: one that ended alone was lost
+    /// with its node, or nobody came to it.
     #[must_use]
     pub fn outcome(&self, now: UnixMillis) -> Outcome {
-        match (self.successor, self.stop_reason.as_deref()) {
-            (SessionState::Stopped, Some(reason)) if LOST.contains(&reason) => Outcome::Undone,
-            (SessionState::Stopped, reason) => {
-                Outcome::Ends(reason.unwrap_or(SUPERSEDED).to_owned())
-            }
-            _ if self.arrived || self.ends_at <= now => Outcome::Ends(SUPERSEDED.to_owned()),
+        match self.successor {
+            SessionState::Stopped => Outcome::Undone,
+            _ if self.arrived => Outcome::Ends,
+            _ if self.publishing && self.ends_at <= now => Outcome::Undone,
             // Nothing is taken away before there is something in its place.
-            (SessionState::Provisioning, _) => Outcome::Waits,
-            _ if self.is_empty(now) => Outcome::Ends(SUPERSEDED.to_owned()),
+            SessionState::Provisioning => Outcome::Waits,
+            _ if self.is_empty(now) => Outcome::Ends,
             _ => Outcome::Waits,
         }
     }
@@ -85,7 +86,6 @@ mod tests {
             ends_at: NOW.plus(Duration::from_secs(600)),
             successor: SessionState::Active,
             arrived: false,
-            stop_reason: None,
             empty_max: EMPTY_MAX,
         }
     }
@@ -96,15 +96,25 @@ mod tests {
         it.outcome(NOW)
     }
 
-    fn superseded() -> Outcome {
-        Outcome::Ends(SUPERSEDED.to_owned())
-    }
-
     #[test]
     fn it_waits_for_the_publisher_and_ends_when_it_has_come() {
         assert_eq!(outcome(|_| {}), Outcome::Waits);
-        assert_eq!(outcome(|it| it.arrived = true), superseded());
-        assert_eq!(outcome(|it| it.ends_at = NOW), superseded());
+        assert_eq!(outcome(|it| it.arrived = true), Outcome::Ends);
+        let both = outcome(|it| {
+            it.arrived = true;
+            it.ends_at = NOW;
+        });
+        assert_eq!(both, Outcome::Ends);
+    }
+
+    #[test]
+    fn a_publisher_that_did_not_follow_in_time_keeps_its_session() {
+        assert_eq!(outcome(|it| it.ends_at = NOW), Outcome::Undone);
+        let just_gone = outcome(|it| {
+            it.ends_at = NOW;
+            it.publishing = false;
+        });
+        assert_eq!(just_gone, Outcome::Waits, "it may be on its way");
     }
 
     #[test]
@@ -119,8 +129,8 @@ mod tests {
             gone(Some(NOW.minus(Duration::from_secs(29)))),
             Outcome::Waits
         );
-        assert_eq!(gone(Some(NOW.minus(EMPTY_MAX))), superseded());
-        assert_eq!(gone(None), superseded());
+        assert_eq!(gone(Some(NOW.minus(EMPTY_MAX))), Outcome::Ends);
+        assert_eq!(gone(None), Outcome::Ends);
         let patient = outcome(|it| {
             it.publishing = false;
             it.published_at = Some(NOW.minus(EMPTY_MAX));
@@ -136,16 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_that_was_lost_undoes_it_and_one_that_was_stopped_ends_both() {
-        let stopped = |reason: &str| {
+    fn a_successor_that_ended_alone_undoes_it() {
+        let stopped = |publishing| {
             outcome(|it| {
                 it.successor = SessionState::Stopped;
-                it.stop_reason = Some(reason.to_owned());
+                it.publishing = publishing;
             })
         };
-        assert_eq!(stopped("node_lost"), Outcome::Undone);
-        assert_eq!(stopped("lease_expired"), Outcome::Undone);
-        assert_eq!(stopped("requested"), Outcome::Ends("requested".to_owned()));
-        assert_eq!(stopped("superseded"), superseded());
+        assert_eq!(stopped(true), Outcome::Undone);
+        assert_eq!(stopped(false), Outcome::Undone);
     }
 }

@@ -6,10 +6,13 @@
 //! ```
 //! One transaction writes both rows; the nodes are told what the rows say. The new node
 //! pulls from the old one, which ends when the publisher has followed
-//! ([`storage::control::moves::settle`]).
+//! ([`storage::control::moves::settle`]). A session that moves on before its publisher has
+//! come is replaced by one that pulls from the same old one; one that goes back to where its
+//! publisher still is just ends.
 
 use std::time::Duration;
 
+use model::moving::{SUPERSEDED, UNDONE};
 use model::session::SessionState;
 use model::{NodeId, Region, SessionId, UnixMillis};
 use serde_json::json;
@@ -87,7 +90,11 @@ impl Round<'_> {
         let mut transaction = storage::begin(&self.app.pool).await?;
         let old = self.old(&mut transaction).await?;
         self.check_cooldown(&mut transaction, &old).await?;
-        let new = self.supersede(&mut transaction, &old).await?;
+        let origin = moves::origin(&mut transaction, &old.session.id).await?;
+        let new = match &origin {
+            Some(origin) => self.move_on(&mut transaction, &old, origin).await?,
+            None => self.supersede(&mut transaction, &old).await?,
+        };
         self.write_down(&mut transaction, &old, &new).await?;
         let record = sessions::find(&mut *transaction, &new).await?;
         let record = record.ok_or_else(ApiError::internal)?;
@@ -109,7 +116,7 @@ impl Round<'_> {
             SessionState::Draining => {
                 Err(conflict("the session's stream moves already", "moving").into())
             }
-            SessionState::Stopped => Err(conflict("the session has ended", "stopped").into()),
+            SessionState::Stopped => Err(ended().into()),
             _ if self.is_there(&old) => {
                 Err(conflict("the session is there already", "already_there").into())
             }
@@ -146,15 +153,70 @@ impl Round<'_> {
         Err(error.retry_after(left).into())
     }
 
+    /// Lets the session drain, and another pull from it.
     async fn supersede(
         &self,
         transaction: &mut Transaction,
         old: &Record,
     ) -> Result<SessionId, Failure> {
+        let place = self.place(transaction, old).await?;
+        if let Some(before) = &old.session.supersedes {
+            // The publisher has come from there.
+            sessions::stop(transaction, before, SUPERSEDED, self.app.now()).await?;
+        }
+        if !moves::begin(transaction, &old.session.id, self.ends_at(old)).await? {
+            return Err(ended().into());
+        }
+        self.insert(transaction, old, &old.session.id, &place).await
+    }
+
+    /// Replaces a session that still pulls from `origin`, where the publisher is: what has
+    /// the stream goes on, whatever becomes of who pulls it.
+    async fn move_on(
+        &self,
+        transaction: &mut Transaction,
+        old: &Record,
+        origin: &SessionId,
+    ) -> Result<SessionId, Failure> {
+        let there = sessions::find(&mut **transaction, origin).await?;
+        let there = there.ok_or_else(ApiError::internal)?.session.node_id;
+        if self.to.node.as_ref() == Some(&there) {
+            return self.send_back(transaction, old, origin).await;
+        }
+        let place = self.place(transaction, old).await?;
+        if place.node.node_id == there {
+            return self.send_back(transaction, old, origin).await;
+        }
+        if !sessions::stop(transaction, &old.session.id, SUPERSEDED, self.app.now()).await? {
+            return Err(ended().into());
+        }
+        self.insert(transaction, old, origin, &place).await
+    }
+
+    async fn send_back(
+        &self,
+        transaction: &mut Transaction,
+        old: &Record,
+        origin: &SessionId,
+    ) -> Result<SessionId, Failure> {
+        let now = self.app.now();
+        let was_live = sessions::stop(transaction, &old.session.id, UNDONE, now).await?;
+        if was_live && moves::undo(transaction, origin, now).await? {
+            return Ok(origin.clone());
+        }
+        Err(ended().into())
+    }
+
+    /// The session that takes over from `origin`, with the bytes held for it.
+    async fn insert(
+        &self,
+        transaction: &mut Transaction,
+        old: &Record,
+        origin: &SessionId,
+        place: &Place,
+    ) -> Result<SessionId, Failure> {
         let (now, limits) = (self.app.now(), &self.app.config.sessions);
-        let region = self.to.region.clone().or(old.region_requested.clone());
-        let place = self.place(transaction, old, region.clone()).await?;
-        moves::begin(transaction, &old.session.id, self.ends_at(old)).await?;
+        let region = self.region(old);
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),
             account: old.account(),
@@ -165,7 +227,7 @@ impl Round<'_> {
             region_requested: region.clone(),
             lease_expires_at: now.plus(seconds(limits.lease_seconds)).min(old.ends_at),
             ends_at: old.ends_at,
-            supersedes: Some(old.session.id.clone()),
+            supersedes: Some(origin.clone()),
         };
         sessions::insert(transaction, &session, now).await?;
         if let Some(held) = place.held {
@@ -178,23 +240,23 @@ impl Round<'_> {
         Ok(session.id)
     }
 
-    async fn place(
-        &self,
-        transaction: &mut Transaction,
-        old: &Record,
-        region: Option<Region>,
-    ) -> Result<Place, Failure> {
+    /// The region asked for, now or before.
+    fn region(&self, old: &Record) -> Option<Region> {
+        self.to.region.clone().or(old.region_requested.clone())
+    }
+
+    async fn place(&self, transaction: &mut Transaction, old: &Record) -> Result<Place, Failure> {
         let here = &old.session.node_id;
         let among = match (&self.to.node, &self.to.region) {
             (Some(node), _) => Among::Only(node),
             (None, Some(region)) => Among::OthersIn(here, region),
             (None, None) => Among::Others(here),
         };
-        let wanted = place::wanted(self.app, region);
+        let wanted = place::wanted(self.app, self.region(old));
         place::place(self.app, transaction, &wanted, among).await
     }
 
-    /// When the old session ends, whether or not its publisher has followed.
+    /// Until when its publisher may stay with the old session without the move being undone.
     fn ends_at(&self, old: &Record) -> UnixMillis {
         let wait = seconds(self.app.config.sessions.move_seconds);
         match self.by {
@@ -221,6 +283,10 @@ impl Round<'_> {
         }
         Ok(())
     }
+}
+
+fn ended() -> ApiError {
+    conflict("the session has ended", "stopped")
 }
 
 fn conflict(message: &'static str, reason: &'static str) -> ApiError {

@@ -23,7 +23,7 @@ use storage::control::accounts::Account;
 use storage::control::idempotency::{self, Key};
 use storage::control::sessions::{self, NewSession, Record};
 use storage::control::streams::{self, Slot, Stream};
-use storage::control::{nodes, people, placements};
+use storage::control::{chains, moves, nodes, people, placements};
 use subtle::ConstantTimeEq;
 
 use super::names;
@@ -156,18 +156,34 @@ impl Round<'_> {
                 if known.request_sha256 != intent.request_sha256 {
                     return Err(mismatch().into());
                 }
-                return Ok(sessions::find(&mut **transaction, &known.session_id).await?);
+                return self.current(transaction, known.session_id).await;
             }
         }
         let connection = self.request.connection.as_deref();
         let user = &self.account.user_id;
-        let live = sessions::live_of_connection(&mut **transaction, user, connection).await?;
-        let Some(record) = live else { return Ok(None) };
-        let is_lost = self.let_go(transaction, &record).await?;
-        Ok((!is_lost).then_some(record))
+        // Of two between which a stream moves, the old one may be left.
+        loop {
+            let live = sessions::live_of_connection(&mut **transaction, user, connection).await?;
+            let Some(record) = live else { return Ok(None) };
+            if !self.let_go(transaction, &record).await? {
+                return Ok(Some(record));
+            }
+        }
     }
 
-    /// Ends a session whose node is not heard any more: its user wants one that works.
+    /// The session that a stream is at now which was begun as `begun`.
+    async fn current(
+        &self,
+        transaction: &mut Transaction,
+        begun: SessionId,
+    ) -> Result<Option<Record>, Failure> {
+        let live = chains::live(&mut **transaction, &begun).await?;
+        let current = live.unwrap_or(begun);
+        Ok(sessions::find(&mut **transaction, &current).await?)
+    }
+
+    /// Ends a session whose node is not heard any more: its user wants one that works. Where
+    /// its stream came from, if its publisher is there still, is what it was.
     async fn let_go(
         &self,
         transaction: &mut Transaction,
@@ -185,7 +201,12 @@ impl Round<'_> {
         }
         let session = &record.session.id;
         tracing::warn!(session.id = %session, node.id = %node, "A session's node is lost");
-        Ok(sessions::stop(transaction, session, NODE_LOST, now).await?)
+        let origin = moves::origin(transaction, session).await?;
+        let was_live = sessions::stop(transaction, session, NODE_LOST, now).await?;
+        if let Some(origin) = origin.filter(|_| was_live) {
+            moves::undo(transaction, &origin, now).await?;
+        }
+        Ok(was_live)
     }
 
     async fn create(&self, transaction: &mut Transaction) -> Result<Record, Failure> {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use model::moving::SUPERSEDED;
 use model::session::{Session, SessionState};
 use model::{NodeId, Region, SessionId, UnixMillis, UserId};
 use serde::Serialize;
+use storage::control::chains;
 use storage::control::sessions::{self, Record};
 use storage::control::wake::Wake;
 use tokio::sync::broadcast;
@@ -48,7 +48,7 @@ struct State {
     moved_to: Option<MovedTo>,
 }
 
-/// The session that supersedes another.
+/// The session that a stream is at now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct MovedTo {
     session_id: SessionId,
@@ -160,13 +160,19 @@ impl Watcher {
 
     async fn moved_to(&self, record: &Record) -> Result<Option<MovedTo>, storage::Error> {
         let session = &record.session;
-        let moves = session.state == SessionState::Draining
-            || session.stop_reason.as_deref() == Some(SUPERSEDED);
-        if !moves {
+        if !matches!(
+            session.state,
+            SessionState::Draining | SessionState::Stopped
+        ) {
             return Ok(None);
         }
-        let successor = sessions::successor(&self.app.pool, &session.id).await?;
-        Ok(successor.map(|new| MovedTo {
+        let pool = &self.app.pool;
+        let Some(live) = chains::live(pool, &session.id).await? else {
+            return Ok(None);
+        };
+        let new = sessions::find(pool, &live).await?;
+        let new = new.filter(|new| new.session.id != session.id);
+        Ok(new.map(|new| MovedTo {
             session_id: new.session.id.clone(),
             region: new.session.region.clone(),
             node_id: new.session.node_id.clone(),

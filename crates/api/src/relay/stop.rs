@@ -1,9 +1,11 @@
-//! Ends a session; ending it again says the same.
+//! Ends a session, and with it what its stream moves from or to, whichever of the sessions
+//! is named; ending it again says the same.
 
 use model::session::Session;
+use storage::Transaction;
 use storage::control::accounts::Account;
-use storage::control::connections;
 use storage::control::sessions::{self, Record};
+use storage::control::{chains, connections};
 
 use super::request::{Named, StopRequest};
 use crate::error::ApiError;
@@ -18,35 +20,45 @@ pub(crate) async fn stop(
     let reason = request.reason()?;
     let unknown = || ApiError::not_found("no such session");
     let mut transaction = storage::begin(&app.pool).await?;
+    // A start or a move that is under way comes before or after, never in between.
+    sessions::lock_user(&mut transaction, &account.user_id).await?;
     let named = request.named()?;
-    let found: Option<Record> = match &named {
-        Named::Session(id) => sessions::find(&mut *transaction, id).await?,
-        Named::Connection(connection) => {
-            sessions::last_of_connection(&mut *transaction, &account.user_id, Some(connection))
-                .await?
-        }
-        Named::Nobody => None,
-    };
-    // Somebody else's session is as unknown as none.
-    let found = found.filter(|record| record.session.user_id == account.user_id);
+    let found = find(&mut transaction, account, &named).await?;
     let found = found.ok_or_else(unknown)?.session;
     let id = found.id;
-    let was_live = sessions::stop(&mut transaction, &id, reason, app.now()).await?;
-    let is_meant = was_live || matches!(named, Named::Connection(_));
+    let stopped = chains::stop(&mut transaction, &id, reason, app.now()).await?;
+    let is_meant = !stopped.is_empty() || matches!(named, Named::Connection(_));
     if let Some(name) = found.connection_id.filter(|_| is_meant) {
         // Or it would be given a session again. An old session's name does not count:
         // its connection may have another by now.
         connections::forget(&mut transaction, &account.user_id, &name).await?;
     }
-    let stopped = sessions::find(&mut *transaction, &id)
+    let session = sessions::find(&mut *transaction, &id)
         .await?
         .ok_or_else(unknown)?;
     storage::commit(transaction).await?;
-    if was_live {
-        metrics::stopped(metrics::Stopped::Requested, 1);
+    metrics::stopped(metrics::Stopped::Requested, stopped.len());
+    for id in &stopped {
         tracing::info!(session.id = %id, "A session was stopped");
     }
-    Ok(stopped.session)
+    Ok(session.session)
+}
+
+/// The session that is meant; somebody else's is as unknown as none.
+async fn find(
+    transaction: &mut Transaction,
+    account: &Account,
+    named: &Named<'_>,
+) -> Result<Option<Record>, ApiError> {
+    let found = match named {
+        Named::Session(id) => sessions::find(&mut **transaction, id).await?,
+        Named::Connection(connection) => {
+            sessions::last_of_connection(&mut **transaction, &account.user_id, Some(connection))
+                .await?
+        }
+        Named::Nobody => None,
+    };
+    Ok(found.filter(|record| record.session.user_id == account.user_id))
 }
 
 /// Removes a connection: it is wanted no longer, and its session ends.
@@ -58,7 +70,7 @@ pub(crate) async fn remove(app: &App, account: &Account, name: &str) -> Result<(
     let was_wanted = connections::forget(&mut transaction, user, name).await?;
     let live = sessions::live_of_connection(&mut *transaction, user, Some(name)).await?;
     if let Some(record) = &live {
-        sessions::stop(&mut transaction, &record.session.id, "requested", app.now()).await?;
+        chains::stop(&mut transaction, &record.session.id, "requested", app.now()).await?;
     }
     storage::commit(transaction).await?;
     if let Some(record) = live {

@@ -8,6 +8,7 @@ mod auth;
 mod bans;
 mod billing;
 mod budgets;
+mod chains;
 mod contract;
 mod contract_auth;
 mod contract_relay;

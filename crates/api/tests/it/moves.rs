@@ -41,25 +41,25 @@ pub(crate) async fn beat(node: &Node, session: &str, pulled: bool) {
     .await;
 }
 
-async fn start_in(house: &House, region: &str) -> Value {
+pub(crate) async fn start_in(house: &House, region: &str) -> Value {
     let body = json!({"connection_id": "cam1", "region_preference": region});
     let started = house.post(ADMIN, "/api/v1/relay/start", body).await;
     assert_eq!(started.status, 201, "{started:?}");
     started.body["session"].clone()
 }
 
-async fn migrate(house: &House, region: &str) -> Answer {
+pub(crate) async fn migrate(house: &House, region: &str) -> Answer {
     let body = json!({"connection_id": "cam1", "new_region": region});
     house.post(ADMIN, "/api/v1/relay/migrate", body).await
 }
 
-async fn active(house: &House) -> Value {
+pub(crate) async fn active(house: &House) -> Value {
     let path = "/api/v1/relay/active?connection_id=cam1";
     house.get(ADMIN, path).await.body["session"].clone()
 }
 
 /// A session that is published on a node in `eu`, and a node in `us`.
-async fn published(house: &House) -> (String, Node, Node) {
+pub(crate) async fn published(house: &House) -> (String, Node, Node) {
     let (_, mut eu) = joined_in(house, "eu").await;
     let (_, us) = joined_in(house, "us").await;
     start_in(house, "eu").await;

@@ -1,5 +1,7 @@
 //! Everybody's sessions, for operators.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::expiry::expire;
@@ -115,6 +117,11 @@ async fn an_operator_moves_a_session_as_often_as_needed() {
     // No cool-down: back at once, although the first move is not over.
     let back = migrate(&second, json!({"node": eu_id, "reason": "it is well"})).await;
     assert_eq!(back.status, 202, "{back:?}");
+    assert_eq!(back.body["session_id"], first.as_str());
     let shown = house.get(ADMIN, &format!("{SESSIONS}/{second}")).await.body;
-    assert_eq!(shown["session"]["superseded_by"], back.body["session_id"]);
+    assert_eq!(shown["session"]["stop_reason"], "move_undone");
+    house.advance(Duration::from_secs(1));
+    let third = migrate(&first, json!({"node": us_id, "reason": "it is ill again"})).await;
+    let shown = house.get(ADMIN, &format!("{SESSIONS}/{first}")).await.body;
+    assert_eq!(shown["session"]["superseded_by"], third.body["session_id"]);
 }

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod bans;
 pub mod budgets;
+pub mod chains;
 pub mod connections;
 pub mod device_logins;
 pub mod dns;

@@ -5,11 +5,12 @@
 //! new  provisioning ────▶ active; its node pulls from the old one's until the publisher comes
 //! ```
 //! Both rows are written by the transaction that begins the move: whoever dies afterwards,
-//! [`settle`] goes on from what the rows say.
+//! [`settle`] goes on from what the rows say. A move on, before the publisher has come, is
+//! one from the same old session: who pulls is never pulled from.
 
 use std::time::Duration;
 
-use model::moving::{Move, Outcome};
+use model::moving::{Move, NOT_FOLLOWED, Outcome, SUPERSEDED};
 use model::{NodeId, SessionId, StreamId, UnixMillis};
 
 use super::{column, sessions, wake};
@@ -84,8 +85,9 @@ pub struct Settled {
 }
 
 struct Row {
-    id: String,
-    successor_node: String,
+    id: SessionId,
+    successor: SessionId,
+    successor_node: NodeId,
     the_move: Move,
 }
 
@@ -105,17 +107,16 @@ pub async fn settle(
     for row in under_way(&mut transaction, now, empty_max, limit).await? {
         match row.the_move.outcome(now) {
             Outcome::Waits => {}
-            Outcome::Ends(reason) => {
-                let id = column("sessions.id", &row.id)?;
-                super::sessions::stop(&mut transaction, &id, &reason, now).await?;
-                let node: NodeId = column("sessions.node_id", &row.successor_node)?;
-                wake::notify(&mut transaction, &node).await?;
-                settled.ended.push(id);
+            Outcome::Ends => {
+                sessions::stop(&mut transaction, &row.id, SUPERSEDED, now).await?;
+                // It pulls no longer.
+                wake::notify(&mut transaction, &row.successor_node).await?;
+                settled.ended.push(row.id);
             }
             Outcome::Undone => {
-                let id = column("sessions.id", &row.id)?;
-                undo(&mut transaction, &id, now).await?;
-                settled.undone.push(id);
+                sessions::stop(&mut transaction, &row.successor, NOT_FOLLOWED, now).await?;
+                undo(&mut transaction, &row.id, now).await?;
+                settled.undone.push(row.id);
             }
         }
     }
@@ -123,7 +124,8 @@ pub async fn settle(
     Ok(settled)
 }
 
-/// Moves that may be over: those that surely wait are left out.
+/// Moves that may be over: those that surely wait are left out. Nobody goes back to a node
+/// that drains: its deadline ends what is left there ([`end_drained`]).
 async fn under_way(
     transaction: &mut Transaction,
     now: UnixMillis,
@@ -131,12 +133,13 @@ async fn under_way(
     limit: u32,
 ) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT o.id, o.publishing, o.last_published_at, o.drain_ends_at AS "drain_ends_at!",
-               n.state, n.publishing AS arrived, n.stop_reason, n.node_id AS successor_node
-           FROM control.sessions o
+        r#"SELECT o.id, o.publishing, o.last_published_at,
+               CASE WHEN d.intent = 'draining' THEN o.ends_at ELSE o.drain_ends_at END AS "ends_at!",
+               n.id AS successor, n.state, n.publishing AS arrived, n.node_id AS successor_node
+           FROM control.sessions o JOIN control.nodes d ON d.id = o.node_id
            JOIN LATERAL (
                SELECT * FROM control.sessions n WHERE n.supersedes = o.id
-               ORDER BY n.started_at DESC, n.id DESC LIMIT 1) n ON true
+               ORDER BY n.state = 'stopped', n.started_at DESC, n.id DESC LIMIT 1) n ON true
            WHERE o.state = 'draining'
              AND (NOT o.publishing OR n.publishing OR n.state = 'stopped' OR o.drain_ends_at <= $1)
            ORDER BY o.drain_ends_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED"#,
@@ -148,15 +151,15 @@ async fn under_way(
     rows.into_iter()
         .map(|row| {
             Ok(Row {
-                id: row.id,
-                successor_node: row.successor_node,
+                id: column("sessions.id", &row.id)?,
+                successor: column("sessions.id", &row.successor)?,
+                successor_node: column("sessions.node_id", &row.successor_node)?,
                 the_move: Move {
                     publishing: row.publishing,
                     published_at: row.last_published_at.map(UnixMillis),
-                    ends_at: UnixMillis(row.drain_ends_at),
+                    ends_at: UnixMillis(row.ends_at),
                     successor: column("sessions.state", &row.state)?,
                     arrived: row.arrived,
-                    stop_reason: row.stop_reason,
                     empty_max,
                 },
             })
@@ -165,16 +168,20 @@ async fn under_way(
 }
 
 /// Makes an old session what it was, or ends it when its connection has another by now.
-async fn undo(
+/// Says whether it lives.
+///
+/// # Errors
+/// When the database fails.
+pub async fn undo(
     transaction: &mut Transaction,
     session: &SessionId,
     now: UnixMillis,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let undone = sqlx::query!(
         "UPDATE control.sessions o
          SET state = CASE WHEN o.publishing THEN 'active' ELSE 'grace' END, drain_ends_at = NULL,
              last_published_at = coalesce(o.last_published_at, $2)
-         WHERE o.id = $1 AND NOT EXISTS (
+         WHERE o.id = $1 AND o.state = 'draining' AND NOT EXISTS (
              SELECT FROM control.sessions s
              WHERE s.state NOT IN ('draining', 'stopped') AND (s.stream_id = o.stream_id
                  OR (s.user_id = o.user_id
@@ -185,10 +192,32 @@ async fn undo(
     .execute(&mut **transaction)
     .await?;
     if undone.rows_affected() > 0 {
-        return wake::notify_session(transaction, session).await;
+        wake::notify_session(transaction, session).await?;
+        return Ok(true);
     }
-    super::sessions::stop(transaction, session, model::moving::SUPERSEDED, now).await?;
-    Ok(())
+    sessions::stop(transaction, session, SUPERSEDED, now).await?;
+    Ok(false)
+}
+
+/// The draining session from which `session` takes over, while the stream is still there:
+/// none once the publisher has come.
+///
+/// # Errors
+/// When the database fails.
+pub async fn origin(
+    transaction: &mut Transaction,
+    session: &SessionId,
+) -> Result<Option<SessionId>, Error> {
+    let origin = sqlx::query_scalar!(
+        "SELECT o.id FROM control.sessions n JOIN control.sessions o ON o.id = n.supersedes
+         WHERE n.id = $1 AND o.state = 'draining' AND NOT n.publishing
+           AND (o.publishing OR n.last_published_at IS NULL)
+         FOR NO KEY UPDATE",
+        session.as_str()
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    origin.map(|id| column("sessions.id", &id)).transpose()
 }
 
 /// Sessions that have to leave: their node drains. At most `limit`, with when they must be

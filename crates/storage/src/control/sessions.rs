@@ -308,23 +308,6 @@ pub async fn live_of_user(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The live session that supersedes another.
-///
-/// # Errors
-/// When the database fails.
-pub async fn successor(
-    executor: impl PgExecutor<'_>,
-    session: &SessionId,
-) -> Result<Option<Record>, Error> {
-    let row = select_records!(
-        "WHERE s.supersedes = $1 AND s.state <> 'stopped'",
-        session.as_str()
-    )
-    .fetch_optional(executor)
-    .await?;
-    row.map(TryInto::try_into).transpose()
-}
-
 /// What a node should hold.
 ///
 /// # Errors
@@ -339,8 +322,8 @@ pub async fn live_of_node(pool: &Pool, node: &NodeId) -> Result<Vec<Record>, Err
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Stops a session unless it is, and the one whose stream it was taking over, and wakes
-/// their nodes. Says whether it was live.
+/// Stops one session unless it is, and wakes its node; says whether it was live. What its
+/// stream moves from or to is left alone: [`super::chains::stop`] ends all of it.
 ///
 /// # Errors
 /// When the database fails.
@@ -350,22 +333,20 @@ pub async fn stop(
     reason: &str,
     now: UnixMillis,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query!(
+    let node = sqlx::query_scalar!(
         "UPDATE control.sessions
          SET state = 'stopped', publishing = false, stopped_at = $3, stop_reason = $2
-         WHERE (id = $1 AND state <> 'stopped') OR (state = 'draining'
-             AND id = (SELECT supersedes FROM control.sessions WHERE id = $1))
-         RETURNING id, node_id",
+         WHERE id = $1 AND state <> 'stopped' RETURNING node_id",
         id.as_str(),
         reason,
         now.0
     )
-    .fetch_all(&mut **transaction)
+    .fetch_optional(&mut **transaction)
     .await?;
-    for row in &rows {
-        wake::notify(transaction, &column("sessions.node_id", &row.node_id)?).await?;
+    if let Some(node) = &node {
+        wake::notify(transaction, &column("sessions.node_id", node)?).await?;
     }
-    Ok(rows.iter().any(|row| row.id == id.as_str()))
+    Ok(node.is_some())
 }
 
 /// When sessions end by themselves.

@@ -13,7 +13,7 @@ use http::Method;
 use model::SessionId;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use storage::control::sessions;
+use storage::control::{chains, sessions};
 use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
@@ -85,8 +85,8 @@ impl HealthRequest {
     }
 }
 
-/// 404 says that the session is over, and the client stops asking. It may name a node
-/// that the session has left since.
+/// 404 says that the session is over, and the client stops asking. It may name a session
+/// whose stream has moved to another since: that one counts.
 async fn health(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -97,7 +97,10 @@ async fn health(
     let id = SessionId::parse(&request.session_id).map_err(|_| over())?;
     let record = sessions::find(&app.pool, &id).await?.ok_or_else(over)?;
     let session = record.session;
-    if session.user_id != caller.account.user_id || !session.state.is_live() {
+    if session.user_id != caller.account.user_id {
+        return Err(over());
+    }
+    if !session.state.is_live() && chains::live(&app.pool, &id).await?.is_none() {
         return Err(over());
     }
     Ok(Json(HealthResponse { ok: true }))

@@ -15,7 +15,7 @@ use serde_json::json;
 use storage::control::audit::{self, Action};
 use storage::control::session_events::{self, Event};
 use storage::control::session_list::{self, Filter, Listed};
-use storage::control::{connections, sessions};
+use storage::control::{chains, connections, sessions};
 use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
@@ -246,8 +246,10 @@ async fn stop(
     let mut transaction = storage::begin(&app.pool).await?;
     let record = sessions::find(&mut *transaction, &id).await?;
     let record = record.ok_or_else(unknown)?;
-    let was_live = sessions::stop(&mut transaction, &id, STOPPED, now).await?;
-    if was_live {
+    // A start or a move that is under way comes before or after, never in between.
+    sessions::lock_user(&mut transaction, &record.session.user_id).await?;
+    let stopped = chains::stop(&mut transaction, &id, STOPPED, now).await?;
+    if !stopped.is_empty() {
         if let Some(name) = &record.session.connection_id {
             // Or it would be given a session again.
             connections::forget(&mut transaction, &record.session.user_id, name).await?;
@@ -256,12 +258,13 @@ async fn stop(
             reason: Some(reason),
             ..caller.action("session.stop", id.as_str())
         };
-        let detail = json!({"node": record.session.node_id, "user": record.session.user_id});
+        let detail = json!({"node": record.session.node_id, "user": record.session.user_id,
+            "stopped": stopped});
         audit::record(&mut transaction, action, &detail, now).await?;
     }
     storage::commit(transaction).await?;
-    if was_live {
-        metrics::stopped(metrics::Stopped::Requested, 1);
+    metrics::stopped(metrics::Stopped::Requested, stopped.len());
+    for id in &stopped {
         tracing::info!(session.id = %id, "An operator stopped a session");
     }
     Ok(Json(find(&app, &id).await?))

@@ -15,7 +15,7 @@ use storage::control::accounts::{self, Account};
 use storage::control::audit;
 use storage::control::mail_tokens;
 use storage::control::people::{self, Address, Person};
-use storage::control::{sessions, sign_ins};
+use storage::control::{chains, sessions, sign_ins};
 use utoipa::ToSchema;
 
 use super::account::{self, SessionView, SessionsResponse};
@@ -312,7 +312,7 @@ async fn stop_sessions(
         }
         for record in &live {
             let id = &record.session.id;
-            sessions::stop(transaction, id, "account_disabled", now).await?;
+            chains::stop(transaction, id, "account_disabled", now).await?;
         }
         stopped += live.len();
     }
