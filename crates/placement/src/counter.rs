@@ -26,35 +26,61 @@ pub struct Traffic {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Meter {
-    last: Option<Reading>,
+    boots: Option<Boots>,
+}
+
+/// The last readings of the boot that runs, and of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Boots {
+    #[serde(flatten)]
+    last: Reading,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Reading>,
 }
 
 impl Meter {
     /// What went through since the reading before.
     ///
     /// The first reading counts nothing: its bytes are from before anybody counted. One of
-    /// another boot counts whole. One of the same boot that is lower came late: it counts
-    /// nothing and changes nothing, so no order of readings makes bytes negative or
-    /// counts one twice.
+    /// a new boot counts whole. One that is lower than another of its boot came late: it
+    /// counts nothing and changes nothing. So no order of readings makes bytes negative, nor
+    /// counts one twice, as long as nothing is heard of the boot before the last.
     pub fn advance(&mut self, reading: &Reading) -> Traffic {
-        let Some(last) = &mut self.last else {
-            self.last = Some(reading.clone());
+        let Some(boots) = &mut self.boots else {
+            self.boots = Some(Boots {
+                last: reading.clone(),
+                before: None,
+            });
             return Traffic::default();
         };
-        if last.boot_id != reading.boot_id {
-            *last = reading.clone();
-            return Traffic {
-                ingress_bytes: reading.ingress_bytes,
-                egress_bytes: reading.egress_bytes,
-            };
+        if let Some(known) = boots.of(&reading.boot_id) {
+            return known.rise_to(reading);
         }
-        let traffic = Traffic {
-            ingress_bytes: reading.ingress_bytes.saturating_sub(last.ingress_bytes),
-            egress_bytes: reading.egress_bytes.saturating_sub(last.egress_bytes),
+        boots.before = Some(std::mem::replace(&mut boots.last, reading.clone()));
+        Traffic {
+            ingress_bytes: reading.ingress_bytes,
+            egress_bytes: reading.egress_bytes,
+        }
+    }
+}
+
+impl Boots {
+    fn of(&mut self, boot_id: &str) -> Option<&mut Reading> {
+        let known = std::iter::once(&mut self.last).chain(&mut self.before);
+        known.into_iter().find(|known| known.boot_id == boot_id)
+    }
+}
+
+impl Reading {
+    /// Becomes as high as `other`; what that adds.
+    fn rise_to(&mut self, other: &Self) -> Traffic {
+        let risen = Traffic {
+            ingress_bytes: other.ingress_bytes.saturating_sub(self.ingress_bytes),
+            egress_bytes: other.egress_bytes.saturating_sub(self.egress_bytes),
         };
-        last.ingress_bytes = last.ingress_bytes.max(reading.ingress_bytes);
-        last.egress_bytes = last.egress_bytes.max(reading.egress_bytes);
-        traffic
+        self.ingress_bytes = self.ingress_bytes.max(other.ingress_bytes);
+        self.egress_bytes = self.egress_bytes.max(other.egress_bytes);
+        risen
     }
 }
 
@@ -93,5 +119,31 @@ mod tests {
         meter.advance(&reading("a", 500, 500));
         assert_eq!(meter.advance(&reading("a", 300, 400)), traffic(0, 0));
         assert_eq!(meter.advance(&reading("a", 510, 500)), traffic(10, 0));
+    }
+    #[test]
+    fn a_word_of_the_boot_before_counts_only_what_was_not_counted() {
+        let mut meter = Meter::default();
+        meter.advance(&reading("a", 0, 0));
+        meter.advance(&reading("a", 500, 500));
+        assert_eq!(meter.advance(&reading("b", 10, 10)), traffic(10, 10));
+        assert_eq!(meter.advance(&reading("a", 400, 400)), traffic(0, 0));
+        assert_eq!(meter.advance(&reading("a", 520, 500)), traffic(20, 0));
+        assert_eq!(meter.advance(&reading("b", 15, 10)), traffic(5, 0));
+    }
+
+    #[test]
+    fn an_account_of_before_is_read_and_reads_as_one() {
+        let before = r#"{"boot_id":"a","ingress_bytes":5,"egress_bytes":6}"#;
+        let mut meter: Meter = serde_json::from_str(before).unwrap();
+        assert_eq!(serde_json::to_string(&meter).unwrap(), before);
+        meter.advance(&reading("b", 1, 1));
+        let text = serde_json::to_string(&meter).unwrap();
+        let known: Reading = serde_json::from_str(&text).unwrap();
+        assert_eq!(known, reading("b", 1, 1));
+        assert_eq!(serde_json::from_str::<Meter>(&text).unwrap(), meter);
+        assert_eq!(
+            serde_json::from_str::<Meter>("null").unwrap(),
+            Meter::default()
+        );
     }
 }
