@@ -2,7 +2,8 @@
 //! providers' real caps, for 60 days.
 //!
 //! Nothing of a trace or of what the providers really do is known to a strategy. Every
-//! scene is run with several seeds and the worst is reported. Usage:
+//! scene is run with several seeds and the worst is reported; when ours misses a bar, it is
+//! named and the exit code is 1. Usage:
 //! `fleet_sim [--json] [--seeds N] [--days N] [--scene NAME]`
 #![allow(clippy::print_stdout, reason = "its output is the result")]
 
@@ -74,7 +75,11 @@ fn main() -> ExitCode {
     } else {
         report::table(&results, options.seeds);
     }
-    ExitCode::SUCCESS
+    if report::missed(&results).is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn options() -> Option<Options> {
@@ -137,4 +142,39 @@ fn contenders() -> Vec<Row> {
         rows.extend(Strategy::PEERS.map(|strategy| Row::new(strategy, careful)));
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(name: &'static str, days: u32) -> Result {
+        let options = Options {
+            json: false,
+            seeds: 1,
+            days,
+            scene: None,
+        };
+        let setting = SETTINGS.iter().find(|it| it.name == name);
+        simulate(setting.expect("a scene"), &options)
+    }
+
+    #[test]
+    fn ours_holds_its_bars_where_peers_do_not() {
+        let result = days("busy-trimmed", 5);
+        let peers = &result.rows[1..];
+        let capped = |row: &Row| row.outcomes.iter().any(|it| it.capped_minutes > 0);
+        assert!(peers.iter().any(capped), "no cap bit: it proves nothing");
+        assert_eq!(report::missed(&[result]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_missed_bar_is_named() {
+        let mut result = days("quiet", 1);
+        result.rows[0].outcomes[0].capped_minutes = 7;
+        result.rows[0].outcomes[0].moves = u64::MAX / 2000;
+        let missed = report::missed(&[result]);
+        assert_eq!(missed[0], "capped_stream_minutes is 7, more than 0");
+        assert!(missed[1].starts_with("moves_per_1000 is "), "{missed:?}");
+    }
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::run::Outcome;
 use crate::strategy::Strategy;
 
+const MOVES_PER_1000_MAX: f64 = 10.0;
+
 /// A strategy's outcomes, one for each seed.
 pub(crate) struct Row {
     pub(crate) strategy: Strategy,
@@ -60,6 +62,28 @@ impl Result {
     }
 }
 
+/// What must be true of ours over all scenes and is not, in words; nothing: it holds its bars.
+pub(crate) fn missed(results: &[Result]) -> Vec<String> {
+    let cost = results.iter().filter_map(Result::cost_ratio);
+    let bars = [
+        (
+            "capped_stream_minutes",
+            worst(results, |it| it.capped_minutes as f64),
+            0.0,
+        ),
+        (
+            "moves_per_1000",
+            worst(results, Outcome::moves_per_1000),
+            MOVES_PER_1000_MAX,
+        ),
+        ("cost_vs_best_clean_baseline", cost.fold(0.0, f64::max), 1.0),
+    ];
+    let missed = bars.into_iter().filter(|(_, figure, bar)| figure > bar);
+    missed
+        .map(|(name, figure, bar)| format!("{name} is {figure}, more than {bar}"))
+        .collect()
+}
+
 /// A table for each scene: the worst over the seeds.
 pub(crate) fn table(results: &[Result], seeds: u64) {
     for result in results {
@@ -100,6 +124,9 @@ pub(crate) fn table(results: &[Result], seeds: u64) {
     println!(
         "\ncapped_stream_minutes {capped}, moves_per_1000 {moves}, cost_vs_best_clean_baseline {cost}"
     );
+    for missed in missed(results) {
+        println!("missed: {missed}");
+    }
 }
 
 /// The figures, and what they are made of.
@@ -111,6 +138,7 @@ pub(crate) fn json(results: &[Result], seeds: u64) -> Value {
         "rejected_streams": worst(results, |it| it.rejected as f64),
         "moves_per_1000": moves,
         "cost_vs_best_clean_baseline": cost,
+        "missed": missed(results),
         "scenes": results.iter().map(scene).collect::<Vec<_>>(),
     })
 }
