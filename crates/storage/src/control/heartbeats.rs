@@ -132,26 +132,30 @@ impl<'a> Held<'a> {
                     .push(moved.map(|it| stored(it.ingress_bytes)));
                 held.egress_bytes
                     .push(moved.map(|it| stored(it.egress_bytes)));
-                held.push(session, &beat.node, &beat.said.boot_id, beat.at);
+                let node = beat.node.as_str();
+                held.push(session.as_str(), node, &beat.said.boot_id, beat.at);
             }
         }
         held
     }
 
-    /// One session, of which nothing was read.
-    fn one(session: &'a SessionId, node: &'a NodeId, at: UnixMillis) -> Self {
-        let mut held = Self {
-            ingress_bytes: vec![None],
-            egress_bytes: vec![None],
-            ..Self::default()
-        };
-        held.push(session, node, "", at);
+    /// Sessions and their nodes, of which nothing was read.
+    pub(super) fn unread(
+        sessions: impl Iterator<Item = (&'a str, &'a str)>,
+        at: UnixMillis,
+    ) -> Self {
+        let mut held = Self::default();
+        for (session, node) in sessions {
+            held.ingress_bytes.push(None);
+            held.egress_bytes.push(None);
+            held.push(session, node, "", at);
+        }
         held
     }
 
-    fn push(&mut self, session: &'a SessionId, node: &'a NodeId, boot: &'a str, at: UnixMillis) {
-        self.sessions.push(session.as_str());
-        self.nodes.push(node.as_str());
+    fn push(&mut self, session: &'a str, node: &'a str, boot: &'a str, at: UnixMillis) {
+        self.sessions.push(session);
+        self.nodes.push(node);
         self.boots.push(boot);
         self.at.push(at.0);
     }
@@ -264,7 +268,8 @@ pub async fn observe(
     if !epochs::is_newest(&mut transaction, node, epoch).await? {
         return Ok(());
     }
-    usage::turn(&mut *transaction, &Held::one(&event.session_id, node, now)).await?;
+    let observed = std::iter::once((event.session_id.as_str(), node.as_str()));
+    usage::turn(&mut *transaction, &Held::unread(observed, now)).await?;
     let observed = sqlx::query!(
         "UPDATE control.sessions
          SET published_ms = published_ms + CASE WHEN publishing

@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::moving::{Move, NOT_FOLLOWED, Outcome, SUPERSEDED};
 use model::{NodeId, SessionId, StreamId, UnixMillis};
 
+use super::endings::{self, Ending};
 use super::{column, sessions, wake};
 use crate::{Error, Pool, Transaction};
 
@@ -253,22 +254,19 @@ pub async fn end_drained(
     limit: u32,
 ) -> Result<Vec<SessionId>, Error> {
     let mut transaction = pool.begin().await?;
-    let rows = sqlx::query!(
-        "UPDATE control.sessions s
-         SET state = 'stopped', publishing = false, stopped_at = $1,
-             stop_reason = CASE WHEN s.state = 'draining' THEN 'superseded' ELSE 'node_drained' END
-         WHERE s.id IN (
-             SELECT e.id FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
-             WHERE n.drain_deadline <= $1 AND e.state <> 'stopped'
-             LIMIT $2 FOR UPDATE OF e SKIP LOCKED)
-         RETURNING s.id, s.node_id",
+    let left = sqlx::query_as!(
+        Ending,
+        r#"SELECT e.id, e.node_id,
+               CASE WHEN e.state = 'draining' THEN 'superseded' ELSE 'node_drained' END AS "reason!"
+           FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
+           WHERE n.drain_deadline <= $1 AND e.state <> 'stopped'
+           LIMIT $2 FOR UPDATE OF e SKIP LOCKED"#,
         now.0,
         i64::from(limit)
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let stopped = rows.into_iter().map(|row| (row.id, row.node_id));
-    let ids = sessions::wake_all(&mut transaction, stopped).await?;
+    let ids = endings::end(&mut transaction, &left, now).await?;
     transaction.commit().await?;
     Ok(ids)
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 
 use super::accounts::Account;
+use super::endings::{self, Ending};
 use super::{column, nodes, number, streams, wake};
 use crate::{Error, Pool, Transaction};
 
@@ -333,20 +334,17 @@ pub async fn stop(
     reason: &str,
     now: UnixMillis,
 ) -> Result<bool, Error> {
-    let node = sqlx::query_scalar!(
-        "UPDATE control.sessions
-         SET state = 'stopped', publishing = false, stopped_at = $3, stop_reason = $2
-         WHERE id = $1 AND state <> 'stopped' RETURNING node_id",
+    let ending = sqlx::query_as!(
+        Ending,
+        r#"SELECT id, node_id, $2::text AS "reason!" FROM control.sessions
+           WHERE id = $1 AND state <> 'stopped' FOR NO KEY UPDATE"#,
         id.as_str(),
-        reason,
-        now.0
+        reason
     )
     .fetch_optional(&mut **transaction)
     .await?;
-    if let Some(node) = &node {
-        wake::notify(transaction, &column("sessions.node_id", node)?).await?;
-    }
-    Ok(node.is_some())
+    let ended = endings::end(transaction, ending.as_slice(), now).await?;
+    Ok(!ended.is_empty())
 }
 
 /// When sessions end by themselves.
@@ -357,19 +355,6 @@ pub struct Patience {
     pub grace: Duration,
     /// How long it waits for a node that is not heard.
     pub silence: Duration,
-}
-
-/// Wakes the nodes of sessions; of each, its id and its node's.
-pub(super) async fn wake_all(
-    transaction: &mut Transaction,
-    sessions: impl Iterator<Item = (String, String)>,
-) -> Result<Vec<SessionId>, Error> {
-    let mut ids = Vec::new();
-    for (id, node) in sessions {
-        wake::notify(transaction, &column("sessions.node_id", &node)?).await?;
-        ids.push(column("sessions.id", &id)?);
-    }
-    Ok(ids)
 }
 
 /// Stops at most `limit` sessions whose time is over and wakes their nodes.
@@ -383,24 +368,20 @@ pub async fn expire(
     limit: u32,
 ) -> Result<Vec<SessionId>, Error> {
     let mut transaction = pool.begin().await?;
-    let rows = sqlx::query!(
-        "WITH over AS (
-             SELECT e.id, CASE WHEN e.ends_at <= $1 THEN 'max_duration'
-                 WHEN n.heartbeat_at <= $4 THEN 'node_lost'
-                 WHEN e.state = 'grace' AND e.last_published_at <= $3 THEN 'grace_over'
-                 ELSE 'lease_expired' END AS reason
-             FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
-             WHERE e.state <> 'stopped' AND (
-                 e.lease_expires_at <= $1
-                 OR n.heartbeat_at <= $4
-                 OR (e.state = 'grace' AND e.last_published_at <= $3 AND NOT EXISTS (
-                     SELECT FROM control.connections c
-                     WHERE c.user_id = e.user_id AND c.name = e.connection_id)))
-             ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED)
-         UPDATE control.sessions s
-         SET state = 'stopped', publishing = false, stopped_at = $1, stop_reason = over.reason
-         FROM over WHERE s.id = over.id
-         RETURNING s.id, s.node_id",
+    let endings = sqlx::query_as!(
+        Ending,
+        r#"SELECT e.id, e.node_id, CASE WHEN e.ends_at <= $1 THEN 'max_duration'
+               WHEN n.heartbeat_at <= $4 THEN 'node_lost'
+               WHEN e.state = 'grace' AND e.last_published_at <= $3 THEN 'grace_over'
+               ELSE 'lease_expired' END AS "reason!"
+           FROM control.sessions e JOIN control.nodes n ON n.id = e.node_id
+           WHERE e.state <> 'stopped' AND (
+               e.lease_expires_at <= $1
+               OR n.heartbeat_at <= $4
+               OR (e.state = 'grace' AND e.last_published_at <= $3 AND NOT EXISTS (
+                   SELECT FROM control.connections c
+                   WHERE c.user_id = e.user_id AND c.name = e.connection_id)))
+           ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED"#,
         now.0,
         i64::from(limit),
         now.minus(patience.grace).0,
@@ -408,8 +389,7 @@ pub async fn expire(
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let stopped = rows.into_iter().map(|row| (row.id, row.node_id));
-    let ids = wake_all(&mut transaction, stopped).await?;
+    let ids = endings::end(&mut transaction, &endings, now).await?;
     transaction.commit().await?;
     Ok(ids)
 }

@@ -12,7 +12,7 @@ use sqlx::PgExecutor;
 
 use super::heartbeats::Held;
 use super::millis;
-use crate::Error;
+use crate::{Error, Transaction};
 
 /// The longest time between two words of a node that counts as published when both say
 /// so; what was in between is not known when the node was silent for longer.
@@ -93,6 +93,28 @@ pub(super) async fn turn(executor: impl PgExecutor<'_>, held: &Held<'_>) -> Resu
         &held.egress_bytes as &[Option<i64>]
     )
     .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Counts sessions that are about to end up to now, in each month by what fell in it: they
+/// were published until then, unless their node was silent for longer than is counted.
+pub(super) async fn finish(
+    transaction: &mut Transaction,
+    held: &Held<'_>,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    turn(&mut **transaction, held).await?;
+    sqlx::query!(
+        "UPDATE control.sessions
+         SET published_ms = published_ms + greatest($2 - last_published_at, 0),
+             last_published_at = greatest($2, last_published_at)
+         WHERE id = ANY($1) AND publishing AND last_published_at > $3",
+        &held.sessions as &[&str],
+        now.0,
+        now.minus(COUNTED_MAX).0
+    )
+    .execute(&mut **transaction)
     .await?;
     Ok(())
 }

@@ -243,3 +243,40 @@ async fn a_publisher_that_leaves_after_the_border_is_counted_up_to_it_before() {
     assert_eq!(standing(&pool, MONTH).await, 3);
     assert_eq!(totals(&pool).await.0, 13_000);
 }
+
+async fn stop(pool: &Pool, at: UnixMillis) {
+    let mut transaction = storage::begin(pool).await.unwrap();
+    sessions::stop(&mut transaction, &session(), "requested", at)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_published_since_the_last_word_counts_when_a_session_ends() {
+    let database = TestDb::new().await;
+    let pool = with_session(&database).await;
+    record(&pool, &beat(true), NOW).await;
+    // The month turns meanwhile: ten seconds are of the old one, three of the new one.
+    stop(&pool, NOW.plus(Duration::from_secs(13))).await;
+    assert_eq!(totals(&pool).await.0, 13_000);
+    assert_eq!(standing(&pool, MONTH).await, 3);
+    let closed: i64 = sqlx::query_scalar("SELECT published_ms FROM control.session_cycles")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(closed, 10_000);
+}
+
+#[tokio::test]
+async fn the_silence_that_a_session_ends_with_does_not_count() {
+    let database = TestDb::new().await;
+    let pool = with_session(&database).await;
+    let at = |seconds| MONTH.plus(Duration::from_secs(100_000 + seconds));
+    record(&pool, &beat(true), at(0)).await;
+    record(&pool, &beat(true), at(5)).await;
+    stop(&pool, at(65)).await;
+    assert_eq!(totals(&pool).await.0, 5_000);
+    stop(&pool, at(66)).await;
+    assert_eq!(totals(&pool).await.0, 5_000, "it has ended");
+}
