@@ -37,6 +37,7 @@ use crate::mail::Post;
 use crate::relay::capacity::Surveys;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
+use crate::relay::relief::Pace;
 use crate::relay::states;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
@@ -175,6 +176,7 @@ impl Server {
             gateway: gateway_client(),
             links,
             starts: Semaphore::new(starts_max),
+            relief: Pace::default(),
             stream_queries: Semaphore::new(stream_queries_max),
             live_streams: Arc::new(Semaphore::new(live_streams_max)),
             passwords: self.secrets.passwords,

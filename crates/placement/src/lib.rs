@@ -38,6 +38,6 @@ pub use budget::{Budget, Demand, Held, Hold, Outlook, Quota, Rate};
 pub use choice::{Candidate, Ranking, Refusal, Verdict, choose};
 pub use explain::{Explained, explain};
 pub use gate::{Gate, Restriction};
-pub use moves::{Movable, Move, MovePolicy, plan_moves};
+pub use moves::{Movable, Move, MovePolicy, is_pressed, plan_moves};
 pub use policy::{Allowance, BandwidthPolicy};
 pub use score::{Cost, Request, Weights};

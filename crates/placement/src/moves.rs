@@ -76,11 +76,7 @@ pub fn plan_moves(
     let mut fleet = candidates.to_vec();
     let pressed: BTreeSet<NodeId> = fleet
         .iter()
-        .filter(|it| {
-            it.budget
-                .as_ref()
-                .is_some_and(|it| excess_bps(it, policy, now) > 0.0)
-        })
+        .filter(|it| is_pressed(it, policy, now))
         .map(|it| it.node.id.clone())
         .collect();
     let mut moves = Vec::new();
@@ -115,6 +111,13 @@ pub fn plan_moves(
         }
     }
     moves
+}
+
+/// Whether more runs on a node than what is left, or let through, carries for the lead.
+#[must_use]
+pub fn is_pressed(candidate: &Candidate, policy: &MovePolicy, now: UnixMillis) -> bool {
+    let budget = candidate.budget.as_ref();
+    budget.is_some_and(|it| excess_bps(it, policy, now) > 0.0)
 }
 
 /// The rate that must leave a node, bits a second of its port.

@@ -10,9 +10,9 @@ use super::seconds;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlacementConfig {
-    /// A stream's rate unless its settings limit it, bits a second.
+    /// A stream's rate unless its settings say how high it may be, bits a second.
     pub stream_bps: u64,
-    /// Players of a stream.
+    /// Players of a stream unless its settings say how many there may be.
     pub players: u32,
     /// How long it lasts.
     pub duration_seconds: u32,
@@ -23,6 +23,8 @@ pub struct PlacementConfig {
     pub terabyte_price: f64,
     /// What it is worth to keep a port from being full.
     pub port_price: f64,
+    /// Sessions that begin to leave nodes whose bytes run out, in a minute; 0: none ever.
+    pub moves_max: u32,
 }
 
 impl Default for PlacementConfig {
@@ -35,6 +37,7 @@ impl Default for PlacementConfig {
             region_price: weights.region,
             terabyte_price: weights.terabyte,
             port_price: weights.port,
+            moves_max: 20,
         }
     }
 }

@@ -88,10 +88,10 @@ impl Issuer {
     }
 
     /// Where the stream is while it moves. Nodes call each other without a passphrase, so
-    /// a stream that must be encrypted is not pulled.
+    /// a stream that may be encrypted is not pulled: it would leave the node in the clear.
     fn pull(record: &Record, stream_keys: &KeyDeriver) -> Option<pb::Remote> {
         let from = record.pulls_from.as_ref()?;
-        if record.settings.encryption == Some(Encryption::Required) {
+        if !matches!(record.settings.encryption, None | Some(Encryption::Off)) {
             return None;
         }
         let stream = &record.session.stream_id;

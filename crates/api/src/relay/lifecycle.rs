@@ -2,12 +2,15 @@
 //! publisher to another node, leave nodes that drain. `jobs` has it looked after every few
 //! seconds; each step goes on from what the rows say, in whatever replica.
 
+use std::time::{Duration, Instant};
+
 use model::SessionId;
 use storage::control::sessions::{self, Patience};
 use storage::control::{moves, session_events};
 
 use super::moves::{By, Destination, begin};
 use super::names;
+use super::relief::relieve;
 use crate::config::seconds;
 use crate::metrics;
 use crate::state::App;
@@ -15,8 +18,10 @@ use crate::webhooks;
 
 /// Moves settled, and sessions ended on drained nodes, in one look.
 const SETTLED_MAX: u32 = 500;
-/// Sessions that begin to leave draining nodes in one look.
-const LEAVING_MAX: u32 = 32;
+/// Sessions that begin to leave draining nodes in one look, and how long that may take: who
+/// looks waits for it.
+const LEAVING_MAX: u32 = 1000;
+const LEAVING_TIME: Duration = Duration::from_secs(3);
 /// Changes written down at once, and how often in one look.
 const NOTED_MAX: u32 = 500;
 const NOTES_MAX: usize = 20;
@@ -51,6 +56,7 @@ pub(crate) async fn keep(app: &App) -> Result<(), storage::Error> {
         tracing::warn!(session.id = %session, "A session's stream did not move: the new node is lost");
     }
     leave(app).await?;
+    relieve(app).await?;
     note(app).await
 }
 
@@ -63,7 +69,11 @@ fn note_ends(sessions: &[SessionId], message: &'static str) {
 
 /// Moves sessions from nodes that drain; those that no other node can take are tried again.
 async fn leave(app: &App) -> Result<(), storage::Error> {
+    let began = Instant::now();
     for (session, deadline) in moves::due(&app.pool, LEAVING_MAX).await? {
+        if began.elapsed() >= LEAVING_TIME {
+            break;
+        }
         let moved = begin(app, &session, &Destination::default(), By::Drain(deadline)).await;
         if let Err(error) = moved {
             tracing::debug!(session.id = %session, ?error, "A session cannot leave its node");

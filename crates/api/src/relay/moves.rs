@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use model::moving::{SUPERSEDED, UNDONE};
 use model::session::SessionState;
+use model::settings::Encryption;
 use model::{NodeId, Region, SessionId, UnixMillis};
+use placement::Outlook;
 use serde_json::json;
 use storage::Transaction;
-use storage::control::audit::{self, Action};
+use storage::control::audit::{self, Action, Actor};
 use storage::control::moves;
 use storage::control::placements;
 use storage::control::sessions::{self, NewSession, Record};
@@ -30,6 +32,9 @@ use crate::fleet::budget;
 use crate::state::App;
 use crate::token;
 
+/// How the control plane names itself in the audit.
+const SERVICE: &str = "api";
+
 /// Who wants a move.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum By<'a> {
@@ -39,6 +44,8 @@ pub(crate) enum By<'a> {
     Operator(Action<'a>),
     /// Its node, which is to be empty at a time, if there is one.
     Drain(Option<UnixMillis>),
+    /// Its node's bytes, which run out; it is written down.
+    Budget(&'a Outlook),
 }
 
 /// Where to.
@@ -68,7 +75,7 @@ pub(crate) async fn begin(
             Ok(record) => return Ok(record),
             Err(Failure::Refused(error)) => return Err(error),
             // It is tried again every few seconds: nobody needs to read each time why not.
-            Err(Failure::NoRoom(_)) if matches!(by, By::Drain(_)) => {
+            Err(Failure::NoRoom(_)) if matches!(by, By::Drain(_) | By::Budget(_)) => {
                 return Err(ApiError::new(Code::NoCapacity, "no other node can take it"));
             }
             Err(Failure::NoRoom(ranking)) => return Err(no_capacity(&ranking)),
@@ -120,6 +127,11 @@ impl Round<'_> {
             _ if self.is_there(&old) => {
                 Err(conflict("the session is there already", "already_there").into())
             }
+            _ if is_encrypted(&old) => Err(conflict(
+                "nodes cannot pull an encrypted stream from each other: stop its sender first",
+                "encrypted",
+            )
+            .into()),
             _ => Ok(old),
         }
     }
@@ -252,7 +264,7 @@ impl Round<'_> {
             (None, Some(region)) => Among::OthersIn(here, region),
             (None, None) => Among::Others(here),
         };
-        let wanted = place::wanted(self.app, self.region(old));
+        let wanted = place::wanted(self.app, self.region(old), &old.settings);
         place::place(self.app, transaction, &wanted, among).await
     }
 
@@ -261,7 +273,7 @@ impl Round<'_> {
         let wait = seconds(self.app.config.sessions.move_seconds);
         match self.by {
             By::Drain(deadline) => deadline.unwrap_or(old.ends_at),
-            By::User | By::Operator(_) => self.app.now().plus(wait),
+            By::User | By::Operator(_) | By::Budget(_) => self.app.now().plus(wait),
         }
         .min(old.ends_at)
     }
@@ -279,10 +291,27 @@ impl Round<'_> {
                 let detail = json!({"successor": new, "from_node": old.session.node_id});
                 audit::record(transaction, action, &detail, now).await?;
             }
+            By::Budget(outlook) => {
+                let action = Action {
+                    actor: Actor::Service(SERVICE),
+                    name: "session.move",
+                    subject: old.session.id.as_str(),
+                    reason: Some("the node's bytes run out"),
+                };
+                let detail = json!({"successor": new, "from_node": old.session.node_id,
+                    "restriction": outlook.restriction, "quota": outlook.quota});
+                audit::record(transaction, action, &detail, now).await?;
+            }
             By::Drain(_) => {}
         }
         Ok(())
     }
+}
+
+/// Whether its publisher is there and may encrypt. What a node pulls is clear.
+fn is_encrypted(record: &Record) -> bool {
+    let encryption = record.settings.encryption.unwrap_or(Encryption::Off);
+    record.session.publishing && encryption != Encryption::Off
 }
 
 fn ended() -> ApiError {

@@ -1,7 +1,7 @@
 //! Finds a session its node, and holds the bytes there.
 
-use model::{NodeId, Region, SessionId, UserId};
-use placement::{Candidate, Held, Ranking, Request, Verdict};
+use model::{NodeId, Region, SessionId, StreamSettings, UserId};
+use placement::{Candidate, Demand, Held, Ranking, Request, Verdict};
 use serde_json::json;
 use storage::Transaction;
 use storage::control::placements;
@@ -75,13 +75,23 @@ impl Among<'_> {
     }
 }
 
+/// What a session of a stream will take: what its owner lets it take, or else the usual.
+pub(super) fn demand(app: &App, settings: &StreamSettings) -> Demand {
+    let usual = app.config.placement.demand();
+    Demand {
+        stream_bps: settings.rate_bps_max.unwrap_or(usual.stream_bps),
+        players: settings.players_max.unwrap_or(usual.players),
+        ..usual
+    }
+}
+
 /// What a session asks of a node.
-pub(super) fn wanted(app: &App, region: Option<Region>) -> Request {
+pub(super) fn wanted(app: &App, region: Option<Region>, settings: &StreamSettings) -> Request {
     let placement = &app.config.placement;
     Request {
         region,
         silent_max: seconds(app.config.fleet.offline_after_seconds),
-        demand: placement.demand(),
+        demand: demand(app, settings),
         weights: placement.weights(),
         probation_sessions_max: app.config.fleet.probation_sessions_max,
     }

@@ -219,7 +219,8 @@ impl Round<'_> {
         let limits = &self.app.config.sessions;
         let ends_at = now.plus(seconds(limits.max_session_seconds));
         let region = self.region(transaction).await?;
-        let wanted = place::wanted(self.app, region.clone());
+        let settings = streams::settings_of(&mut **transaction, &stream.id).await?;
+        let wanted = place::wanted(self.app, region.clone(), &settings);
         let place = place::place(self.app, transaction, &wanted, Among::All).await?;
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),

@@ -6,8 +6,10 @@ use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
 
+use crate::expiry::expire;
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Enrolled, Node};
+use crate::streams::set;
 
 /// What one session holds: 6 Mbit/s in and out with retransmissions and headers, 4 hours.
 const HOLD_BYTES: u64 = 23_360_400_000;
@@ -202,4 +204,111 @@ async fn an_offer_that_is_none_is_refused_by_name_and_one_can_be_taken_away() {
     let removed = house.post(ADMIN, &path(&enrolled), none).await;
     assert_eq!(removed.status, 200);
     assert_eq!(house.get(ADMIN, &path(&enrolled)).await.status, 404);
+}
+
+/// Counts `bytes` in each direction at a node; as many were counted a minute before.
+async fn carried(house: &House, enrolled: &Enrolled, node: &Node, bytes: u64) {
+    let settled_at = async || show(house, enrolled).await["settled_at"].clone();
+    let offered_at = settled_at().await;
+    house.advance(Duration::from_secs(1));
+    beat(node, "boot", 0, 0).await;
+    eventually("the first reading is taken", async || {
+        settled_at().await != offered_at
+    })
+    .await;
+    house.advance(Duration::from_secs(61));
+    beat(node, "boot", bytes, bytes).await;
+    used(house, enrolled, 2 * bytes).await;
+}
+
+/// Waits until a node is heard at the house's time.
+async fn heard(house: &House, name: &str, node: &Node) {
+    let heard_at = async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
+        let nodes = listed["nodes"].as_array().unwrap().clone();
+        let found = nodes.into_iter().find(|it| it["name"] == name).unwrap();
+        found["heartbeat_at"].clone()
+    };
+    let before = heard_at().await;
+    node.beat(&[], &[]).await;
+    eventually("heard", async || heard_at().await != before).await;
+}
+
+async fn active(house: &House) -> Value {
+    let path = "/api/v1/relay/active?connection_id=cam1";
+    house.get(ADMIN, path).await.body["session"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_leaves_a_node_before_its_cap_bites() {
+    let house = House::new().await;
+    let (scarce, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+    let id = one.assigned().await.session_id;
+    let (_, mut two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
+    // There is no hurry yet.
+    expire(&house).await;
+    assert_eq!(active(&house).await["session_id"], id.as_str());
+    carried(&house, &scarce, &one, 23_000_000_000).await;
+    heard(&house, "ample", &two).await;
+    expire(&house).await;
+    let assigned = two.assigned().await;
+    assert!(assigned.pull.is_some(), "the picture stays");
+    assert_eq!(active(&house).await["moving_from"], id.as_str());
+
+    let audit = "/api/v1/ops/audit?action=session.move";
+    let entries = house.get(ADMIN, audit).await.body["entries"].clone();
+    let entry = &entries[0];
+    assert_eq!(
+        (&entry["actor"], &entry["subject"]),
+        (&json!("api"), &json!(id))
+    );
+    assert_eq!(entry["detail"]["successor"], assigned.session_id);
+    assert_eq!(entry["detail"]["restriction"], "open");
+    assert_eq!(entry["detail"]["quota"]["limit_bytes"], 47_500_000_000_u64);
+    assert!(entry["detail"]["quota"]["horizons"][0]["until"].is_number());
+
+    // What leaves is not planned again.
+    house.advance(Duration::from_secs(61));
+    heard(&house, "scarce", &one).await;
+    heard(&house, "ample", &two).await;
+    expire(&house).await;
+    let entries = house.get(ADMIN, audit).await.body["entries"].clone();
+    assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_stay_where_they_are_when_moves_are_switched_off() {
+    let house = House::with(|config| config.placement.moves_max = 0).await;
+    let (scarce, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+    let id = one.assigned().await.session_id;
+    let (_, two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
+    carried(&house, &scarce, &one, 23_000_000_000).await;
+    heard(&house, "ample", &two).await;
+    expire(&house).await;
+    let live = active(&house).await;
+    assert_eq!(
+        (&live["session_id"], &live["moving_from"]),
+        (&json!(id), &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_may_take_more_holds_more() {
+    let house = House::new().await;
+    let (enrolled, _node) = budgeted(&house, "one", monthly(32_000_000_000_000)).await;
+    let held = async || {
+        assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+        let held = show(&house, &enrolled).await["held_bytes"].as_u64();
+        let stop = json!({"connection_id": "cam1"});
+        house.post(ADMIN, "/api/v1/relay/stop", stop).await;
+        held.unwrap()
+    };
+    let usual = held().await;
+    let more = json!({"rate_bps_max": 12_000_000, "players_max": 3});
+    assert_eq!(set(&house, ADMIN, "cam1", more).await.status, 200);
+    // One in and three out, at twice the rate, for one in and one out.
+    let ratio = held().await as f64 / usual as f64;
+    assert!((ratio - 4.0).abs() < 0.01, "{ratio}");
 }

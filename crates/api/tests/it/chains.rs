@@ -10,6 +10,7 @@ use crate::expiry::expire;
 use crate::house::{ADMIN, Answer, House, eventually};
 use crate::moves::{active, beat, joined_in, migrate, published, start_in};
 use crate::node::Node;
+use crate::streams::set;
 
 const SESSIONS: &str = "/api/v1/ops/sessions";
 
@@ -315,4 +316,31 @@ async fn a_session_that_ends_while_its_move_begins_is_not_moved() {
     assert_eq!(refused.status, 409, "{refused:?}");
     assert_eq!(refused.body["error"]["reason_code"], "stopped");
     assert_eq!(active(&house).await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_stream_never_crosses_between_nodes_in_the_clear() {
+    let house = House::new().await;
+    let (id, eu, mut us) = published(&house).await;
+    for encryption in ["required", "optional"] {
+        let settings = json!({"encryption": encryption});
+        assert_eq!(set(&house, ADMIN, "cam1", settings).await.status, 200);
+        let refused = migrate(&house, "us").await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert_eq!(refused.body["error"]["reason_code"], "encrypted");
+    }
+    // Its node drains: it stays as long as its publisher does.
+    let eu_id = shown(&house, &id).await["node_id"].clone();
+    let path = format!("/api/v1/ops/nodes/{}/drain", eu_id.as_str().unwrap());
+    house.post(ADMIN, &path, json!({"draining": true})).await;
+    expire(&house).await;
+    assert_eq!(active(&house).await["session_id"], id.as_str());
+    eu.beat(&[&id], &[]).await;
+    eventually("its publisher is gone", async || {
+        active(&house).await["publishing"] == false
+    })
+    .await;
+    expire(&house).await;
+    let assigned = us.assigned().await;
+    assert_eq!(assigned.pull, None, "there is no picture to keep");
 }

@@ -27,7 +27,7 @@ fn path(stream: &str) -> String {
     format!("/api/v1/streams/{stream}/settings")
 }
 
-async fn set(house: &House, token: &str, connection: &str, settings: Value) -> Answer {
+pub(crate) async fn set(house: &House, token: &str, connection: &str, settings: Value) -> Answer {
     let stream = stream_id(house, token, connection).await;
     house.patch(token, &path(&stream), settings).await
 }

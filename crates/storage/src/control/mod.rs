@@ -24,6 +24,7 @@ pub mod people;
 pub mod placements;
 pub mod plans;
 pub mod provider_visits;
+pub mod relief;
 pub mod session_events;
 pub mod session_list;
 pub mod sessions;

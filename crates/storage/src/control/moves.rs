@@ -222,7 +222,7 @@ pub async fn origin(
 }
 
 /// Sessions that have to leave: their node drains. At most `limit`, with when they must be
-/// gone.
+/// gone. Those that encrypt stay until their publishers are gone: nodes cannot pull them.
 ///
 /// # Errors
 /// When the database fails.
@@ -230,7 +230,9 @@ pub async fn due(pool: &Pool, limit: u32) -> Result<Vec<(SessionId, Option<UnixM
     let rows = sqlx::query!(
         "SELECT s.id, n.drain_deadline FROM control.sessions s
          JOIN control.nodes n ON n.id = s.node_id
+         JOIN control.streams t ON t.id = s.stream_id
          WHERE (n.draining OR n.intent = 'draining') AND s.state NOT IN ('draining', 'stopped')
+           AND NOT (s.publishing AND coalesce(t.settings->>'encryption', 'off') <> 'off')
          ORDER BY n.drain_deadline NULLS LAST, random() LIMIT $1",
         i64::from(limit)
     )

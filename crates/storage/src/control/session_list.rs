@@ -153,7 +153,7 @@ pub async fn list(
                (SELECT e.at FROM control.session_events e WHERE e.session_id = s.id
                 ORDER BY e.id DESC LIMIT 1) AS since,
                (SELECT b.id FROM control.sessions b WHERE b.supersedes = s.id
-                ORDER BY b.started_at DESC LIMIT 1) AS superseded_by
+                ORDER BY b.state = 'stopped', b.started_at DESC, b.id DESC LIMIT 1) AS superseded_by
            FROM control.sessions s
            JOIN control.users u ON u.id = s.user_id
            JOIN control.nodes n ON n.id = s.node_id

@@ -154,6 +154,23 @@ pub(super) fn settings(value: Value) -> Result<StreamSettings, Error> {
     })
 }
 
+/// What the owner of a slot set.
+///
+/// # Errors
+/// When the database fails, or there is no such slot.
+pub async fn settings_of(
+    executor: impl PgExecutor<'_>,
+    id: &StreamId,
+) -> Result<StreamSettings, Error> {
+    let set = sqlx::query_scalar!(
+        "SELECT settings FROM control.streams WHERE id = $1",
+        id.as_str()
+    )
+    .fetch_one(executor)
+    .await?;
+    settings(set)
+}
+
 macro_rules! select_descriptions {
     ($tail:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(

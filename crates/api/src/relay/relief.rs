@@ -1,0 +1,154 @@
+//! Moves sessions from nodes whose bytes run out: before their providers' caps bite, and off
+//! nodes on which they do.
+//!
+//! Each plan is made from what the rows say, so nothing is lost with a replica that dies
+//! between two, and what moves already is not planned again. A sender that did not follow
+//! is left alone for a while: to pull its stream costs its node bytes, too.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use model::settings::Encryption;
+use model::{NodeId, StreamSettings, UnixMillis};
+use placement::budget::TAIL;
+use placement::{Candidate, Held, Movable, Move, MovePolicy, Outlook, is_pressed, plan_moves};
+use storage::Transaction;
+use storage::control::relief;
+
+use super::moves::{By, Destination, begin};
+use super::place;
+use crate::fleet::budget;
+use crate::state::App;
+
+/// Between two plans: budgets are settled as often.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// When the last plan was made here.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(AtomicI64);
+
+impl Pace {
+    fn is_due(&self, now: UnixMillis) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        let exchange =
+            |last| (self.0).compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed);
+        now.since(UnixMillis(last)) >= INTERVAL && exchange(last).is_ok()
+    }
+}
+
+/// Begins the moves that nodes' budgets ask for, about once a minute.
+pub(super) async fn relieve(app: &App) -> Result<(), storage::Error> {
+    let policy = MovePolicy {
+        moves_max: app.config.placement.moves_max as usize,
+        ..MovePolicy::default()
+    };
+    if policy.moves_max == 0 || !app.relief.is_due(app.now()) {
+        return Ok(());
+    }
+    let mut transaction = storage::begin(&app.pool).await?;
+    let fleet = fleet(&mut transaction).await?;
+    let plan = plan(app, &mut transaction, &fleet, &policy).await?;
+    storage::commit(transaction).await?;
+    for planned in plan {
+        if let Some(outlook) = outlook(&fleet, &planned.from) {
+            follow(app, &planned, outlook).await;
+        }
+    }
+    Ok(())
+}
+
+/// The nodes, as if what leaves them had left.
+async fn fleet(transaction: &mut Transaction) -> Result<Vec<Candidate>, storage::Error> {
+    let mut fleet = budget::candidates(transaction).await?;
+    for (node, held) in relief::leaving(transaction, TAIL).await? {
+        let candidate = fleet.iter_mut().find(|it| it.node.id == node);
+        if let Some(budget) = candidate.and_then(|it| it.budget.as_mut()) {
+            budget.release(placed(held));
+        }
+    }
+    Ok(fleet)
+}
+
+async fn plan(
+    app: &App,
+    transaction: &mut Transaction,
+    fleet: &[Candidate],
+    policy: &MovePolicy,
+) -> Result<Vec<Move>, storage::Error> {
+    let now = app.now();
+    let pressed = fleet.iter().filter(|it| is_pressed(it, policy, now));
+    let pressed: Vec<NodeId> = pressed.map(|it| it.node.id.clone()).collect();
+    if pressed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sessions = relief::movable(transaction, &pressed, TAIL).await?;
+    let sessions: Vec<Movable> = sessions
+        .into_iter()
+        .filter(|it| can_move(it, policy, now))
+        .map(|it| movable(app, it))
+        .collect();
+    let usual = place::wanted(app, None, &StreamSettings::default());
+    Ok(plan_moves(fleet, &sessions, &usual, policy, now))
+}
+
+/// Whether its stream can be pulled, and its sender did not stay behind a short while ago.
+fn can_move(it: &relief::Movable, policy: &MovePolicy, now: UnixMillis) -> bool {
+    let is_clear = matches!(it.settings.encryption, None | Some(Encryption::Off));
+    let rests = |at| now.since(at) < policy.cool_down;
+    (is_clear || !it.publishing) && !it.tried_at.is_some_and(rests)
+}
+
+fn movable(app: &App, it: relief::Movable) -> Movable {
+    Movable {
+        session_id: it.session_id,
+        node_id: it.node_id,
+        held: placed(it.held),
+        demand: place::demand(app, &it.settings),
+        region: it.region_requested,
+        started_at: it.started_at,
+        moved_at: it.was_moved.then_some(it.started_at),
+    }
+}
+
+fn placed(held: storage::control::budgets::Held) -> Held {
+    Held {
+        bytes: held.bytes,
+        counted_bps: held.counted_bps,
+        port_bps: held.port_bps,
+    }
+}
+
+fn outlook<'a>(fleet: &'a [Candidate], node: &NodeId) -> Option<&'a Outlook> {
+    let candidate = fleet.iter().find(|it| it.node.id == *node)?;
+    candidate.budget.as_ref().map(|it| &it.outlook)
+}
+
+/// What changed since the plan was made is looked at again: a move that is no longer
+/// possible is left out, and planned anew in a minute.
+async fn follow(app: &App, planned: &Move, outlook: &Outlook) {
+    let to = Destination {
+        region: None,
+        node: Some(planned.to.clone()),
+    };
+    match begin(app, &planned.session_id, &to, By::Budget(outlook)).await {
+        Ok(_) => tracing::info!(session.id = %planned.session_id, node.id = %planned.from,
+            restriction = outlook.restriction.as_str(), "A session leaves a node whose bytes run out"),
+        Err(error) => tracing::debug!(session.id = %planned.session_id, ?error,
+            "A session cannot leave its node"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_due_at_once_and_then_each_minute() {
+        let pace = Pace::default();
+        let at = |seconds: i64| UnixMillis(1_763_700_000_000 + seconds * 1000);
+        assert!(pace.is_due(at(0)));
+        assert!(!pace.is_due(at(59)));
+        assert!(pace.is_due(at(60)));
+        assert!(!pace.is_due(at(61)));
+    }
+}
