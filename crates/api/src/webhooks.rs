@@ -23,6 +23,8 @@ use crate::token;
 
 /// The kind of job that delivers a message.
 const DELIVER: &str = "deliver_webhook";
+/// And whose workers do.
+const DELIVER_QUEUE: &str = "webhooks";
 /// Attempts before a message is a dead letter: for about a day.
 const ATTEMPTS_MAX: u32 = 30;
 const SECRET_PREFIX: &str = "whsec_";
@@ -123,7 +125,9 @@ fn job(endpoint: &WebhookId, event: &'static str, change: &Change, now: UnixMill
             "message_id": format!("msg_{:032x}", token::id_bits()),
             "body": body,
         }),
+        queue: DELIVER_QUEUE.to_owned(),
         attempts_max: ATTEMPTS_MAX,
+        trace_context: service_kit::trace::current(),
         ..NewJob::new(DELIVER)
     }
 }

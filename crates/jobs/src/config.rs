@@ -2,6 +2,7 @@
 
 mod dns;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
-use storage::queue::Retention;
+use storage::queue::{QUEUE_DEFAULT, Retention};
 
 use crate::engine::Settings;
 use crate::engine::schedule::Schedule;
@@ -34,8 +35,13 @@ pub struct Config {
     pub service_token_file: PathBuf,
     /// The api's gRPC listener.
     pub api_grpc: String,
-    /// Jobs at the same time, 1 to 256.
+    /// Whether that URL leads to a proxy that lends connections by the transaction, such as
+    /// pgbouncer: nobody listens for work then, all poll.
+    pub database_proxied: bool,
+    /// Jobs at the same time in each queue, 1 to 256.
     pub workers: usize,
+    /// The same of single queues, by name; 0 leaves a queue to other replicas.
+    pub queues: BTreeMap<String, usize>,
     /// What runs by itself, and how often.
     pub schedules: Schedules,
     /// How long finished jobs are kept.
@@ -89,7 +95,9 @@ impl Default for Config {
             database_url_file: None,
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
+            database_proxied: false,
             workers: 4,
+            queues: BTreeMap::new(),
             schedules: Schedules::default(),
             retention: RetentionConfig::default(),
             webhooks: WebhooksConfig::default(),
@@ -134,6 +142,13 @@ impl ServiceConfig for Config {
         if !(1..=256).contains(&self.workers) {
             return Err("workers: 1 to 256".to_owned());
         }
+        for (queue, workers) in &self.queues {
+            if queue == QUEUE_DEFAULT || *workers > 256 {
+                return Err(format!(
+                    "queues.{queue}: 0 to 256; that of `{QUEUE_DEFAULT}` is `workers`"
+                ));
+            }
+        }
         let offline_after_seconds = self.schedules.offline_after_seconds;
         check_positive(&[("schedules.offline_after_seconds", offline_after_seconds)])?;
         self.dns.validate()
@@ -144,6 +159,8 @@ impl Config {
     pub(crate) fn engine(&self) -> Settings {
         Settings {
             workers: self.workers,
+            queues: self.queues.clone(),
+            listen: !self.database_proxied,
             retention: Retention {
                 completed: Duration::from_secs(self.retention.completed_seconds),
                 discarded: Duration::from_secs(self.retention.discarded_seconds),
@@ -166,11 +183,8 @@ impl Config {
             (SyncDns::KIND, sync_dns_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
-        on.map(|(kind, seconds)| Schedule {
-            kind,
-            every: Duration::from_secs(seconds.into()),
-        })
-        .collect()
+        on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))
+            .collect()
     }
 }
 
@@ -195,6 +209,11 @@ mod tests {
             ..valid()
         };
         assert!(tokenless.validate().is_err());
+        let twice = Config {
+            queues: BTreeMap::from([(QUEUE_DEFAULT.to_owned(), 3)]),
+            ..valid()
+        };
+        assert!(twice.validate().is_err());
         let both = Config {
             database_url_file: Some("/x".into()),
             ..valid()

@@ -45,8 +45,9 @@ pub use courier::Courier;
 pub use names::Names;
 pub use signer::Signer;
 
-/// Connections besides the workers': listening, schedules, housekeeping, gRPC.
-const EXTRA_CONNECTIONS: u32 = 4;
+/// For claims of each queue, endings, listening, leading, schedules, housekeeping and gRPC, few
+/// of which happen at the same time.
+const CONNECTIONS_MAX: u32 = 10;
 const MIGRATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the service until its shutdown.
@@ -82,6 +83,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         grpc::Jobs {
             queue: queue.clone(),
             registry: registry.clone(),
+            settings: settings.clone(),
             clock: context.clock.clone(),
         },
         &token,
@@ -109,9 +111,13 @@ fn log_listening(listener: &TcpListener) {
 fn pool(config: &Config) -> anyhow::Result<Pool> {
     let file = config.database_url_file.as_deref();
     let url = service_kit::secret::read_either(&config.database_url, file)?;
-    let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
-    let connections_max = workers.min(8).saturating_add(EXTRA_CONNECTIONS);
-    storage::connect("jobs", url.expose_secret(), connections_max).context("database_url")
+    let url = url.expose_secret();
+    let pool = if config.database_proxied {
+        storage::connect_proxied("jobs", url, CONNECTIONS_MAX)
+    } else {
+        storage::connect_queue("jobs", url, CONNECTIONS_MAX)
+    };
+    pool.context("database_url")
 }
 
 /// Brings the schema up to date, for as long as it takes the database to be there.

@@ -5,17 +5,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use model::UnixMillis;
+use model::job::JobState;
 use proto::fleet::{DnsChange, DnsCounts};
-use storage::queue::Depth;
+use storage::queue::{Depth, OldestTransaction};
 
 use crate::dns;
+use crate::engine::SCHEDULER;
 use crate::engine::schedule::Schedule;
-use crate::job::Registry;
+use crate::job::{OTHER, Registry};
 
-/// Jobs in the queue by `state`.
+/// Live jobs by `queue` and `state`.
 pub const DEPTH: &str = "streamhaul_jobs_depth";
-/// For how long the oldest available job could have run.
-pub const OLDEST_AVAILABLE_AGE: &str = "streamhaul_jobs_oldest_available_age_seconds";
+/// How long the oldest job of a `queue` and `state` has been due, or has run.
+pub const OLDEST_AGE: &str = "streamhaul_jobs_oldest_age_seconds";
+/// Discarded jobs that are kept.
+pub const DISCARDED: &str = "streamhaul_jobs_discarded";
+/// 1 while a `queue` is paused.
+pub const PAUSED: &str = "streamhaul_jobs_queue_paused";
 /// How long attempts take, by `job` and `outcome`.
 pub const RUN_DURATION: &str = "streamhaul_jobs_run_duration_seconds";
 /// Attempts ended, by `job` and `outcome`.
@@ -26,10 +33,18 @@ pub const DISCARDS: &str = "streamhaul_jobs_discards_total";
 pub const RESCUES: &str = "streamhaul_jobs_rescues_total";
 /// Attempts whose end came after their lease was lost, by `job`.
 pub const LOST_CLAIMS: &str = "streamhaul_jobs_lost_claims_total";
+/// 1 in the replica that leads, by what it leads, `name`.
+pub const LEADER: &str = "streamhaul_jobs_leader";
+/// How long the first slot that nobody made has been due, by `schedule`.
+pub const SCHEDULE_LAG: &str = "streamhaul_jobs_schedule_lag_seconds";
 /// Slots without a job because the previous one still lived, by `schedule`.
 pub const OVERLAPS: &str = "streamhaul_jobs_schedule_overlaps_total";
-/// When this replica last completed a schedule's job, by `schedule`.
+/// When a job of a `schedule` last completed.
 pub const LAST_SUCCESS: &str = "streamhaul_jobs_schedule_last_success_timestamp_seconds";
+/// How long the oldest transaction in the database has been open.
+pub const OLDEST_TRANSACTION_AGE: &str = "streamhaul_jobs_oldest_transaction_age_seconds";
+/// How many transactions began since the oldest that still holds dead rows.
+pub const OLDEST_TRANSACTION_LAG: &str = "streamhaul_jobs_oldest_transaction_lag_transactions";
 /// Sessions stopped because their lease ran out.
 pub const SESSIONS_EXPIRED: &str = "streamhaul_jobs_sessions_expired_total";
 /// Nodes marked offline because they fell silent.
@@ -59,6 +74,8 @@ pub enum Outcome {
     TimedOut,
     /// The job panicked.
     Panicked,
+    /// Somebody cancelled the job.
+    Cancelled,
     /// Given back at a stop.
     Returned,
     /// Stopped because another attempt has the job.
@@ -67,12 +84,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Completed,
         Self::Snoozed,
         Self::Failed,
         Self::TimedOut,
         Self::Panicked,
+        Self::Cancelled,
         Self::Returned,
         Self::Lost,
     ];
@@ -86,6 +104,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
             Self::Panicked => "panicked",
+            Self::Cancelled => "cancelled",
             Self::Returned => "returned",
             Self::Lost => "lost",
         }
@@ -95,7 +114,13 @@ impl Outcome {
 /// Describes every metric and starts the known series at zero.
 pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
     describe();
-    depth(&Depth::default());
+    depth(registry, &[]);
+    discarded_kept(0);
+    oldest_transaction(OldestTransaction::default());
+    leads(SCHEDULER, false);
+    for queue in registry.queues() {
+        paused(queue, false);
+    }
     for kind in registry.kinds() {
         let kind = registry.label(&kind);
         for outcome in Outcome::ALL {
@@ -106,8 +131,8 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
         }
     }
     for schedule in schedules {
-        counter!(OVERLAPS, "schedule" => schedule.kind).absolute(0);
-        gauge!(LAST_SUCCESS, "schedule" => schedule.kind).set(0.0);
+        counter!(OVERLAPS, "schedule" => schedule.name).absolute(0);
+        self::schedule(schedule.name, Duration::ZERO, None);
     }
     counter!(SESSIONS_EXPIRED).absolute(0);
     counter!(NODES_SWEPT).absolute(0);
@@ -124,13 +149,18 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
 fn describe() {
     describe_gauge!(
         DEPTH,
-        "Jobs in the queue by state; every replica shows the same queue"
+        "Live jobs by queue and state; every replica shows the same queue"
     );
     describe_gauge!(
-        OLDEST_AVAILABLE_AGE,
+        OLDEST_AGE,
         Unit::Seconds,
-        "For how long the oldest available job could have run"
+        "How long the oldest job by queue and state has been due, or has run"
     );
+    describe_gauge!(
+        DISCARDED,
+        "Jobs that failed for good and are kept; every replica shows all"
+    );
+    describe_gauge!(PAUSED, "1 while the queue is paused");
     describe_histogram!(
         RUN_DURATION,
         Unit::Seconds,
@@ -150,7 +180,25 @@ fn describe() {
     describe_gauge!(
         LAST_SUCCESS,
         Unit::Seconds,
-        "When this replica last completed a job of the schedule, Unix time; 0 is never"
+        "When a job of the schedule last completed, Unix time; 0 is never; every replica shows it"
+    );
+    describe_gauge!(
+        SCHEDULE_LAG,
+        Unit::Seconds,
+        "How long the schedule's first slot without a job has been due; every replica shows it"
+    );
+    describe_gauge!(
+        LEADER,
+        "1 in the replica that leads, by what it leads; the sum over replicas is 1"
+    );
+    describe_gauge!(
+        OLDEST_TRANSACTION_AGE,
+        Unit::Seconds,
+        "How long the oldest transaction in the database has been open: no row that died since is removed"
+    );
+    describe_gauge!(
+        OLDEST_TRANSACTION_LAG,
+        "Transactions since the oldest that holds dead rows, replication slots counted as well"
     );
     describe_counter!(
         SESSIONS_EXPIRED,
@@ -170,23 +218,60 @@ fn describe() {
     );
 }
 
-pub(crate) fn depth(depth: &Depth) {
-    for state in model::job::JobState::ALL {
-        let jobs = depth.jobs.get(state).copied().unwrap_or(0);
-        gauge!(DEPTH, "state" => state.as_str()).set(jobs as f64);
+/// States of jobs that are in the table of live ones.
+const LIVE: [JobState; 4] = [
+    JobState::Available,
+    JobState::Running,
+    JobState::Retryable,
+    JobState::Scheduled,
+];
+
+/// Shows every known queue and state; what is of no known queue is of `unknown`.
+pub(crate) fn depth(registry: &Registry, depths: &[Depth]) {
+    for queue in registry.queues().into_iter().chain([OTHER]) {
+        for state in LIVE {
+            let of_both = depths.iter().filter(|depth| {
+                registry.queue_label(&depth.queue) == queue && depth.state == state
+            });
+            let (mut jobs, mut oldest) = (0, Duration::ZERO);
+            for depth in of_both {
+                jobs += depth.jobs;
+                oldest = oldest.max(depth.oldest_age);
+            }
+            let state = state.as_str();
+            gauge!(DEPTH, "queue" => queue, "state" => state).set(jobs as f64);
+            gauge!(OLDEST_AGE, "queue" => queue, "state" => state).set(oldest.as_secs_f64());
+        }
     }
-    gauge!(OLDEST_AVAILABLE_AGE).set(depth.oldest_available_age.as_secs_f64());
+}
+
+pub(crate) fn discarded_kept(jobs: u64) {
+    gauge!(DISCARDED).set(jobs as f64);
+}
+
+pub(crate) fn paused(queue: &'static str, is_paused: bool) {
+    gauge!(PAUSED, "queue" => queue).set(f64::from(u8::from(is_paused)));
+}
+
+pub(crate) fn leads(name: &'static str, leads: bool) {
+    gauge!(LEADER, "name" => name).set(f64::from(u8::from(leads)));
+}
+
+pub(crate) fn oldest_transaction(oldest: OldestTransaction) {
+    gauge!(OLDEST_TRANSACTION_AGE).set(oldest.age.as_secs_f64());
+    gauge!(OLDEST_TRANSACTION_LAG).set(oldest.transactions as f64);
+}
+
+pub(crate) fn schedule(name: &'static str, lag: Duration, last_success: Option<UnixMillis>) {
+    let last_success = last_success.map_or(0.0, |at| at.0 as f64 / 1000.0);
+    gauge!(SCHEDULE_LAG, "schedule" => name).set(lag.as_secs_f64());
+    gauge!(LAST_SUCCESS, "schedule" => name).set(last_success);
 }
 
 pub(crate) fn run_ended(job: &'static str, outcome: Outcome, took: Duration) {
     let outcome = outcome.as_str();
     histogram!(RUN_DURATION, "job" => job, "outcome" => outcome).record(took);
     counter!(ATTEMPTS, "job" => job, "outcome" => outcome).increment(1);
-}
-
-/// A job of this kind completed; its schedule is the one of the same name.
-pub(crate) fn succeeded(job: &'static str) {
-    gauge!(LAST_SUCCESS, "schedule" => job).set(now_seconds());
 }
 
 fn now_seconds() -> f64 {

@@ -30,6 +30,10 @@ pub struct Job {
     pub id: JobId,
     /// What to run, such as `sweep_nodes`.
     pub kind: String,
+    /// Whose workers run it.
+    pub queue: String,
+    /// 1 runs first, 4 last.
+    pub priority: u8,
     /// What it is doing.
     pub state: JobState,
     /// A JSON object.
@@ -44,6 +48,14 @@ pub struct Job {
     pub run_at: UnixMillis,
     /// When it was enqueued.
     pub created_at: UnixMillis,
+    /// When its last attempt began.
+    pub started_at: Option<UnixMillis>,
     /// When it completed, was cancelled or discarded.
     pub finished_at: Option<UnixMillis>,
+    /// Who runs it, or ran it last.
+    pub worker: Option<String>,
+    /// The schedule that it was made for.
+    pub schedule: Option<String>,
+    /// Whether somebody wants it cancelled; its worker is being told.
+    pub cancel_requested: bool,
 }

@@ -220,6 +220,7 @@ where
     F: FnOnce(C, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    metrics::describe_gauge!("streamhaul_build_info", "What runs here; always 1");
     metrics::gauge!("streamhaul_build_info", "service" => context.name, "version" => env!("CARGO_PKG_VERSION"))
         .set(1.0);
     let listener = tokio::net::TcpListener::from_std(listener).context("admin listener")?;

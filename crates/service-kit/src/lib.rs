@@ -36,6 +36,7 @@ pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;
 
 pub use config::{AdminConfig, KitConfig, LogConfig, LogFormat, ServiceConfig, TraceConfig};
 pub use launch::{Context, LaunchError, Running, SystemClock, launch};

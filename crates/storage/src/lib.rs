@@ -21,7 +21,9 @@ pub mod queue;
 
 pub use error::Error;
 pub use migrate::migrate;
-pub use pool::{InvalidUrl, Pool, check_settings, check_url, connect, ping};
+pub use pool::{
+    InvalidUrl, Pool, check_settings, check_url, connect, connect_proxied, connect_queue, ping,
+};
 
 /// Statements that happen together or not at all; dropped without
 /// [`commit`](sqlx::Transaction::commit), none did.

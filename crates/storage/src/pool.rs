@@ -17,6 +17,12 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection older than this is renewed, so that fail-overs are noticed.
 const LIFETIME_MAX: Duration = Duration::from_secs(1800);
 
+/// No query of a service takes long; one that hangs must not hold locks for ever.
+const LIMITS: [(&str, &str); 2] = [
+    ("statement_timeout", "30s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+];
+
 /// Why a database URL is no use.
 #[derive(Debug, thiserror::Error)]
 #[error("not a PostgreSQL URL: {0}")]
@@ -50,12 +56,46 @@ pub fn check_settings(url: &str, file: Option<&Path>) -> Result<(), String> {
 /// # Errors
 /// When `url` is not a PostgreSQL URL.
 pub fn connect(application: &str, url: &str, connections_max: u32) -> Result<Pool, InvalidUrl> {
-    let options = options(application, url)?;
-    Ok(PgPoolOptions::new()
+    let options = options(application, url)?.options(LIMITS);
+    Ok(pool(options, connections_max))
+}
+
+/// The same for the queue's statements, which move many rows in a table that is empty at one
+/// moment and large at the next: each is planned for the table as it is.
+///
+/// # Errors
+/// When `url` is not a PostgreSQL URL.
+pub fn connect_queue(
+    application: &str,
+    url: &str,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    let options = options(application, url)?
+        .options(LIMITS)
+        .options([("plan_cache_mode", "force_custom_plan")]);
+    Ok(pool(options, connections_max))
+}
+
+/// The same through a proxy that lends a server's connection for one transaction at a time,
+/// such as pgbouncer: nothing is set when a connection begins. The proxy must know prepared
+/// statements, as pgbouncer does from 1.21 on with `max_prepared_statements`.
+///
+/// # Errors
+/// When `url` is not a PostgreSQL URL.
+pub fn connect_proxied(
+    application: &str,
+    url: &str,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    Ok(pool(options(application, url)?, connections_max))
+}
+
+fn pool(options: PgConnectOptions, connections_max: u32) -> Pool {
+    PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(LIFETIME_MAX)
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 /// Asks the database for a sign of life.
@@ -70,13 +110,7 @@ pub async fn ping(pool: &Pool) -> Result<(), Error> {
 fn options(application: &str, url: &str) -> Result<PgConnectOptions, InvalidUrl> {
     let options =
         PgConnectOptions::from_str(url).map_err(|error| InvalidUrl(describe(&error, url)))?;
-    Ok(options
-        .application_name(&format!("streamhaul-{application}"))
-        // No query of a service takes long; one that hangs must not hold locks for ever.
-        .options([
-            ("statement_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-        ]))
+    Ok(options.application_name(&format!("streamhaul-{application}")))
 }
 
 fn describe(error: &sqlx::Error, url: &str) -> String {

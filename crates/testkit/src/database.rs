@@ -46,6 +46,43 @@ impl TestDb {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Runs a statement, as somebody else would who has the database.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn execute(&self, sql: &str) {
+        execute(&mut connect(&self.url).await, sql.to_owned()).await;
+    }
+
+    /// Opens a transaction that sees the database as it is now, reads with `query`, and stays
+    /// open until it is dropped: a backup, or a report that somebody forgot.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub async fn hold(&self, query: &str) -> Held {
+        hold(&self.url, query).await
+    }
+}
+
+/// [`TestDb::hold`] in any database.
+///
+/// # Panics
+/// When the query fails.
+pub async fn hold(url: &str, query: &str) -> Held {
+    let mut connection = connect(url).await;
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned();
+    execute(&mut connection, begin).await;
+    execute(&mut connection, query.to_owned()).await;
+    Held {
+        _connection: connection,
+    }
+}
+
+/// A transaction that stays open until this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    _connection: PgConnection,
 }
 
 /// The run's cluster, or one for this process.

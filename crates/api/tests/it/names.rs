@@ -103,8 +103,8 @@ async fn stop(house: &House, token: &str) {
 async fn looks(house: &House) -> usize {
     let filter = Filter {
         kind: Some("sync_dns".to_owned()),
-        state: None,
         limit: 100,
+        ..Filter::default()
     };
     Queue::new(house.pool()).list(&filter).await.unwrap().len()
 }

@@ -25,8 +25,8 @@ async fn remove(house: &House, token: &str, id: &str) -> u16 {
 async fn messages(house: &House) -> Vec<Value> {
     let filter = Filter {
         kind: Some("deliver_webhook".to_owned()),
-        state: None,
         limit: 100,
+        ..Filter::default()
     };
     let jobs = Queue::new(house.pool()).list(&filter).await.unwrap();
     let jobs = jobs.iter().rev();

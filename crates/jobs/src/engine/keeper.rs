@@ -1,8 +1,9 @@
-//! Keeps the leases of running jobs, and stops the ones that lost theirs.
+//! Keeps the leases of running jobs, stops the ones that lost theirs, and the cancelled ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::JobId;
 use storage::queue::Fence;
 use tokio_util::sync::CancellationToken;
 
@@ -15,26 +16,41 @@ const EXTENSIONS_PER_LEASE: u32 = 3;
 /// The claims that this process holds.
 #[derive(Default)]
 pub(super) struct Keeper {
-    held: Mutex<HashMap<Fence, CancellationToken>>,
+    held: Mutex<HashMap<Fence, Signals>>,
+}
+
+/// What an attempt may be told.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    /// Another attempt has the job.
+    pub(super) lost: CancellationToken,
+    /// Somebody wants the job cancelled.
+    pub(super) cancelled: CancellationToken,
 }
 
 /// A claim being kept, until it is dropped.
-pub(super) struct Hold<'a> {
-    keeper: &'a Keeper,
+pub(super) struct Hold {
+    keeper: Arc<Keeper>,
     fence: Fence,
-    /// Cancelled when the claim is lost.
-    pub(super) lost: CancellationToken,
+    pub(super) signals: Signals,
 }
 
 impl Keeper {
-    pub(super) fn hold(&self, fence: Fence) -> Hold<'_> {
-        let lost = CancellationToken::new();
-        self.lock().insert(fence, lost.clone());
+    pub(super) fn hold(self: &Arc<Self>, fence: Fence) -> Hold {
+        let signals = Signals::default();
+        self.lock().insert(fence, signals.clone());
         Hold {
-            keeper: self,
+            keeper: self.clone(),
             fence,
-            lost,
+            signals,
         }
+    }
+
+    /// Stops the attempt at a job, if it runs here.
+    pub(super) fn cancel(&self, id: JobId) {
+        let held = self.lock();
+        let of_job = held.iter().filter(|(fence, _)| fence.id == id);
+        of_job.for_each(|(_, signals)| signals.cancelled.cancel());
     }
 
     fn fences(&self) -> Vec<Fence> {
@@ -42,17 +58,17 @@ impl Keeper {
     }
 
     fn give_up(&self, fence: Fence) {
-        if let Some(lost) = self.lock().remove(&fence) {
-            lost.cancel();
+        if let Some(signals) = self.lock().remove(&fence) {
+            signals.lost.cancel();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Fence, CancellationToken>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Fence, Signals>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
         self.keeper.lock().remove(&self.fence);
     }
@@ -74,9 +90,17 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 async fn extend(core: &Core, fences: &[Fence]) -> Result<(), storage::Error> {
-    let held = core.queue.extend(fences, core.settings.lease).await?;
-    for fence in fences.iter().filter(|fence| !held.contains(&fence.id)) {
-        core.keeper.give_up(*fence);
+    let kept = core.queue.extend(fences, core.settings.lease).await?;
+    let kept: HashMap<JobId, bool> = kept
+        .into_iter()
+        .map(|kept| (kept.id, kept.cancel_requested))
+        .collect();
+    for fence in fences {
+        match kept.get(&fence.id) {
+            None => core.keeper.give_up(*fence),
+            Some(true) => core.keeper.cancel(fence.id),
+            Some(false) => {}
+        }
     }
     Ok(())
 }

@@ -1,30 +1,35 @@
-//! Runs one attempt of one job and writes down how it ended.
+//! Runs one attempt of one job.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::queue::{Claimed, Fence};
+use storage::queue::Claimed;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::{Core, backoff};
-use crate::job::{Done, Failure, Job, Policy, Run};
+use super::Core;
+use super::keeper::Signals;
+use super::settle::Ending;
+use crate::job::{Done, Failure, Job, Run};
 use crate::metrics::{self, Outcome};
 
 /// How long a stopped attempt may take to reach its next await.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between attempts to write the end of an attempt.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How an attempt ended.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     Completed,
+    /// Completed, and written down already.
+    Settled,
     Snoozed(Duration),
     Failed(String),
     Refused(String),
     TimedOut(Duration),
     Panicked(String),
+    /// Somebody cancelled the job.
+    Cancelled,
     /// The engine stops before the job is done.
     Returned,
     /// Another attempt has the job.
@@ -33,42 +38,48 @@ enum End {
 
 type Attempt = JoinHandle<Result<Done, Failure>>;
 
-pub(super) async fn run(core: Arc<Core>, claimed: Claimed) {
+pub(super) async fn run(core: Arc<Core>, claimed: Claimed, permit: OwnedSemaphorePermit) {
     let Some(job) = core.registry.find(&claimed.job.kind) else {
         return; // Only known kinds are claimed.
     };
     let hold = core.keeper.hold(claimed.fence());
     let started = Instant::now();
-    let end = attempt(&core, job.clone(), &claimed, &hold.lost).await;
+    let end = attempt(&core, job.clone(), &claimed, &hold.signals).await;
     metrics::run_ended(job.kind(), end.outcome(), started.elapsed());
     log(&claimed, &end);
-    let settled = settle(&core, &claimed, job.policy(), &end).await;
-    if settled && matches!(end, End::Completed) {
-        metrics::succeeded(job.kind());
-    }
+    core.settler.settle(Ending {
+        end,
+        policy: job.policy(),
+        kind: job.kind(),
+        deadline: Instant::now() + core.settings.lease,
+        claimed,
+        _hold: hold,
+        _permit: permit,
+        _engine: core.running.token(),
+    });
 }
 
 /// Runs the job in a task of its own, so that a panic ends nothing else.
-async fn attempt(
-    core: &Core,
-    job: Arc<dyn Job>,
-    claimed: &Claimed,
-    lost: &CancellationToken,
-) -> End {
-    // Its claim was under way when the engine stopped.
+async fn attempt(core: &Core, job: Arc<dyn Job>, claimed: &Claimed, signals: &Signals) -> End {
+    // Its claim was under way when the engine stopped, or when somebody cancelled it.
     if core.stopping.is_cancelled() {
         return End::Returned;
     }
+    if claimed.job.cancel_requested {
+        return End::Cancelled;
+    }
     let timeout = job.policy().timeout;
-    let run = match Run::new(claimed, core.stopping.clone()) {
+    let retention = core.settings.retention;
+    let run = match Run::new(claimed, retention, core.stopping.clone()) {
         Ok(run) => run,
         Err(error) => return End::Refused(error.to_string()),
     };
-    let mut task: Attempt = tokio::spawn(job.run(run));
+    let mut task: Attempt = tokio::spawn(job.run(run).instrument(span(claimed)));
     let end = tokio::select! {
         result = &mut task => return ended(result),
         () = tokio::time::sleep(timeout) => End::TimedOut(timeout),
-        () = lost.cancelled() => End::Lost,
+        () = signals.lost.cancelled() => End::Lost,
+        () = signals.cancelled.cancelled() => End::Cancelled,
         () = core.abandon.cancelled() => End::Returned,
     };
     task.abort();
@@ -77,9 +88,20 @@ async fn attempt(
     end
 }
 
+/// The attempt in logs and traces, below the span of who enqueued the job.
+fn span(claimed: &Claimed) -> tracing::Span {
+    let job = &claimed.job;
+    let span = tracing::info_span!("job", job.id = job.id.0, job.kind, attempt = job.attempt);
+    if let Some(trace_context) = &claimed.trace_context {
+        service_kit::trace::continue_from(&span, trace_context);
+    }
+    span
+}
+
 fn ended(result: Result<Result<Done, Failure>, JoinError>) -> End {
     match result {
         Ok(Ok(Done::Completed)) => End::Completed,
+        Ok(Ok(Done::Settled)) => End::Settled,
         Ok(Ok(Done::Snooze(delay))) => End::Snoozed(delay),
         Ok(Err(Failure::Retry(error))) => End::Failed(format!("{error:#}")),
         Ok(Err(Failure::Discard(error))) => End::Refused(format!("{error:#}")),
@@ -101,23 +123,23 @@ fn panic_text(error: JoinError) -> String {
 fn log(claimed: &Claimed, end: &End) {
     let (id, kind) = (claimed.job.id.0, claimed.job.kind.as_str());
     let attempt = claimed.job.attempt;
-    match end {
-        End::Completed | End::Snoozed(_) | End::Returned => {
+    let outcome = end.outcome().as_str();
+    match end.error() {
+        None => {
             tracing::debug!(
                 job.id = id,
                 job.kind = kind,
                 attempt,
-                outcome = end.outcome().as_str(),
+                outcome,
                 "a job's attempt ended"
             );
         }
-        _ => {
-            let error = end.error().unwrap_or_default();
+        Some(error) => {
             tracing::warn!(
                 job.id = id,
                 job.kind = kind,
                 attempt,
-                outcome = end.outcome().as_str(),
+                outcome,
                 error,
                 "a job's attempt failed"
             );
@@ -125,89 +147,27 @@ fn log(claimed: &Claimed, end: &End) {
     }
 }
 
-/// Writes the end down. While the database is away it tries for as long as the
-/// lease could have lasted; after that the job is rescued.
-async fn settle(core: &Core, claimed: &Claimed, policy: Policy, end: &End) -> bool {
-    let deadline = Instant::now() + core.settings.lease;
-    loop {
-        match write(core, claimed, policy, end).await {
-            Ok(held) => {
-                if !held {
-                    metrics::claim_lost(core.registry.label(&claimed.job.kind));
-                }
-                return held;
-            }
-            Err(error) if error.is_retryable() && Instant::now() < deadline => {
-                tokio::time::sleep(SETTLE_INTERVAL).await;
-            }
-            Err(error) => {
-                tracing::error!(job.id = claimed.job.id.0, %error, "a job's end was not written down");
-                return false;
-            }
-        }
-    }
-}
-
-async fn write(
-    core: &Core,
-    claimed: &Claimed,
-    policy: Policy,
-    end: &End,
-) -> Result<bool, storage::Error> {
-    let fence = claimed.fence();
-    match end {
-        End::Completed => core.queue.complete(fence).await,
-        End::Snoozed(delay) => core.queue.snooze(fence, *delay).await,
-        End::Returned => core.queue.snooze(fence, Duration::ZERO).await,
-        End::Lost => Ok(false),
-        End::Refused(reason) => discard(core, claimed, fence, reason).await,
-        End::Failed(_) | End::TimedOut(_) | End::Panicked(_) => {
-            let error = end.error().unwrap_or_default();
-            if claimed.tries >= claimed.job.attempts_max {
-                let reason = format!("no attempts left; the last one: {error}");
-                return discard(core, claimed, fence, &reason).await;
-            }
-            let delay = backoff::delay(claimed.tries, policy.backoff_max, backoff::jitter());
-            core.queue.retry(fence, delay, &error).await
-        }
-    }
-}
-
-async fn discard(
-    core: &Core,
-    claimed: &Claimed,
-    fence: Fence,
-    reason: &str,
-) -> Result<bool, storage::Error> {
-    let held = core.queue.discard(fence, reason).await?;
-    if held {
-        metrics::discarded(core.registry.label(&claimed.job.kind));
-        tracing::error!(
-            job.id = fence.id.0,
-            job.kind = claimed.job.kind,
-            reason,
-            "a job was discarded"
-        );
-    }
-    Ok(held)
-}
-
 impl End {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Completed => Outcome::Completed,
+            Self::Completed | Self::Settled => Outcome::Completed,
             Self::Snoozed(_) => Outcome::Snoozed,
             Self::Failed(_) | Self::Refused(_) => Outcome::Failed,
             Self::TimedOut(_) => Outcome::TimedOut,
             Self::Panicked(_) => Outcome::Panicked,
+            Self::Cancelled => Outcome::Cancelled,
             Self::Returned => Outcome::Returned,
             Self::Lost => Outcome::Lost,
         }
     }
 
-    fn error(&self) -> Option<String> {
+    pub(super) fn error(&self) -> Option<String> {
         match self {
-            Self::Completed | Self::Snoozed(_) | Self::Returned => None,
+            Self::Completed
+            | Self::Settled
+            | Self::Snoozed(_)
+            | Self::Cancelled
+            | Self::Returned => None,
             Self::Failed(error) | Self::Refused(error) => Some(error.clone()),
             Self::TimedOut(timeout) => Some(format!("timed out after {} s", timeout.as_secs_f64())),
             Self::Panicked(text) => Some(format!("panicked: {text}")),

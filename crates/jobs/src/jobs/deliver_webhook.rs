@@ -30,6 +30,8 @@ struct Arguments {
 impl DeliverWebhook {
     /// Its kind.
     pub const KIND: &'static str = "deliver_webhook";
+    /// Its queue.
+    pub const QUEUE: &'static str = "webhooks";
 
     /// One whose messages `signer` signs and `courier` brings.
     #[must_use]
@@ -82,6 +84,11 @@ impl DeliverWebhook {
 impl Job for DeliverWebhook {
     fn kind(&self) -> &'static str {
         Self::KIND
+    }
+
+    /// Endpoints may be slow: nothing else waits for them.
+    fn queue(&self) -> &'static str {
+        Self::QUEUE
     }
 
     fn policy(&self) -> Policy {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use model::UnixMillis;
 use model::job::JobState;
-use storage::queue::{Fence, Filter, NewJob};
+use storage::queue::{Cancelled, Fence, Filter, NewJob, Queue, Retention};
 use streamhaul_jobs::engine::Settings;
 use streamhaul_jobs::engine::schedule::Schedule;
 use streamhaul_jobs::job::{Done, Failure, Job, Policy, Registry, Run};
@@ -274,7 +275,8 @@ async fn a_job_of_a_dead_worker_is_rescued_and_run() {
     let engine = world.engine(registry, settings());
     let job = world.wait_for(id, JobState::Completed).await;
     assert_eq!(job.attempt, 2);
-    assert!(!world.queue.complete(dead[0].fence()).await.unwrap());
+    let late = world.queue.complete(dead[0].fence(), Retention::default());
+    assert!(!late.await.unwrap());
     engine.stop().await;
 }
 
@@ -328,7 +330,8 @@ async fn an_attempt_that_lost_its_lease_is_stopped() {
     // The lease runs out under it, and whoever notices first takes the job.
     until(async || {
         world.queue.extend(&[fence], Duration::ZERO).await.unwrap();
-        world.queue.rescue(10).await.unwrap();
+        let rescue = world.queue.rescue(UnixMillis(0), 10, Retention::default());
+        rescue.await.unwrap();
         let job = world.job(id).await;
         (job.state != JobState::Running || job.attempt > 1).then_some(())
     })
@@ -336,6 +339,186 @@ async fn an_attempt_that_lost_its_lease_is_stopped() {
     stopped.notified().await;
     world.wait_for(id, JobState::Completed).await;
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_running_job_is_cancelled_at_once() {
+    let world = World::new().await;
+    let (begun, stopped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begin, told) = (begun.clone(), stopped.clone());
+    let (registry, attempts) = scripted(quick(), move |_, _| {
+        let tell = Tell(told.clone());
+        begin.notify_one();
+        async move {
+            let _tell = tell;
+            std::future::pending().await
+        }
+    });
+    let engine = world.engine(registry, settings());
+    let id = world.enqueue(job()).await;
+    begun.notified().await;
+    let cancelled = world.queue.cancel(id, Retention::default()).await.unwrap();
+    assert_eq!(cancelled, Cancelled::Asked);
+    stopped.notified().await;
+    world.wait_for(id, JobState::Cancelled).await;
+    engine.stop().await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn everything_works_for_who_only_polls() {
+    let world = World::new().await;
+    let begun = Arc::new(Notify::new());
+    let begin = begun.clone();
+    let (registry, _) = scripted(quick(), move |_, run: Run| {
+        begin.notify_one();
+        async move {
+            if run.arguments["long"] == true {
+                std::future::pending::<()>().await;
+            }
+            Ok(Done::Completed)
+        }
+    });
+    let deaf = Settings {
+        listen: false,
+        lease: Duration::from_millis(900),
+        ..settings()
+    };
+    let engine = world.engine(registry, deaf);
+    let short = world.enqueue(job()).await;
+    world.wait_for(short, JobState::Completed).await;
+    begun.notified().await;
+    let arguments = serde_json::json!({"long": true});
+    let long = world.enqueue(NewJob { arguments, ..job() }).await;
+    begun.notified().await;
+    world
+        .queue
+        .cancel(long, Retention::default())
+        .await
+        .unwrap();
+    world.wait_for(long, JobState::Cancelled).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_has_its_own_workers_and_its_own_rest() {
+    let world = World::new().await;
+    let held = Arc::new(Notify::new());
+    let hold = held.clone();
+    let (registry, _) = scripted(quick(), move |_, run: Run| {
+        let hold = hold.clone();
+        async move {
+            if run.arguments["slow"] == true {
+                hold.notified().await;
+            }
+            Ok(Done::Completed)
+        }
+    });
+    let two = Settings {
+        workers: 1,
+        queues: [("slow".to_owned(), 1)].into(),
+        ..settings()
+    };
+    world.queue.pause("slow").await.unwrap();
+    let engine = world.engine(registry, two);
+    let slow = NewJob {
+        queue: "slow".to_owned(),
+        arguments: serde_json::json!({"slow": true}),
+        ..job()
+    };
+    let slow = world.enqueue(slow).await;
+    let quick = world.enqueue(job()).await;
+    world.wait_for(quick, JobState::Completed).await;
+    assert_eq!(
+        world.job(slow).await.state,
+        JobState::Available,
+        "it is paused"
+    );
+    world.queue.resume("slow").await.unwrap();
+    world.wait_for(slow, JobState::Running).await;
+    let quick = world.enqueue(job()).await;
+    world.wait_for(quick, JobState::Completed).await;
+    held.notify_one();
+    world.wait_for(slow, JobState::Completed).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn many_jobs_end_each_in_its_way() {
+    let world = World::new().await;
+    let (registry, _) = scripted(quick(), async |_, run: Run| {
+        match run.arguments["number"].as_u64().unwrap() % 4 {
+            0 => Err(Failure::Discard(anyhow!("never"))),
+            1 if run.fence.attempt == 1 => Err(anyhow!("later").into()),
+            2 if run.fence.attempt == 1 => Ok(Done::Snooze(Duration::from_millis(1))),
+            _ => Ok(Done::Completed),
+        }
+    });
+    let jobs: Vec<NewJob> = (0..400)
+        .map(|number| NewJob {
+            arguments: serde_json::json!({"number": number}),
+            ..job()
+        })
+        .collect();
+    let items = world.queue.enqueue_many(&jobs).await.unwrap();
+    let wide = Settings {
+        workers: 64,
+        ..settings()
+    };
+    let engine = world.engine(registry, wide);
+    until(async || world.queue.depth().await.unwrap().is_empty().then_some(())).await;
+    engine.stop().await;
+    for (number, item) in items.iter().enumerate() {
+        let job = world.job(item.id).await;
+        let expected = match number % 4 {
+            0 => (JobState::Discarded, 1),
+            3 => (JobState::Completed, 1),
+            _ => (JobState::Completed, 2),
+        };
+        assert_eq!((job.state, job.attempt), expected, "{job:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_effect_that_settles_its_job_happens_once() {
+    let world = World::new().await;
+    let queue = world.queue.clone();
+    let (registry, attempts) = scripted(quick(), move |_, run: Run| {
+        let queue = queue.clone();
+        async move {
+            let mut transaction = queue.begin().await.map_err(anyhow::Error::from)?;
+            let held = Queue::complete_with(&mut transaction, run.fence, run.retention).await;
+            assert!(held.map_err(anyhow::Error::from)?);
+            storage::commit(transaction)
+                .await
+                .map_err(anyhow::Error::from)?;
+            Ok(Done::Settled)
+        }
+    });
+    let engine = world.engine(registry, settings());
+    let id = world.enqueue(job()).await;
+    world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_is_followed_before_its_term_ends() {
+    let world = World::new().await;
+    let (registry, attempts) = scripted(quick(), async |_, _| Ok(Done::Completed));
+    let scheduled = Settings {
+        // Nobody's patience is that long.
+        leader_term: Duration::from_secs(600),
+        schedules: vec![Schedule::every(KIND, Duration::from_millis(100))],
+        ..settings()
+    };
+    let first = world.engine(registry.clone(), scheduled.clone());
+    until(async || (attempts.load(Ordering::SeqCst) > 0).then_some(())).await;
+    let second = world.engine(registry, scheduled);
+    first.stop().await;
+    let before = attempts.load(Ordering::SeqCst);
+    until(async || (attempts.load(Ordering::SeqCst) > before + 1).then_some(())).await;
+    second.stop().await;
 }
 
 /// Says when it is dropped.
@@ -352,10 +535,7 @@ async fn a_schedule_runs_each_slot_once_across_replicas() {
     let world = World::new().await;
     let (registry, attempts) = scripted(quick(), async |_, _| Ok(Done::Completed));
     let scheduled = Settings {
-        schedules: vec![Schedule {
-            kind: KIND,
-            every: Duration::from_millis(400),
-        }],
+        schedules: vec![Schedule::every(KIND, Duration::from_millis(400))],
         ..settings()
     };
     let before = world.queue.now().await.unwrap();
@@ -366,9 +546,8 @@ async fn a_schedule_runs_each_slot_once_across_replicas() {
     }
     let after = world.queue.now().await.unwrap();
     let filter = Filter {
-        state: None,
-        kind: None,
         limit: 500,
+        ..Filter::default()
     };
     let jobs = world.queue.list(&filter).await.unwrap();
     let slots = after.0 / 400 - before.0 / 400 + 1;

@@ -7,6 +7,7 @@ mod cloudflare_api;
 mod dynamic_updates;
 mod engine;
 mod fake_api;
+mod leaders;
 mod name_server;
 mod names;
 mod service;

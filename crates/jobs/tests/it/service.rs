@@ -193,6 +193,190 @@ async fn the_door_refuses_strangers_and_nonsense() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_looked_at_cancelled_and_tried_again() {
+    let service = Service::start(never()).await;
+    let mut client = service.client(SERVICE_TOKEN);
+    let far = pb::EnqueueRequest {
+        run_at_unix_ms: far_ahead_ms(),
+        priority: 1,
+        ..request("sweep_nodes")
+    };
+    let made = client.enqueue(far).await.unwrap().into_inner().job.unwrap();
+    assert_eq!((made.priority, made.queue.as_str()), (1, "default"));
+    let id = made.id;
+    let got = client
+        .get(pb::GetRequest { id })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(got.job.unwrap(), made);
+    let cancelled = client
+        .cancel(pb::CancelRequest { id })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(cancelled.job.unwrap().state(), pb::JobState::Cancelled);
+    let again = client.cancel(pb::CancelRequest { id }).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition);
+    client.retry(pb::RetryRequest { id }).await.unwrap();
+    until(async || {
+        let got = client
+            .clone()
+            .get(pb::GetRequest { id })
+            .await
+            .unwrap()
+            .into_inner();
+        (got.job.unwrap().state() == pb::JobState::Completed).then_some(())
+    })
+    .await;
+    let unknown = pb::GetRequest { id: i64::MAX };
+    assert_eq!(
+        client.get(unknown).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    let nonsense = pb::RetryRequest { id: -1 };
+    assert_eq!(
+        client.retry(nonsense).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_enqueued_and_idempotent() {
+    let service = Service::start(never()).await;
+    let mut client = service.client(SERVICE_TOKEN);
+    let keyed = pb::EnqueueRequest {
+        idempotency_key: "k".to_owned(),
+        run_at_unix_ms: far_ahead_ms(),
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+        ..request("sweep_nodes")
+    };
+    let unique = pb::EnqueueRequest {
+        unique: Some(pb::Unique {
+            by_arguments: true,
+            period_seconds: 3600,
+        }),
+        ..request("expire_sessions")
+    };
+    let jobs = vec![
+        keyed.clone(),
+        keyed,
+        unique.clone(),
+        unique,
+        request("sweep_nodes"),
+    ];
+    let batch = pb::EnqueueManyRequest { jobs };
+    let answer = client.enqueue_many(batch).await.unwrap().into_inner().jobs;
+    let created: Vec<bool> = answer.iter().map(|job| job.created).collect();
+    assert_eq!(created, [true, false, true, false, true]);
+    assert_eq!(answer[0].id, answer[1].id);
+
+    let bad = vec![request("sweep_nodes"), request("make_coffee")];
+    let refused = client
+        .enqueue_many(pb::EnqueueManyRequest { jobs: bad })
+        .await
+        .unwrap_err();
+    assert!(
+        refused.message().starts_with("jobs[1]: kind: unknown"),
+        "{refused}"
+    );
+    let many = vec![request("sweep_nodes"); 1001];
+    let refused = client
+        .enqueue_many(pb::EnqueueManyRequest { jobs: many })
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_rest_and_schedules_run_when_they_are_told_to() {
+    let service = Service::start(Schedules {
+        expire_sessions_seconds: 3_000_000,
+        ..never()
+    })
+    .await;
+    let mut client = service.client(SERVICE_TOKEN);
+    let pause = pb::PauseQueueRequest {
+        queue: "webhooks".to_owned(),
+    };
+    assert!(
+        client
+            .pause_queue(pause.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .changed
+    );
+    assert!(
+        !client
+            .pause_queue(pause)
+            .await
+            .unwrap()
+            .into_inner()
+            .changed
+    );
+    let queues = client
+        .list_queues(pb::ListQueuesRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .queues;
+    let shown: Vec<_> = queues
+        .iter()
+        .map(|queue| (queue.name.as_str(), queue.paused, queue.workers))
+        .collect();
+    assert_eq!(shown, [("default", false, 4), ("webhooks", true, 4)]);
+    let resume = pb::ResumeQueueRequest {
+        queue: "webhooks".to_owned(),
+    };
+    assert!(
+        client
+            .resume_queue(resume)
+            .await
+            .unwrap()
+            .into_inner()
+            .changed
+    );
+    let typo = pb::PauseQueueRequest {
+        queue: "webhook".to_owned(),
+    };
+    let refused = client.pause_queue(typo).await.unwrap_err();
+    assert!(refused.message().contains("default, webhooks"), "{refused}");
+
+    let run = |name: &str| pb::RunScheduleRequest {
+        name: name.to_owned(),
+    };
+    // The slot that it is in has its job already, or will have; this one is besides.
+    let done = until(async || {
+        let ran = client
+            .clone()
+            .run_schedule(run("expire_sessions"))
+            .await
+            .unwrap();
+        ran.into_inner().created.then_some(())
+    });
+    done.await;
+    until(async || {
+        let list = client
+            .clone()
+            .list_schedules(pb::ListSchedulesRequest {})
+            .await
+            .unwrap();
+        let schedules = list.into_inner().schedules;
+        assert_eq!(schedules[0].cadence, "every 3000000s");
+        assert_eq!(schedules[0].catch_up, "last");
+        assert!(schedules[0].next_slot_unix_ms > far_ahead_ms() - 3_600_000);
+        (schedules[0].last_slot_unix_ms > 0 && schedules[0].last_success_unix_ms > 0).then_some(())
+    })
+    .await;
+    let unknown = client.run_schedule(run("brew")).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn schedules_run_and_every_series_is_shown() {
     let service = Service::start(Schedules {
         expire_sessions_seconds: 1,
@@ -209,6 +393,7 @@ async fn schedules_run_and_every_series_is_shown() {
             "streamhaul_jobs_nodes_swept_total 1\n",
             "streamhaul_jobs_sessions_expired_total 3\n",
             r#"streamhaul_jobs_schedule_last_success_timestamp_seconds{schedule="sweep_nodes"} 1"#,
+            r#"streamhaul_jobs_leader{name="scheduler"} 1"#,
         ]
         .iter()
         .all(|line| shown.contains(line));
@@ -217,15 +402,32 @@ async fn schedules_run_and_every_series_is_shown() {
     .await;
     assert!(service.api.script.silent_after_ms().contains(&7000));
     for series in [
-        r#"streamhaul_jobs_depth{state="available"}"#,
-        r#"streamhaul_jobs_depth{state="discarded"} 0"#,
-        "streamhaul_jobs_oldest_available_age_seconds ",
+        r#"streamhaul_jobs_depth{queue="default",state="available"}"#,
+        r#"streamhaul_jobs_depth{queue="webhooks",state="retryable"} 0"#,
+        r#"streamhaul_jobs_oldest_age_seconds{queue="default",state="available"}"#,
+        r#"streamhaul_jobs_queue_paused{queue="webhooks"} 0"#,
+        "streamhaul_jobs_discarded 0",
+        r#"streamhaul_jobs_schedule_lag_seconds{schedule="sweep_nodes"}"#,
+        "streamhaul_jobs_oldest_transaction_age_seconds ",
+        "streamhaul_jobs_oldest_transaction_lag_transactions ",
+        r#"streamhaul_jobs_lost_claims_total{job="sweep_nodes"} 0"#,
+        r#"streamhaul_jobs_schedule_overlaps_total{schedule="sweep_nodes"}"#,
         r#"streamhaul_jobs_attempts_total{job="sweep_nodes",outcome="panicked"} 0"#,
         r#"streamhaul_jobs_discards_total{job="expire_sessions"} 0"#,
         r#"streamhaul_jobs_rescues_total{job="expire_sessions"} 0"#,
         r#"streamhaul_jobs_run_duration_seconds_bucket{job="sweep_nodes",outcome="completed""#,
     ] {
         assert!(shown.contains(series), "{series} is not in\n{shown}");
+    }
+    let families = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    for family in families.filter_map(|line| line.split(' ').next()) {
+        let is_told = shown.contains(&format!("# HELP {family} "));
+        assert!(
+            is_told || !family.starts_with("streamhaul_"),
+            "{family} has no help"
+        );
     }
     service.stop();
 }

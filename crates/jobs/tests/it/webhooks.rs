@@ -127,6 +127,7 @@ fn receive(stream: &TcpStream) -> Received {
 
 fn job(webhook: &str) -> NewJob {
     NewJob {
+        queue: DeliverWebhook::QUEUE.to_owned(),
         arguments: json!({"webhook_id": webhook, "message_id": "msg_1", "body": BODY}),
         ..NewJob::new(DeliverWebhook::KIND)
     }

@@ -15,6 +15,8 @@ impl TryFrom<pb::Job> for Job {
         Ok(Self {
             id: JobId(job.id),
             kind: word("kind", job.kind, TEXT_LENGTH_MAX)?,
+            queue: text("queue", job.queue, TEXT_LENGTH_MAX)?,
+            priority: u8::try_from(job.priority).map_err(|_| invalid("priority", "not 1 to 4"))?,
             state: state.try_into()?,
             arguments_json: text("arguments_json", job.arguments_json, ARGUMENTS_LENGTH_MAX)?,
             attempt: job.attempt,
@@ -22,11 +24,18 @@ impl TryFrom<pb::Job> for Job {
             last_error: Some(job.last_error).filter(|error| !error.is_empty()),
             run_at: UnixMillis(job.run_at_unix_ms),
             created_at: UnixMillis(job.created_at_unix_ms),
-            finished_at: Some(job.finished_at_unix_ms)
-                .filter(|ms| *ms != 0)
-                .map(UnixMillis),
+            started_at: known(job.started_at_unix_ms),
+            finished_at: known(job.finished_at_unix_ms),
+            worker: Some(job.worker).filter(|worker| !worker.is_empty()),
+            schedule: Some(job.schedule).filter(|schedule| !schedule.is_empty()),
+            cancel_requested: job.cancel_requested,
         })
     }
+}
+
+/// A time that is 0 until there is one.
+fn known(unix_ms: i64) -> Option<UnixMillis> {
+    Some(unix_ms).filter(|ms| *ms != 0).map(UnixMillis)
 }
 
 impl From<Job> for pb::Job {
@@ -41,7 +50,13 @@ impl From<Job> for pb::Job {
             last_error: job.last_error.unwrap_or_default(),
             run_at_unix_ms: job.run_at.0,
             created_at_unix_ms: job.created_at.0,
+            started_at_unix_ms: job.started_at.map_or(0, |at| at.0),
             finished_at_unix_ms: job.finished_at.map_or(0, |at| at.0),
+            queue: job.queue,
+            priority: job.priority.into(),
+            worker: job.worker.unwrap_or_default(),
+            schedule: job.schedule.unwrap_or_default(),
+            cancel_requested: job.cancel_requested,
         }
     }
 }
@@ -91,6 +106,10 @@ mod tests {
                 arguments_json: "{}".into(),
                 last_error: "no".into(),
                 finished_at_unix_ms: 9,
+                queue: "webhooks".into(),
+                priority: 4,
+                worker: "w".into(),
+                cancel_requested: true,
                 ..Default::default()
             };
             assert_eq!(pb::Job::from(Job::try_from(job.clone()).unwrap()), job);

@@ -863,7 +863,7 @@ pub mod dns_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/streamhaul.fleet.v1.Dns/ClaimDnsChanges",
             );
@@ -889,7 +889,7 @@ pub mod dns_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::FrugalCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/streamhaul.fleet.v1.Dns/ReportDnsChanges",
             );
@@ -1038,7 +1038,7 @@ pub mod dns_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ClaimDnsChangesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1083,7 +1083,7 @@ pub mod dns_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReportDnsChangesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

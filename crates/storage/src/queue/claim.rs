@@ -1,13 +1,12 @@
 //! Workers take jobs and keep them.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use model::JobId;
 use model::job::Job;
 
 use super::row::{JobRow, job_query};
-use super::{Fence, Queue};
+use super::{Bounds, Fence, Queue};
 use crate::Error;
 
 /// A job that the caller now holds.
@@ -17,6 +16,19 @@ pub struct Claimed {
     pub job: Job,
     /// Attempts that count against its maximum, this one included.
     pub tries: u32,
+    /// Its place among the jobs that were available.
+    pub ready: i64,
+    /// The `traceparent` of who enqueued it.
+    pub trace_context: Option<String>,
+}
+
+/// What became of claims that were to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The job, still held.
+    pub id: JobId,
+    /// Whether somebody wants it cancelled.
+    pub cancel_requested: bool,
 }
 
 impl Claimed {
@@ -33,10 +45,16 @@ impl Claimed {
 impl TryFrom<JobRow> for Claimed {
     type Error = Error;
 
-    fn try_from(row: JobRow) -> Result<Self, Error> {
+    fn try_from(mut row: JobRow) -> Result<Self, Error> {
         let tries = row.tries()?;
-        let job = row.try_into()?;
-        Ok(Self { job, tries })
+        let ready = row.ready;
+        let trace_context = row.trace_context.take();
+        Ok(Self {
+            job: row.try_into()?,
+            tries,
+            ready,
+            trace_context,
+        })
     }
 }
 
@@ -51,7 +69,8 @@ impl Queue {
                  SELECT id FROM queue.jobs \
                  WHERE state IN ('scheduled', 'retryable') AND run_at <= now() \
                  ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED) \
-             UPDATE queue.jobs AS j SET state = 'available' FROM due WHERE j.id = due.id",
+             UPDATE queue.jobs AS j SET state = 'available', ready = nextval('queue.ready_order') \
+             FROM due WHERE j.id = due.id",
             i64::from(limit),
         )
         .execute(&self.pool)
@@ -59,8 +78,82 @@ impl Queue {
         Ok(done.rows_affected())
     }
 
-    /// Takes up to `limit` available jobs of `kinds` for `worker`, who must extend or
-    /// finish them within `lease`. No two claims ever take the same attempt.
+    /// The last number of readiness that was drawn, by whomever: what a [`Frontier`] wants.
+    ///
+    /// [`Frontier`]: super::Frontier
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn ready_drawn(&self) -> Result<i64, Error> {
+        let drawn = sqlx::query_scalar!("SELECT last_value FROM queue.ready_order")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(drawn)
+    }
+
+    /// Takes up to `limit` available jobs of `kinds` in `queue` for `worker`, who must extend or
+    /// finish them within `lease`; those of priority 1 first, then in the order in which they
+    /// became available. None while the queue is paused. No two claims ever take the same attempt.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn claim_from(
+        &self,
+        queue: &str,
+        bounds: Bounds,
+        worker: &str,
+        kinds: &[String],
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, Error> {
+        // Materialized: a planner that evaluated a part twice would take more than the limit.
+        let rows = job_query!(
+            "WITH open AS MATERIALIZED ( \
+                 SELECT $6::bigint AS room WHERE NOT EXISTS ( \
+                     SELECT FROM queue.queues WHERE name = $1 AND paused_at IS NOT NULL)), \
+             p1 AS MATERIALIZED ( \
+                 SELECT id FROM queue.jobs WHERE state = 'available' AND queue = $1 \
+                     AND priority = 1 AND ready > $2 AND kind = ANY($7) ORDER BY ready \
+                 LIMIT coalesce((SELECT room FROM open), 0) FOR UPDATE SKIP LOCKED), \
+             r1 AS MATERIALIZED ( \
+                 SELECT coalesce((SELECT room FROM open), 0) - count(*) AS room FROM p1), \
+             p2 AS MATERIALIZED ( \
+                 SELECT id FROM queue.jobs WHERE state = 'available' AND queue = $1 \
+                     AND priority = 2 AND ready > $3 AND kind = ANY($7) ORDER BY ready \
+                 LIMIT (SELECT room FROM r1) FOR UPDATE SKIP LOCKED), \
+             r2 AS MATERIALIZED (SELECT (SELECT room FROM r1) - count(*) AS room FROM p2), \
+             p3 AS MATERIALIZED ( \
+                 SELECT id FROM queue.jobs WHERE state = 'available' AND queue = $1 \
+                     AND priority = 3 AND ready > $4 AND kind = ANY($7) ORDER BY ready \
+                 LIMIT (SELECT room FROM r2) FOR UPDATE SKIP LOCKED), \
+             r3 AS MATERIALIZED (SELECT (SELECT room FROM r2) - count(*) AS room FROM p3), \
+             p4 AS MATERIALIZED ( \
+                 SELECT id FROM queue.jobs WHERE state = 'available' AND queue = $1 \
+                     AND priority = 4 AND ready > $5 AND kind = ANY($7) ORDER BY ready \
+                 LIMIT (SELECT room FROM r3) FOR UPDATE SKIP LOCKED), \
+             picked AS (SELECT id FROM p1 UNION ALL SELECT id FROM p2 \
+                        UNION ALL SELECT id FROM p3 UNION ALL SELECT id FROM p4) \
+             UPDATE queue.jobs AS j \
+             SET state = 'running', attempt = attempt + 1, started_at = now(), \
+                 locked_by = $8, locked_until = now() + make_interval(secs => $9) \
+             FROM picked WHERE j.id = picked.id RETURNING",
+            "",
+            queue,
+            bounds.after[0],
+            bounds.after[1],
+            bounds.after[2],
+            bounds.after[3],
+            i64::from(limit),
+            kinds,
+            worker,
+            lease.as_secs_f64(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Claimed::try_from).collect()
+    }
+
+    /// The same from the queue `default`, looking from the start.
     ///
     /// # Errors
     /// When the database is away.
@@ -71,49 +164,45 @@ impl Queue {
         limit: u32,
         lease: Duration,
     ) -> Result<Vec<Claimed>, Error> {
-        // Materialized: a planner that evaluated the subquery twice would take more than the limit.
-        let rows = job_query!(
-            "WITH picked AS MATERIALIZED ( \
-                 SELECT id FROM queue.jobs \
-                 WHERE state = 'available' AND run_at <= now() AND kind = ANY($2) \
-                 ORDER BY priority, run_at, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
-             UPDATE queue.jobs AS j \
-             SET state = 'running', attempt = attempt + 1, started_at = now(), \
-                 locked_by = $1, locked_until = now() + make_interval(secs => $4) \
-             FROM picked WHERE j.id = picked.id RETURNING",
-            "",
-            worker,
-            kinds,
-            i64::from(limit),
-            lease.as_secs_f64(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(Claimed::try_from).collect()
+        let queue = super::QUEUE_DEFAULT;
+        self.claim_from(queue, Bounds::NONE, worker, kinds, limit, lease)
+            .await
     }
 
     /// Keeps claims for another `lease`; returns the jobs that are still held.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn extend(&self, fences: &[Fence], lease: Duration) -> Result<HashSet<JobId>, Error> {
-        let (ids, attempts): (Vec<i64>, Vec<i32>) = fences
-            .iter()
-            .map(|fence| (fence.id.0, fence.attempt_number()))
-            .unzip();
-        let held = sqlx::query_scalar!(
+    pub async fn extend(&self, fences: &[Fence], lease: Duration) -> Result<Vec<Kept>, Error> {
+        let (ids, attempts) = columns(fences);
+        let held = sqlx::query!(
             "UPDATE queue.jobs AS j SET locked_until = now() + make_interval(secs => $3) \
              FROM unnest($1::bigint[], $2::integer[]) AS held (id, attempt) \
              WHERE j.id = held.id AND j.attempt = held.attempt AND j.state = 'running' \
-             RETURNING j.id",
+             RETURNING j.id, j.cancel_requested_at IS NOT NULL AS \"cancel_requested!\"",
             &ids,
             &attempts,
             lease.as_secs_f64(),
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(held.into_iter().map(JobId).collect())
+        let kept = held.into_iter().map(|row| Kept {
+            id: JobId(row.id),
+            cancel_requested: row.cancel_requested,
+        });
+        Ok(kept.collect())
     }
+}
+
+/// Fences as columns, in the order of ids: statements that lock several rows lock them in one
+/// order, so that they do not wait for each other in a circle.
+pub(super) fn columns(fences: &[Fence]) -> (Vec<i64>, Vec<i32>) {
+    let mut fences = fences.to_vec();
+    fences.sort_unstable();
+    fences
+        .iter()
+        .map(|fence| (fence.id.0, fence.attempt_number()))
+        .unzip()
 }
 
 impl Fence {

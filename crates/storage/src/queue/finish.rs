@@ -1,23 +1,110 @@
-//! Attempts end. Each of these answers `false` when the claim was lost; then the
-//! job belongs to another attempt and nothing has changed.
+//! Attempts end. Whoever lost the claim changes nothing and is told so. A job that is done with
+//! leaves for the history in the statement that says so.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Fence, Queue, kept_error};
-use crate::Error;
+use model::JobId;
+use model::job::JobState;
+
+use super::claim::columns;
+use super::{Fence, Queue, Retention, kept_error};
+use crate::{Error, Transaction};
 
 impl Queue {
-    /// The job is done.
+    /// The attempts did their jobs; returns those that were still held.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn complete(&self, fence: Fence) -> Result<bool, Error> {
+    pub async fn complete_many(
+        &self,
+        fences: &[Fence],
+        retention: Retention,
+    ) -> Result<HashSet<JobId>, Error> {
+        let (ids, attempts) = columns(fences);
+        let done = sqlx::query_scalar!(
+            "WITH ended AS ( \
+                 DELETE FROM queue.jobs AS j \
+                 USING unnest($1::bigint[], $2::integer[]) AS held (id, attempt) \
+                 WHERE j.id = held.id AND j.attempt = held.attempt AND j.state = 'running' \
+                 RETURNING j.*), \
+             noted AS ( \
+                 UPDATE queue.schedules AS s SET last_success_at = now() \
+                 FROM (SELECT DISTINCT schedule FROM ended WHERE schedule IS NOT NULL) AS e \
+                 WHERE s.name = e.schedule) \
+             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
+                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
+                 trace_context, created_at, started_at, finished_at, keep_until) \
+             SELECT id, kind, queue, 'completed', priority, arguments, attempt, uncounted, \
+                 attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
+                 trace_context, created_at, started_at, now(), now() + make_interval(secs => $3) \
+             FROM ended RETURNING id",
+            &ids,
+            &attempts,
+            retention.completed.as_secs_f64(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(done.into_iter().map(JobId).collect())
+    }
+
+    /// The attempt did its job.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn complete(&self, fence: Fence, retention: Retention) -> Result<bool, Error> {
+        let done = self.complete_many(&[fence], retention).await?;
+        Ok(done.contains(&fence.id))
+    }
+
+    /// The job failed for good.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn discard(
+        &self,
+        fence: Fence,
+        error: &str,
+        retention: Retention,
+    ) -> Result<bool, Error> {
+        let keep = retention.discarded;
+        self.end(fence, JobState::Discarded, Some(error), keep)
+            .await
+    }
+
+    /// The attempt stopped because somebody cancelled the job.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn cancel_running(&self, fence: Fence, retention: Retention) -> Result<bool, Error> {
+        let keep = retention.completed;
+        self.end(fence, JobState::Cancelled, None, keep).await
+    }
+
+    async fn end(
+        &self,
+        fence: Fence,
+        state: JobState,
+        error: Option<&str>,
+        keep: Duration,
+    ) -> Result<bool, Error> {
         let done = sqlx::query!(
-            "UPDATE queue.jobs SET state = 'completed', finished_at = now(), \
-                 locked_by = NULL, locked_until = NULL \
-             WHERE id = $1 AND attempt = $2 AND state = 'running'",
+            "WITH ended AS ( \
+                 DELETE FROM queue.jobs \
+                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *) \
+             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
+                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
+                 trace_context, created_at, started_at, finished_at, keep_until) \
+             SELECT id, kind, queue, $3, priority, arguments, attempt, uncounted, \
+                 attempts_max, run_at, locked_by, unique_key, schedule, slot, \
+                 coalesce($4, last_error), trace_context, created_at, started_at, now(), \
+                 now() + make_interval(secs => $5) \
+             FROM ended",
             fence.id.0,
             fence.attempt_number(),
+            state.as_str(),
+            error.map(kept_error),
+            keep.as_secs_f64(),
         )
         .execute(&self.pool)
         .await?;
@@ -43,24 +130,6 @@ impl Queue {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The job failed for good.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn discard(&self, fence: Fence, error: &str) -> Result<bool, Error> {
-        let done = sqlx::query!(
-            "UPDATE queue.jobs SET state = 'discarded', finished_at = now(), \
-                 last_error = $3, locked_by = NULL, locked_until = NULL \
-             WHERE id = $1 AND attempt = $2 AND state = 'running'",
-            fence.id.0,
-            fence.attempt_number(),
-            kept_error(error),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// The job goes on after `delay`, and this attempt does not count: the job
     /// itself asked to wait, or its worker stops.
     ///
@@ -70,6 +139,7 @@ impl Queue {
         let done = sqlx::query!(
             "UPDATE queue.jobs SET uncounted = uncounted + 1, \
                  state = CASE WHEN $3::float8 > 0 THEN 'scheduled' ELSE 'available' END, \
+                 ready = nextval('queue.ready_order'), \
                  run_at = now() + make_interval(secs => $3), \
                  locked_by = NULL, locked_until = NULL \
              WHERE id = $1 AND attempt = $2 AND state = 'running'",
@@ -78,6 +148,47 @@ impl Queue {
             delay.as_secs_f64(),
         )
         .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Begins the transaction of an effect in this database that must happen once.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Completes the job in the transaction of its effect: both happen, or neither. When the
+    /// claim is lost the answer is false, and the transaction must be dropped.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn complete_with(
+        transaction: &mut Transaction,
+        fence: Fence,
+        retention: Retention,
+    ) -> Result<bool, Error> {
+        let done = sqlx::query!(
+            "WITH ended AS ( \
+                 DELETE FROM queue.jobs \
+                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *), \
+             noted AS ( \
+                 UPDATE queue.schedules AS s SET last_success_at = now() \
+                 FROM ended WHERE s.name = ended.schedule) \
+             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
+                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
+                 trace_context, created_at, started_at, finished_at, keep_until) \
+             SELECT id, kind, queue, 'completed', priority, arguments, attempt, uncounted, \
+                 attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
+                 trace_context, created_at, started_at, now(), now() + make_interval(secs => $3) \
+             FROM ended",
+            fence.id.0,
+            fence.attempt_number(),
+            retention.completed.as_secs_f64(),
+        )
+        .execute(&mut **transaction)
         .await?;
         Ok(done.rows_affected() == 1)
     }

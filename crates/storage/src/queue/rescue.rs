@@ -1,9 +1,11 @@
 //! Jobs whose worker fell silent.
 
-use model::JobId;
+use model::job::JobState;
+use model::{JobId, UnixMillis};
 
-use super::Queue;
+use super::{Queue, Retention};
 use crate::Error;
+use crate::queue::row;
 
 /// A job taken from a silent worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,38 +14,69 @@ pub struct Rescued {
     pub id: JobId,
     /// What it runs.
     pub kind: String,
-    /// Whether the lost attempt was its last one.
-    pub discarded: bool,
+    /// What it is now: available, discarded when the lost attempt was its last one, or cancelled
+    /// when somebody wanted it so.
+    pub state: JobState,
 }
 
 impl Queue {
-    /// Takes up to `limit` jobs whose lease ran out from their workers. The lost
+    /// Takes up to `limit` jobs whose lease ran out after `after` from their workers. The lost
     /// attempt counts, so that a job which kills its workers ends too.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn rescue(&self, limit: u32) -> Result<Vec<Rescued>, Error> {
+    pub async fn rescue(
+        &self,
+        after: UnixMillis,
+        limit: u32,
+        retention: Retention,
+    ) -> Result<Vec<Rescued>, Error> {
         let rows = sqlx::query!(
             "WITH silent AS MATERIALIZED ( \
-                 SELECT id, locked_by, attempt - uncounted >= attempts_max AS last FROM queue.jobs \
+                 SELECT id, CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' \
+                                 WHEN attempt - uncounted >= attempts_max THEN 'discarded' \
+                                 ELSE 'available' END AS becomes, \
+                        'worker ' || locked_by || ' fell silent in attempt ' || attempt AS reason \
+                 FROM queue.jobs \
                  WHERE state = 'running' AND locked_until <= now() \
-                 ORDER BY locked_until LIMIT $1 FOR UPDATE SKIP LOCKED) \
-             UPDATE queue.jobs AS j SET \
-                 state = CASE WHEN silent.last THEN 'discarded' ELSE 'available' END, \
-                 finished_at = CASE WHEN silent.last THEN now() END, \
-                 run_at = now(), locked_by = NULL, locked_until = NULL, \
-                 last_error = 'worker ' || silent.locked_by || ' fell silent in attempt ' || j.attempt \
-             FROM silent WHERE j.id = silent.id \
-             RETURNING j.id, j.kind, j.state = 'discarded' AS \"discarded!\"",
+                   AND locked_until > to_timestamp($2::bigint / 1000.0) \
+                 ORDER BY locked_until LIMIT $1 FOR UPDATE SKIP LOCKED), \
+             again AS ( \
+                 UPDATE queue.jobs AS j SET state = 'available', run_at = now(), \
+                     ready = nextval('queue.ready_order'), \
+                     locked_by = NULL, locked_until = NULL, last_error = silent.reason \
+                 FROM silent WHERE j.id = silent.id AND silent.becomes = 'available' \
+                 RETURNING j.id, j.kind, 'available' AS state), \
+             ended AS ( \
+                 DELETE FROM queue.jobs AS j USING silent \
+                 WHERE j.id = silent.id AND silent.becomes <> 'available' \
+                 RETURNING j.*, silent.becomes, silent.reason), \
+             kept AS ( \
+                 INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
+                     uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, \
+                     last_error, trace_context, created_at, started_at, finished_at, keep_until) \
+                 SELECT id, kind, queue, becomes, priority, arguments, attempt, uncounted, \
+                     attempts_max, run_at, locked_by, unique_key, schedule, slot, reason, \
+                     trace_context, created_at, started_at, now(), \
+                     now() + make_interval(secs => CASE becomes WHEN 'discarded' THEN $4::float8 \
+                                                                ELSE $3::float8 END) \
+                 FROM ended RETURNING id, kind, state) \
+             SELECT id AS \"id!\", kind AS \"kind!\", state AS \"state!\" FROM again \
+             UNION ALL SELECT id, kind, state FROM kept",
             i64::from(limit),
+            after.0,
+            retention.completed.as_secs_f64(),
+            retention.discarded.as_secs_f64(),
         )
         .fetch_all(&self.pool)
         .await?;
-        let rescued = rows.into_iter().map(|row| Rescued {
-            id: JobId(row.id),
-            kind: row.kind,
-            discarded: row.discarded,
+        let rescued = rows.into_iter().map(|row| {
+            Ok(Rescued {
+                id: JobId(row.id),
+                kind: row.kind,
+                state: row::state(&row.state)?,
+            })
         });
-        Ok(rescued.collect())
+        rescued.collect()
     }
 }

@@ -1,11 +1,18 @@
 //! The job queue against a real server.
 
+mod history;
+mod leader;
+mod operate;
+mod unique;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::job::JobState;
 use model::{JobId, UnixMillis};
-use storage::queue::{Claimed, Enqueued, Filter, NewJob, Occurrence, Queue, Retention, SlotJob};
+use storage::queue::{
+    Bounds, Claimed, Enqueued, Fence, Filter, Hint, NewJob, Queue, Rescued, Retention,
+};
 use streamhaul_storage as storage;
 use testkit::database::TestDb;
 
@@ -32,6 +39,24 @@ async fn claimed(queue: &Queue, lease: Duration) -> Vec<Claimed> {
     queue.claim("worker", &kinds, 100, lease).await.unwrap()
 }
 
+async fn complete(queue: &Queue, fence: Fence) -> bool {
+    queue.complete(fence, Retention::default()).await.unwrap()
+}
+
+async fn discard(queue: &Queue, fence: Fence, reason: &str) -> bool {
+    queue
+        .discard(fence, reason, Retention::default())
+        .await
+        .unwrap()
+}
+
+async fn rescued(queue: &Queue) -> Vec<Rescued> {
+    queue
+        .rescue(UnixMillis(0), 10, Retention::default())
+        .await
+        .unwrap()
+}
+
 async fn state(queue: &Queue, id: JobId) -> JobState {
     queue.job(id).await.unwrap().unwrap().state
 }
@@ -46,8 +71,8 @@ async fn a_job_is_claimed_and_completed_once() {
     assert_eq!(claims[0].job.state, JobState::Running);
     assert!(claimed(&queue, LEASE).await.is_empty());
 
-    assert!(queue.complete(claims[0].fence()).await.unwrap());
-    assert!(!queue.complete(claims[0].fence()).await.unwrap());
+    assert!(complete(&queue, claims[0].fence()).await);
+    assert!(!complete(&queue, claims[0].fence()).await);
     let job = queue.job(id).await.unwrap().unwrap();
     assert_eq!(job.state, JobState::Completed);
     assert!(job.finished_at.is_some());
@@ -95,25 +120,20 @@ async fn a_zombie_can_do_nothing_to_the_next_attempt() {
     let (_database, queue) = queue().await;
     let id = enqueued(&queue, &NewJob::new(KIND)).await;
     let zombie = claimed(&queue, NO_LEASE).await[0].fence();
-    assert_eq!(queue.rescue(10).await.unwrap().len(), 1);
+    assert_eq!(rescued(&queue).await.len(), 1);
     let next = claimed(&queue, LEASE).await[0].fence();
     assert_eq!((zombie.attempt, next.attempt), (1, 2));
 
-    assert!(!queue.complete(zombie).await.unwrap());
+    assert!(!complete(&queue, zombie).await);
     assert!(!queue.retry(zombie, LEASE, "late").await.unwrap());
-    assert!(!queue.discard(zombie, "late").await.unwrap());
+    assert!(!discard(&queue, zombie, "late").await);
     assert!(!queue.snooze(zombie, LEASE).await.unwrap());
     assert!(queue.extend(&[zombie], LEASE).await.unwrap().is_empty());
     assert_eq!(state(&queue, id).await, JobState::Running);
 
-    assert!(
-        queue
-            .extend(&[zombie, next], LEASE)
-            .await
-            .unwrap()
-            .contains(&id)
-    );
-    assert!(queue.complete(next).await.unwrap());
+    let kept = queue.extend(&[zombie, next], LEASE).await.unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.id).collect::<Vec<_>>(), [id]);
+    assert!(complete(&queue, next).await);
 }
 
 #[tokio::test]
@@ -136,7 +156,7 @@ async fn a_fence_stays_unique_when_attempts_are_given_back() {
                 .await
                 .unwrap()
         );
-        assert!(!queue.complete(claims[0].fence()).await.unwrap());
+        assert!(!complete(&queue, claims[0].fence()).await);
         assert_eq!(state(&queue, id).await, JobState::Available);
     }
 }
@@ -146,10 +166,10 @@ async fn only_silent_workers_lose_their_jobs() {
     let (_database, queue) = queue().await;
     let id = enqueued(&queue, &NewJob::new(KIND)).await;
     let claims = claimed(&queue, LEASE).await;
-    assert!(queue.rescue(10).await.unwrap().is_empty());
+    assert!(rescued(&queue).await.is_empty());
     queue.extend(&[claims[0].fence()], NO_LEASE).await.unwrap();
-    let rescued = queue.rescue(10).await.unwrap();
-    assert_eq!((rescued[0].id, rescued[0].discarded), (id, false));
+    let rescued = rescued(&queue).await;
+    assert_eq!((rescued[0].id, rescued[0].state), (id, JobState::Available));
     assert_eq!(state(&queue, id).await, JobState::Available);
 }
 
@@ -164,9 +184,9 @@ async fn a_job_that_kills_its_workers_is_discarded_with_its_reason() {
         },
     )
     .await;
-    for discarded in [false, true] {
+    for state in [JobState::Available, JobState::Discarded] {
         claimed(&queue, NO_LEASE).await;
-        assert_eq!(queue.rescue(10).await.unwrap()[0].discarded, discarded);
+        assert_eq!(rescued(&queue).await[0].state, state);
     }
     let job = queue.job(id).await.unwrap().unwrap();
     assert_eq!(job.state, JobState::Discarded);
@@ -256,72 +276,111 @@ async fn a_unique_key_is_held_by_one_live_job() {
         queue.enqueue(&job).await.unwrap(),
         Enqueued::Existing(_)
     ));
-    queue.complete(claim).await.unwrap();
+    complete(&queue, claim).await;
     assert!(matches!(
         queue.enqueue(&job).await.unwrap(),
         Enqueued::Created(_)
     ));
 }
 
-fn slot(ms: i64) -> SlotJob {
-    SlotJob {
-        schedule: KIND.to_owned(),
-        slot: UnixMillis(ms),
-        kind: KIND.to_owned(),
-        attempts_max: 3,
+#[tokio::test]
+async fn the_depth_counts_and_ages_what_lives() {
+    let (_database, queue) = queue().await;
+    assert_eq!(queue.depth().await.unwrap(), []);
+    for _ in 0..3 {
+        enqueued(&queue, &NewJob::new(KIND)).await;
     }
+    let kinds = [KIND.to_owned()];
+    let claims = queue.claim("worker", &kinds, 2, LEASE).await.unwrap();
+    discard(&queue, claims[0].fence(), "poison").await;
+    let mut depths = queue.depth().await.unwrap();
+    depths.sort_by_key(|depth| depth.state);
+    let counted: Vec<_> = depths
+        .iter()
+        .map(|depth| (depth.state, depth.jobs))
+        .collect();
+    assert_eq!(counted, [(JobState::Available, 1), (JobState::Running, 1)]);
+    assert!(depths.iter().all(|depth| depth.queue == "default"));
+    assert!(depths[0].oldest_age > Duration::ZERO);
+    assert_eq!(queue.discarded().await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_slot_has_one_job_however_many_ask() {
+async fn priorities_come_first_then_the_order_of_readiness() {
     let (_database, queue) = queue().await;
-    let callers = (0..12).map(|_| {
-        let queue = queue.clone();
-        tokio::spawn(async move { queue.enqueue_slot(&slot(5000)).await.unwrap() })
-    });
-    let mut created = 0;
-    for caller in callers.collect::<Vec<_>>() {
-        match caller.await.unwrap() {
-            Occurrence::Created(_) => created += 1,
-            other => assert_eq!(other, Occurrence::Taken),
+    let mut ids = Vec::new();
+    for priority in [3, 1, 4, 2, 1] {
+        let job = NewJob {
+            priority,
+            ..NewJob::new(KIND)
+        };
+        ids.push(enqueued(&queue, &job).await);
+    }
+    let kinds = [KIND.to_owned()];
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        let claims = queue.claim("worker", &kinds, 1, LEASE).await.unwrap();
+        order.push(claims[0].job.id);
+    }
+    assert_eq!(order, [ids[1], ids[4], ids[3], ids[0], ids[2]]);
+}
+
+#[tokio::test]
+async fn a_claim_across_priorities_is_bounded() {
+    let (_database, queue) = queue().await;
+    for priority in [1, 1, 2, 3, 4, 4] {
+        let job = NewJob {
+            priority,
+            ..NewJob::new(KIND)
+        };
+        enqueued(&queue, &job).await;
+    }
+    let kinds = [KIND.to_owned()];
+    let claims = queue.claim("worker", &kinds, 4, LEASE).await.unwrap();
+    let mut priorities: Vec<u8> = claims.iter().map(|claim| claim.job.priority).collect();
+    priorities.sort_unstable();
+    assert_eq!(priorities, [1, 1, 2, 3]);
+    assert_eq!(claimed(&queue, LEASE).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_queue_is_claimed_by_its_own_workers() {
+    let (_database, queue) = queue().await;
+    let slow = NewJob {
+        queue: "slow".to_owned(),
+        ..NewJob::new(KIND)
+    };
+    let id = enqueued(&queue, &slow).await;
+    assert!(claimed(&queue, LEASE).await.is_empty());
+    let kinds = [KIND.to_owned()];
+    let claims = queue
+        .claim_from("slow", Bounds::NONE, "w", &kinds, 10, LEASE)
+        .await
+        .unwrap();
+    assert_eq!(claims[0].job.id, id);
+}
+
+#[tokio::test]
+async fn what_becomes_available_again_has_a_new_place() {
+    let (_database, queue) = queue().await;
+    enqueued(&queue, &NewJob::new(KIND)).await;
+    let mut last = 0;
+    for round in 0..4 {
+        let claim = claimed(&queue, NO_LEASE).await.remove(0);
+        assert!(claim.ready > last, "{} after {last}", claim.ready);
+        last = claim.ready;
+        match round {
+            0 => assert!(queue.snooze(claim.fence(), Duration::ZERO).await.unwrap()),
+            1 => assert_eq!(rescued(&queue).await.len(), 1),
+            _ => {
+                queue
+                    .retry(claim.fence(), Duration::ZERO, "no")
+                    .await
+                    .unwrap();
+                queue.promote(10).await.unwrap();
+            }
         }
     }
-    assert_eq!(created, 1);
-}
-
-#[tokio::test]
-async fn slots_do_not_overlap_and_never_come_back() {
-    let (_database, queue) = queue().await;
-    let at = |ms| {
-        let queue = queue.clone();
-        async move { queue.enqueue_slot(&slot(ms)).await.unwrap() }
-    };
-    assert!(matches!(at(5000).await, Occurrence::Created(_)));
-    assert_eq!(at(10_000).await, Occurrence::Overlapped);
-    let claim = claimed(&queue, LEASE).await[0].fence();
-    queue.complete(claim).await.unwrap();
-    assert_eq!(at(10_000).await, Occurrence::Taken);
-    assert_eq!(at(5000).await, Occurrence::Taken);
-    assert!(matches!(at(15_000).await, Occurrence::Created(_)));
-}
-
-#[tokio::test]
-async fn the_depth_counts_every_state() {
-    let (_database, queue) = queue().await;
-    assert_eq!(queue.depth().await.unwrap().jobs[&JobState::Available], 0);
-    enqueued(&queue, &NewJob::new(KIND)).await;
-    enqueued(&queue, &NewJob::new(KIND)).await;
-    let claim = queue
-        .claim("worker", &[KIND.to_owned()], 1, LEASE)
-        .await
-        .unwrap()[0]
-        .fence();
-    queue.discard(claim, "poison").await.unwrap();
-    let depth = queue.depth().await.unwrap();
-    assert_eq!(depth.jobs.len(), JobState::ALL.len());
-    assert_eq!(depth.jobs[&JobState::Available], 1);
-    assert_eq!(depth.jobs[&JobState::Discarded], 1);
-    assert!(depth.oldest_available_age > Duration::ZERO);
 }
 
 #[tokio::test]
@@ -335,6 +394,7 @@ async fn lists_are_filtered_bounded_and_newest_first() {
             state,
             kind: kind.map(str::to_owned),
             limit,
+            ..Filter::default()
         };
         let jobs = queue.list(&filter).await.unwrap();
         jobs.iter().map(|job| job.id).collect::<Vec<_>>()
@@ -345,34 +405,21 @@ async fn lists_are_filtered_bounded_and_newest_first() {
 }
 
 #[tokio::test]
-async fn finished_jobs_go_after_their_retention() {
-    let (_database, queue) = queue().await;
-    let completed = enqueued(&queue, &NewJob::new(KIND)).await;
-    let discarded = enqueued(&queue, &NewJob::new(KIND)).await;
-    let live = enqueued(&queue, &NewJob::new("other")).await;
-    for claim in claimed(&queue, LEASE).await {
-        if claim.job.id == completed {
-            queue.complete(claim.fence()).await.unwrap();
-        } else {
-            queue.discard(claim.fence(), "poison").await.unwrap();
-        }
-    }
-    let retention = Retention {
-        completed: Duration::ZERO,
-        discarded: LEASE,
-    };
-    assert_eq!(queue.trim(retention, 10).await.unwrap(), 1);
-    assert!(queue.job(completed).await.unwrap().is_none());
-    assert!(queue.job(discarded).await.unwrap().is_some());
-    assert!(queue.job(live).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn new_work_wakes_listeners() {
+async fn new_work_wakes_listeners_of_its_queue() {
     let (_database, queue) = queue().await;
     let mut wakeups = queue.wakeups().await.unwrap();
     enqueued(&queue, &NewJob::new(KIND)).await;
-    wakeups.next().await.unwrap();
-    queue.enqueue_slot(&slot(5000)).await.unwrap();
-    wakeups.next().await.unwrap();
+    assert_eq!(
+        wakeups.next().await.unwrap(),
+        Hint::Work(Some("default".to_owned()))
+    );
+    let slow = NewJob {
+        queue: "slow".to_owned(),
+        ..NewJob::new(KIND)
+    };
+    queue.enqueue_many(&[slow.clone(), slow]).await.unwrap();
+    assert_eq!(
+        wakeups.next().await.unwrap(),
+        Hint::Work(Some("slow".to_owned()))
+    );
 }
