@@ -3,6 +3,7 @@
 mod bans;
 mod budget;
 mod dns;
+mod jobs;
 mod keys;
 mod nodes;
 mod placement;
@@ -19,6 +20,7 @@ pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
 pub use dns::Dns;
+pub use jobs::{Jobs, JobsTarget};
 pub use keys::Keys;
 use model::Region;
 pub use nodes::Nodes;
@@ -92,6 +94,9 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Background work: what waits, runs and failed; queues and schedules.
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Where sessions go, and why.
     #[command(subcommand)]
     Placement(Placement),

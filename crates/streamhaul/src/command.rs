@@ -5,6 +5,7 @@ mod bans;
 mod budget;
 mod dns;
 mod dock_url;
+mod jobs;
 mod keys;
 mod nodes;
 mod placement;
@@ -53,6 +54,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             },
             target,
         )?,
+        Command::Jobs(command) => jobs::run(command)?,
         Command::Placement(command) => placement::run(command)?,
         Command::Users(command) => users::run(command)?,
         Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,

@@ -3,7 +3,7 @@
 //!
 //! It links the four services as libraries and knows nothing of what they do: it
 //! gives each its configuration, waits until all are ready, and stops them. The
-//! other commands are thin clients of the HTTP API.
+//! other commands are thin clients of the HTTP API, and `jobs` one of jobs' gRPC.
 //!
 //! To add a command, add it to [`cli::Command`] and a file under `command/`. To
 //! add a service to `up`, add a file under `up/launch/` and a line in `up/launch.rs`.
@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod client;
 pub mod command;
+mod jobs_client;
 pub mod print;
 pub mod run_file;
 pub mod secrets;

@@ -15,6 +15,9 @@ pub struct RunFile {
     pub api_http: String,
     /// gRPC for relay nodes.
     pub api_grpc: String,
+    /// gRPC for whoever looks after background work.
+    #[serde(default)]
+    pub jobs_grpc: String,
     /// The live view.
     pub gateway_http: String,
     /// The relay node's port for publishers and players, as `host:port`.

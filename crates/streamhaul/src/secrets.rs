@@ -33,14 +33,20 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// The ones in `dir`, made or not.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
     /// Makes the missing ones in `dir`, each readable by its user only.
     ///
     /// # Errors
     /// When one cannot be made.
     pub fn ensure(dir: &Path) -> Result<Self, Error> {
-        let secrets = Self {
-            dir: dir.to_owned(),
-        };
+        let secrets = Self::at(dir);
         ensure(&secrets.admin_token(), "sh_admin_")?;
         ensure(&secrets.service_token(), "sh_svc_")?;
         ensure(&secrets.sealing_key(), "")?;

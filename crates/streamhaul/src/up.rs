@@ -154,6 +154,7 @@ fn describe(settings: &Settings) -> anyhow::Result<RunFile> {
     Ok(RunFile {
         api_http: format!("http://{}", ports.api_http),
         api_grpc: format!("http://{}", ports.api_grpc),
+        jobs_grpc: format!("http://{}", ports.jobs_grpc),
         gateway_http: format!("http://{}", ports.gateway_http),
         relay_udp: format!("{host}:{}", ports.relay_udp.port()),
         relay_stats_http: format!("http://{host}:{}", ports.relay_stats.port()),

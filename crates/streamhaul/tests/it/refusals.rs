@@ -56,6 +56,7 @@ fn commands_say_when_nothing_runs() {
     for command in [
         ["relay", "list"].as_slice(),
         &["nodes", "list"],
+        &["jobs", "list"],
         &["status"],
     ] {
         assert_refused(&instance.ask(command), "no instance runs on");

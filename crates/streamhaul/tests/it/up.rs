@@ -61,6 +61,62 @@ fn a_crash_leaves_nothing_in_the_way_of_the_next_start() {
 }
 
 #[test]
+fn background_work_is_looked_at_and_steered() {
+    let mut instance = Instance::new();
+    instance.start();
+    let made = instance.json(&["jobs", "enqueue", "sweep_nodes", "--in", "10m"]);
+    assert_eq!(
+        (&made["created"], &made["job"]["state"]),
+        (&true.into(), &"scheduled".into())
+    );
+    let id = made["job"]["job"].to_string();
+    let cancelled = instance.json(&["jobs", "cancel", &id]);
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled}");
+    instance.json(&["jobs", "retry", &id]);
+    eventually("the job is done", || {
+        instance.json(&["jobs", "show", &id])["state"] == "completed"
+    });
+    let listed = instance.json(&[
+        "jobs",
+        "list",
+        "--kind",
+        "sweep_nodes",
+        "--state",
+        "completed",
+    ]);
+    let jobs = listed["jobs"].as_array().unwrap();
+    let number = &made["job"]["job"];
+    assert!(jobs.iter().any(|job| job["job"] == *number), "{listed}");
+
+    let schedules = instance.json(&["jobs", "schedules"]);
+    assert_eq!(
+        schedules["schedules"][0]["cadence"], "every 5s",
+        "{schedules}"
+    );
+    assert_eq!(
+        instance.json(&["jobs", "pause", "webhooks"])["changed"],
+        true
+    );
+    let table = instance.ask(&["jobs", "queues"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(
+        table.contains("PAUSED SINCE") && table.contains("webhooks"),
+        "{table}"
+    );
+    assert_eq!(
+        instance.json(&["jobs", "resume", "webhooks"])["changed"],
+        true
+    );
+    let unknown = instance.ask(&["jobs", "run", "brew"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        !unknown.status.success() && said.contains("there are"),
+        "{said}"
+    );
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
 fn a_killed_database_is_started_again() {
     let mut instance = Instance::new();
     instance.start();
