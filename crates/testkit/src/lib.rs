@@ -16,6 +16,8 @@ pub mod control_plane;
 pub mod database;
 #[cfg(feature = "identity-provider")]
 pub mod identity_provider;
+#[cfg(feature = "database")]
+pub mod ledger;
 pub mod linksim;
 pub mod random;
 #[cfg(feature = "srt-caller")]

@@ -25,7 +25,9 @@ const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--
        cargo xtask bench relay [--seconds N] [--profile NAME]... [--node-arg NAME=VALUE]...
            [--peer COMMAND --peer-publish URL --peer-play URL [--peer-srtla URL]] [--json]
        cargo xtask bench control [--nodes N] [--seconds N] [--start-nodes N] [--start-seconds N]
-           [--callers N] [--json]";
+           [--callers N] [--json]
+       cargo xtask bench jobs [--jobs N] [--turns N] [--singles N] [--held-seconds N]
+           [--held-rate N] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///
@@ -36,6 +38,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         Some("delay") => measure(arguments),
         Some("relay") => measure_relay(arguments),
         Some("control") => measure_with(&CONTROL, arguments),
+        Some("jobs") => measure_alone(arguments),
         _ => bail!("{USAGE}"),
     }
 }
@@ -48,6 +51,11 @@ pub(crate) fn measure(arguments: &[String]) -> anyhow::Result<ExitStatus> {
 /// The same without the services that a relay node can do without.
 pub(crate) fn measure_relay(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     measure_with(&RELAY, arguments)
+}
+
+/// The same with no service: what is measured runs in the program itself.
+pub(crate) fn measure_alone(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    measure_with(&["streamhaul-measure"], arguments)
 }
 
 fn measure_with(programs: &[&str], arguments: &[String]) -> anyhow::Result<ExitStatus> {

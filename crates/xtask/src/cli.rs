@@ -27,9 +27,10 @@ pub(crate) enum Command {
     Test(Test),
     /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`,
     /// `bench relay [--seconds N] [--profile NAME]... [--json]`,
-    /// `bench control [--nodes N] [--seconds N] [--json]`.
+    /// `bench control [--nodes N] [--seconds N] [--json]`,
+    /// `bench jobs [--jobs N] [--held-seconds N] [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage|flood|srtla|replica|restart [--json] …`.
+    /// Break things on purpose: `drill garbage|flood|srtla|jobs|replica|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),

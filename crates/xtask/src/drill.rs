@@ -10,6 +10,7 @@ const USAGE: &str =
     "usage: cargo xtask drill garbage [--random N] [--mutated N] [--rate PPS] [--seed N] [--json]
        cargo xtask drill flood [--seconds N] [--rate PPS] [--json]
        cargo xtask drill srtla [--seconds N] [--rate PPS] [--json]
+       cargo xtask drill jobs [--jobs N] [--workers N] [--kill-every MS] [--restarts N] [--seed N] [--json]
        cargo xtask drill replica [--nodes N] [--callers N] [--json]
        cargo xtask drill restart [--srtla-send PATH] [--latency MS] [--json]";
 
@@ -20,6 +21,11 @@ const USAGE: &str =
 pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     match arguments.first().map(String::as_str) {
         Some("garbage" | "replica") => bench::measure(arguments),
+        Some("jobs") => {
+            let own_name = std::iter::once("jobs-drill".to_owned());
+            let arguments: Vec<String> = own_name.chain(arguments[1..].iter().cloned()).collect();
+            bench::measure_alone(&arguments)
+        }
         Some("flood" | "srtla" | "restart") => bench::measure_relay(arguments),
         _ => bail!("{USAGE}"),
     }

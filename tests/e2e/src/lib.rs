@@ -30,6 +30,8 @@ pub mod plane;
 pub mod ports;
 pub mod postgres;
 pub mod program;
+pub mod queue_bench;
+pub mod queue_drill;
 pub mod replica;
 pub mod restart;
 pub mod transport_stream;

@@ -14,6 +14,8 @@ use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::drill::{self, Finding};
 use streamhaul_e2e::flood::Flood;
 use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan, Speech};
+use streamhaul_e2e::queue_bench::{self, Plan as QueuePlan};
+use streamhaul_e2e::queue_drill::{self, Plan as QueueDrillPlan};
 use streamhaul_e2e::replica::{self, Plan as ReplicaPlan};
 use streamhaul_e2e::restart::{self, Plan as RestartPlan};
 use streamhaul_e2e::{clip, control, dock, forwarder};
@@ -129,6 +131,55 @@ enum What {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// What the job engine does in a second, also beside a transaction that stays open.
+    Jobs {
+        /// Jobs of one turn.
+        #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1000..))]
+        jobs: u32,
+        /// Turns; their medians count.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        turns: u32,
+        /// Jobs that are timed one by one.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+        singles: u32,
+        /// How long the open transaction has been open before it is measured.
+        #[arg(long, default_value_t = 600)]
+        held_seconds: u64,
+        /// Jobs a second that are done meanwhile.
+        #[arg(long, default_value_t = 1000)]
+        held_rate: u32,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kills workers of the job engine, and their database, in the middle of jobs.
+    JobsDrill {
+        /// Jobs in all.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..))]
+        jobs: u32,
+        /// Worker processes.
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+        workers: u32,
+        /// Between two kills, about, in milliseconds.
+        #[arg(long, default_value_t = 700)]
+        kill_every: u64,
+        /// How often PostgreSQL is killed and started again.
+        #[arg(long, default_value_t = 2)]
+        restarts: u32,
+        /// Decides who dies when.
+        #[arg(long, default_value_t = 6)]
+        seed: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One worker of that drill.
+    #[command(hide = true)]
+    JobsWorker {
+        /// The drill's database.
+        #[arg(long)]
+        database_url: String,
     },
     /// What a node costs, beside a bare forwarder and another relay.
     Relay(Box<Relay>),
@@ -309,6 +360,56 @@ fn main() -> anyhow::Result<ExitCode> {
                 print!("{report}");
             }
             Ok(exit_code(report.meets_bars()))
+        }
+        What::Jobs {
+            jobs,
+            turns,
+            singles,
+            held_seconds,
+            held_rate,
+            json,
+        } => {
+            let report = queue_bench::measure(&QueuePlan {
+                jobs,
+                turns,
+                singles,
+                held: Duration::from_secs(held_seconds),
+                held_rate,
+            })?;
+            if json {
+                println!("{}", report.to_json());
+            } else {
+                print!("{report}");
+            }
+            Ok(exit_code(report.meets_bars()))
+        }
+        What::JobsDrill {
+            jobs,
+            workers,
+            kill_every,
+            restarts,
+            seed,
+            json,
+        } => {
+            let plan = QueueDrillPlan {
+                jobs,
+                workers: workers as usize,
+                kill_interval: Duration::from_millis(kill_every),
+                restarts,
+                seed,
+                program: std::env::current_exe()?,
+            };
+            let finding = queue_drill::run(&plan, &scratch()?)?;
+            if json {
+                println!("{}", finding.to_json());
+            } else {
+                print!("{finding}");
+            }
+            Ok(exit_code(finding.meets_bars()))
+        }
+        What::JobsWorker { database_url } => {
+            queue_drill::worker::run(&database_url)?;
+            Ok(ExitCode::SUCCESS)
         }
         What::Relay(options) => measure_relay(*options),
         What::RelayFloor { routes } => {

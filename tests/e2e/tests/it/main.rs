@@ -12,6 +12,7 @@ mod bench_relay;
 mod crashes;
 mod encryption;
 mod flood;
+mod jobs;
 mod keys;
 mod links;
 mod metrics;
