@@ -1,0 +1,114 @@
+//! Serves HTTP to strangers: a bounded number of connections, of which one address has a
+//! few at most, and a deadline for the head of each request, so that whoever dawdles
+//! takes nobody's place for long.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::places::Places;
+
+/// The largest head of a request, in bytes: browsers bring cookies of other pages on the
+/// same host.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Waits this long when the process has no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one peer is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// With whom its connections count together; none: they do not, such as a proxy's that
+    /// brings everybody.
+    pub holder: Option<IpAddr>,
+    /// How long a request's head may take, and how long a connection may idle.
+    pub head_timeout: Duration,
+}
+
+/// What connections may take.
+#[derive(Clone)]
+pub struct Bounds {
+    /// One for each connection.
+    pub connections: Places<IpAddr>,
+    /// What a peer is granted, by its address; IPv4 is never mapped to IPv6.
+    pub terms: Arc<dyn Fn(IpAddr) -> Terms + Send + Sync>,
+}
+
+/// Answers HTTP/1.1 by `router`, with [`ConnectInfo`] among the extensions, until the
+/// shutdown; then lets the requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    shutdown: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let terms = (bounds.terms)(peer.ip().to_canonical());
+                    // Beyond the bounds it is closed without a word: writing one would
+                    // take the time of those who are served.
+                    if let Ok(place) = bounds.connections.take(terms.holder) {
+                        let head = terms.head_timeout;
+                        let served = serve_one((stream, peer), router.clone(), head, shutdown.clone());
+                        connections.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(error) => pause_after(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "The HTTP listener cannot accept");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn serve_one(
+    (stream, peer): (TcpStream, SocketAddr),
+    router: Router,
+    head_timeout: Duration,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "A connection takes no options");
+    }
+    let router = TowerToHyperService::new(router);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = std::pin::pin!(connection);
+    // What goes wrong is the peer's doing, and the peer sees it.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
