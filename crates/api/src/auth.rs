@@ -98,11 +98,16 @@ pub(crate) async fn guard(
     if is_only_for_our_page(access, credential.as_ref()) {
         check_origin(&request)?;
     }
-    if !is_for_anybody {
+    if is_for_anybody {
+        check_address(&app, &request)?;
+    } else {
         let token = credential.ok_or_else(unauthorized)?.token.to_owned();
         let address = request.extensions().get::<ClientAddress>().copied();
         let mut caller = known(&app, address, &token).await?;
         check_ban(&app, &caller)?;
+        if !caller.is_admin {
+            check_address(&app, &request)?;
+        }
         if let Access::Ops(needed) = access {
             caller.role = role(&app, &caller).await?;
             check_role(caller.role, needed)?;
@@ -121,6 +126,13 @@ async fn known(app: &App, address: Option<ClientAddress>, token: &str) -> Result
     caller.ok_or_else(|| {
         app.rate_limits.count_wrong_token(app, address);
         unauthorized()
+    })
+}
+
+fn check_address(app: &App, request: &Request) -> Result<(), ApiError> {
+    let address = request.extensions().get::<ClientAddress>();
+    address.map_or(Ok(()), |address| {
+        app.bans.check_address(*address, app.now())
     })
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Cookie {
     Account,
     /// Of a browser that is at a provider's page; it comes back from there.
     Visit,
+    /// Of a browser that signed in before; it opens nothing.
+    Known,
 }
 
 impl Cookie {
@@ -26,13 +28,15 @@ impl Cookie {
             (Self::Account, true) => "__Host-streamhaul_account",
             (Self::Visit, false) => "streamhaul_visit",
             (Self::Visit, true) => "__Host-streamhaul_visit",
+            (Self::Known, false) => "streamhaul_known",
+            (Self::Known, true) => "__Host-streamhaul_known",
         }
     }
 
     /// A browser that another site sends brings what is lax, and nothing that is strict.
     const fn same_site(self) -> &'static str {
         match self {
-            Self::Dock | Self::Account => "Strict",
+            Self::Dock | Self::Account | Self::Known => "Strict",
             Self::Visit => "Lax",
         }
     }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Body;
+use http::HeaderMap;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use ipnet::IpNet;
 use model::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
+use service_kit::http::{Bounds, Terms};
+use service_kit::places::Places;
 use service_kit::seal::SealingKey;
 use service_kit::{Context, Readiness};
 use storage::Pool;
@@ -25,6 +28,7 @@ use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
 use crate::billing::Billing;
 use crate::bootstrap::{self, First, FirstNode};
+use crate::client_address::ClientAddress;
 use crate::config::{Config, seconds};
 use crate::dock::ready;
 use crate::fleet::keys::SigningSeed;
@@ -43,6 +47,8 @@ use crate::state::App;
 use crate::{grpc, metrics, routes, token};
 
 const GATEWAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Proxies keep connections for the next request, and do not like to find them closed.
+const PROXY_IDLE_MAX: Duration = Duration::from_secs(120);
 
 /// Runs the service until its shutdown.
 ///
@@ -155,7 +161,8 @@ impl Server {
         let lifetime = seconds(self.config.sessions.lease_token_seconds);
         let starts_max = starts_max(self.config.database_connections_max);
         let stream_queries_max = stream_queries_max(self.config.database_connections_max);
-        let live_streams_max = self.config.http.live_streams_max;
+        let http = &self.config.http;
+        let live_streams = Places::new(http.live_streams_max, http.live_streams_each_max);
         let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
         let (errands, waiting) = errands::channel();
         let (heartbeats, unwritten) = heartbeats::channel();
@@ -178,7 +185,7 @@ impl Server {
             starts: Semaphore::new(starts_max),
             relief: Pace::default(),
             stream_queries: Semaphore::new(stream_queries_max),
-            live_streams: Arc::new(Semaphore::new(live_streams_max)),
+            live_streams,
             passwords: self.secrets.passwords,
             tries: Tries::default(),
             rate_limits: RateLimits::default(),
@@ -288,9 +295,34 @@ async fn answer(
 ) -> anyhow::Result<()> {
     let ending = shutdown.child_token();
     let _both_end = ending.clone().drop_guard();
-    let router = routes::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let http = axum::serve(http, router).with_graceful_shutdown(ending.clone().cancelled_owned());
-    let http = async { http.await.context("HTTP server") };
+    let router = routes::router(app.clone());
+    let http = service_kit::http::serve(http, router, bounds(app), ending.clone());
+    let http = async {
+        http.await;
+        Ok(())
+    };
     let grpc = grpc::serve(app.clone(), grpc, ending.clone());
     tokio::try_join!(http, grpc).map(|((), ())| ())
+}
+
+/// What connections of strangers may take; a proxy of ours brings everybody's.
+fn bounds(app: &App) -> Bounds {
+    let http = &app.config.http;
+    let (proxies, head_timeout) = (app.proxies.clone(), seconds(http.head_timeout_seconds));
+    Bounds {
+        connections: Places::new(http.connections_max, http.connections_each_max),
+        terms: Arc::new(move |peer| {
+            let address = ClientAddress::of(peer, &HeaderMap::new(), &[]);
+            if address.is_in(&proxies) {
+                return Terms {
+                    holder: None,
+                    head_timeout: PROXY_IDLE_MAX,
+                };
+            }
+            Terms {
+                holder: Some(address.network()),
+                head_timeout,
+            }
+        }),
+    }
 }

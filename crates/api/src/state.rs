@@ -6,9 +6,10 @@ use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use ipnet::IpNet;
-use model::UnixMillis;
 use model::clock::Clock;
+use model::{UnixMillis, UserId};
 use secrecy::SecretString;
+use service_kit::places::Places;
 use storage::Pool;
 use storage::control::accounts::Account;
 use storage::control::wake::Wake;
@@ -63,7 +64,7 @@ pub(crate) struct App {
     /// A place for each stream of a node that may use the database now.
     pub(crate) stream_queries: Semaphore,
     /// A place for each live view.
-    pub(crate) live_streams: Arc<Semaphore>,
+    pub(crate) live_streams: Places<UserId>,
     pub(crate) passwords: Passwords,
     pub(crate) tries: Tries,
     pub(crate) rate_limits: RateLimits,

@@ -27,7 +27,7 @@ pub use nodes::Nodes;
 pub use placement::Placement;
 pub use sessions::Sessions;
 pub use streams::{Settings, Streams};
-pub use users::Users;
+pub use users::{UserToken, Users};
 pub use webhooks::Webhooks;
 
 use crate::up::ports::BASE_MAX;

@@ -10,9 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use storage::Transaction;
 use storage::control::accounts::Account;
 use storage::control::device_logins::{self, Decision, DeviceLogin, Kind, NewDeviceLogin, State};
+use storage::control::pending::PendingMax;
 
 use super::sign_in::described;
-use super::tries::Try;
+use super::tries::{Party, Try};
 use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
@@ -23,7 +24,10 @@ use crate::token;
 const CODE_ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 const CODE_LENGTH: usize = 8;
 /// Devices that ask at the same time; anybody may.
-const PENDING_MAX: u32 = 10_000;
+const PENDING: PendingMax = PendingMax {
+    all: 10_000,
+    of_origin: 200,
+};
 /// Tries to find a code that no other device shows.
 const CODES_MAX: usize = 4;
 const REASON_LENGTH_MAX: usize = 64;
@@ -43,17 +47,24 @@ pub(crate) async fn begin(
     kind: Kind,
     device: &str,
 ) -> Result<Begun, ApiError> {
-    app.tries.count(Try::Device, &[address.into()], app.now())?;
+    app.tries
+        .count(Try::Device, &Party::at(address), app.now())?;
     let begun = Begun {
         id: format!("pla_{}", uuid::Uuid::new_v4()),
         user_code: fresh_code(),
         poll_token: token::fresh(token::Kind::Poll),
         expires_at: app.now().plus(seconds(app.config.accounts.device_seconds)),
     };
-    add(app, kind, &described(device), begun).await
+    add(app, kind, (&described(device), address), begun).await
 }
 
-async fn add(app: &App, kind: Kind, device: &str, mut begun: Begun) -> Result<Begun, ApiError> {
+async fn add(
+    app: &App,
+    kind: Kind,
+    (device, address): (&str, ClientAddress),
+    mut begun: Begun,
+) -> Result<Begun, ApiError> {
+    let origin = address.network().to_string();
     for _ in 0..CODES_MAX {
         let new = NewDeviceLogin {
             id: &begun.id,
@@ -61,12 +72,13 @@ async fn add(app: &App, kind: Kind, device: &str, mut begun: Begun) -> Result<Be
             poll_sha256: &token::hash(begun.poll_token.expose_secret()),
             user_code: &begun.user_code,
             device,
+            origin: &origin,
             expires_at: begun.expires_at,
         };
-        match device_logins::add(&app.pool, new, PENDING_MAX, app.now()).await {
+        match device_logins::add(&app.pool, new, PENDING, app.now()).await {
             Ok(true) => return Ok(begun),
             Ok(false) => {
-                let message = "too many devices ask at once; try again later";
+                let message = "too many devices near you ask at once; try again later";
                 return Err(ApiError::new(Code::RateLimited, message));
             }
             Err(storage::Error::Conflict { .. }) => begun.user_code = fresh_code(),

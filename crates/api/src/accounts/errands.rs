@@ -19,6 +19,8 @@ use crate::state::App;
 const WAITING_MAX: usize = 256;
 /// Strangers cause a letter to an address this often at most.
 const LETTER_INTERVAL: Duration = Duration::from_secs(60);
+/// And no further one while so many are good: each of them does.
+const GOOD_MAX: u32 = 5;
 /// Between the tries to hand a letter over.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
@@ -96,8 +98,10 @@ async fn reset(app: &App, email: Email) -> Result<Option<Letter>, storage::Error
 }
 
 async fn is_too_soon(app: &App, email: &Email, purpose: Purpose) -> Result<bool, storage::Error> {
-    let since = app.now().minus(LETTER_INTERVAL);
-    mail_tokens::was_made_since(&app.pool, email.as_str(), purpose, since).await
+    let now = app.now();
+    let good = mail_tokens::good(&app.pool, email.as_str(), purpose, now).await?;
+    let since = now.minus(LETTER_INTERVAL);
+    Ok(good.count >= GOOD_MAX || good.newest_at.is_some_and(|made_at| made_at > since))
 }
 
 async fn deliver(app: &App, letter: &Letter) {

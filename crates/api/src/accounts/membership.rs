@@ -8,7 +8,7 @@ use storage::control::device_logins;
 use storage::control::linked_accounts::{self, Identity};
 use storage::control::mail_tokens::{self, Purpose};
 use storage::control::people::{self, Address};
-use storage::control::sign_ins;
+use storage::control::{sign_ins, tokens};
 
 use super::email::Email;
 use super::errands::Errand;
@@ -20,6 +20,12 @@ use crate::auth::Caller;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token;
+
+/// Somebody who proved an address.
+pub(crate) struct Member {
+    pub(crate) account: Account,
+    pub(crate) email: Email,
+}
 
 /// Whom an invitation is for; it stays good.
 pub(crate) async fn invited(app: &App, secret: &str) -> Result<String, ApiError> {
@@ -34,7 +40,7 @@ pub(crate) async fn accept(
     secret: &str,
     name: &str,
     password: SecretString,
-) -> Result<Account, ApiError> {
+) -> Result<Member, ApiError> {
     let email = invited(app, secret).await?;
     password::check_new(&password, &email)?;
     let hash = app.passwords.hash(password).await?;
@@ -44,7 +50,8 @@ pub(crate) async fn accept(
     people::set_password(&mut transaction, &account.user_id, &hash).await?;
     storage::commit(transaction).await?;
     tracing::info!(user.id = %account.user_id, "An invitation was accepted");
-    Ok(account)
+    let email = Email::parse(&email)?;
+    Ok(Member { account, email })
 }
 
 /// The same for somebody who signs in with an account elsewhere.
@@ -149,9 +156,13 @@ async fn create(
     Ok(account)
 }
 
-/// Sets a new password for who forgot theirs, and ends every sign-in: whoever held one
-/// may be why. It proves the address as well.
-pub(crate) async fn reset(app: &App, secret: &str, password: SecretString) -> Result<(), ApiError> {
+/// Sets a new password for who forgot theirs, and ends every sign-in and token: whoever
+/// held one may be why. It proves the address as well.
+pub(crate) async fn reset(
+    app: &App,
+    secret: &str,
+    password: SecretString,
+) -> Result<Member, ApiError> {
     let sha256 = token::hash(secret);
     let now = app.now();
     let known = mail_tokens::peek(&app.pool, &sha256, Purpose::Reset, now).await?;
@@ -168,13 +179,22 @@ pub(crate) async fn reset(app: &App, secret: &str, password: SecretString) -> Re
     people::set_email(&mut transaction, &user, address, now)
         .await
         .map_err(taken)?;
+    let person = people::lock(&mut transaction, &user).await?;
+    // A first password is nobody's who forgot one: an operator just gave them a token.
+    if person.is_some_and(|person| person.has_password) {
+        tokens::revoke(&mut transaction, &user, None, now).await?;
+    }
     people::set_password(&mut transaction, &user, &hash).await?;
     sign_ins::end_all(&mut transaction, &user, None, "password_reset", now).await?;
     device_logins::forget(&mut transaction, &user).await?;
     mail_tokens::forget(&mut transaction, &user).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     tracing::info!(user.id = %user, "A password was reset");
-    Ok(())
+    let person = people::find(&app.pool, &user).await?;
+    Ok(Member {
+        account: person.ok_or_else(too_old)?.account,
+        email: Email::parse(&proof.email)?,
+    })
 }
 
 /// Changes the password of who knows the current one, and ends the other sign-ins.

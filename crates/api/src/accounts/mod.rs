@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! invite ─▶ letter ─▶ accept (name, password) ─▶ account, signed in
-//! forgot ─▶ letter ─▶ reset  (password)       ─▶ every sign-in ended
+//! forgot ─▶ letter ─▶ reset  (password)       ─▶ every sign-in ended, signed in
 //! device ─▶ code on both sides ─▶ confirmed in a signed-in browser ─▶ tokens, or a cookie
 //! ```
 //! Answers to strangers never tell whether an address has an account: what depends on
@@ -11,6 +11,7 @@
 pub(crate) mod device;
 pub(crate) mod email;
 pub(crate) mod errands;
+pub(crate) mod known_browser;
 pub(crate) mod links;
 pub(crate) mod membership;
 pub(crate) mod password;

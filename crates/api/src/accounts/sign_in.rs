@@ -9,7 +9,6 @@ use storage::control::sign_ins::{self, Kind, NewSignIn, Tokens};
 
 use super::email::Email;
 use super::tries::{Party, Try};
-use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::metrics::{self, SignIn};
@@ -22,17 +21,17 @@ const DEVICE_CHARACTERS_MAX: usize = 200;
 
 /// Signs a browser in with an address and a password. Whether the address has no
 /// account, the password is wrong or the user is shut out: the answer is the same, and
-/// takes as long.
+/// takes as long. Of `parties`, each may try a few times.
 pub(crate) async fn with_password(
     app: &App,
-    address: ClientAddress,
+    parties: &[Party],
     email: &Email,
     password: SecretString,
     device: &str,
 ) -> Result<SecretString, ApiError> {
     let login = people::login(&app.pool, email.as_str()).await?;
     let (account, kept) = login.map(|it| (it.account, it.password_hash)).unzip();
-    let is_right = is_right(app, &[address.into(), email.into()], password, kept).await?;
+    let is_right = is_right(app, parties, password, kept).await?;
     let Some(account) = account.filter(|_| is_right) else {
         metrics::sign_in(SignIn::Refused);
         let message = "the e-mail address or the password is wrong";

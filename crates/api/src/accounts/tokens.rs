@@ -82,13 +82,17 @@ pub(crate) async fn issue(
     Ok(pair)
 }
 
-/// Exchanges a refresh token for the next pair.
+/// Exchanges a refresh token for the next pair. That of a banned user stays good: they go
+/// on where they were once the ban is over.
 pub(crate) async fn refresh(app: &App, token: &str) -> Result<(Pair, Holder), ApiError> {
     let pair = Pair::fresh();
-    let hashes = pair.hashes();
+    let (shown, hashes) = (token::hash(token), pair.hashes());
     let now = app.now();
+    if let Some(account) = sign_ins::whose(&app.pool, &shown).await? {
+        app.bans.check_account(&account, now)?;
+    }
     let fresh = hashes.tokens(&app.config.accounts, now);
-    match sign_ins::rotate(&app.pool, &token::hash(token), fresh, now).await? {
+    match sign_ins::rotate(&app.pool, &shown, fresh, now).await? {
         Rotation::Rotated(holder) => Ok((pair, holder)),
         Rotation::Reused(holder) => {
             metrics::sign_in(SignIn::TokenReused);

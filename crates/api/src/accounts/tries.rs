@@ -30,15 +30,27 @@ pub(crate) enum Try {
 pub(crate) enum Party {
     /// Everybody who has this address.
     Address(IpAddr),
+    /// Everybody in the network that begins with this address.
+    Network(IpAddr),
     /// Everybody who names this account, whether there is one or not.
     Account(Hash),
-    /// All that found no place of their own.
+    /// A browser that signed in to the account before.
+    Browser(Hash),
+    /// All browsers that found no place of their own.
+    OtherBrowsers,
+    /// All others that found none.
     Others,
 }
 
-impl From<ClientAddress> for Party {
-    fn from(address: ClientAddress) -> Self {
-        Self::Address(address.subscriber())
+impl Party {
+    /// Everybody that an address may be one of.
+    pub(crate) fn at(address: ClientAddress) -> [Self; 2] {
+        let network = Self::Network(address.network());
+        [Self::Address(address.subscriber()), network]
+    }
+
+    const fn is_known(self) -> bool {
+        matches!(self, Self::Browser(_) | Self::OtherBrowsers)
     }
 }
 
@@ -52,22 +64,34 @@ type What = (Try, Party);
 
 impl Key for What {
     fn shared(self) -> Self {
-        (self.0, Party::Others)
+        let others = match self.1.is_known() {
+            true => Party::OtherBrowsers,
+            false => Party::Others,
+        };
+        (self.0, others)
+    }
+
+    fn is_ours(self) -> bool {
+        self.1.is_known()
     }
 }
 
-const fn rule(what: Try, who: Party) -> Rule {
+fn rule(what: Try, who: Party) -> Rule {
     let (burst, interval_s) = match (what, who) {
-        // A day of guessing from many addresses is 1 440 guesses. The owner's way in
-        // meanwhile is a letter.
-        (Try::Password, Party::Account(_)) => (10, 60),
+        // A day of guessing from many addresses is 1 440 guesses. The owner comes in
+        // meanwhile with a browser that did before, and by a letter.
+        (Try::Password, Party::Account(_) | Party::Browser(_)) => (10, 60),
         (Try::Password, _) => (30, 10),
         (Try::Letter, _) => (10, 60),
         (Try::Device | Try::Provider, _) => (20, 10),
     };
-    Rule {
+    let rule = Rule {
         burst,
         interval: Duration::from_secs(interval_s),
+    };
+    match who {
+        Party::Network(_) => rule.of_network(),
+        _ => rule,
     }
 }
 
@@ -88,7 +112,7 @@ impl Tries {
     ) -> Result<(), ApiError> {
         let of = parties.iter().map(|who| ((what, *who), rule(what, *who)));
         let of: Vec<(What, Rule)> = of.collect();
-        self.0.take_all(&of, now).map_err(too_often)
+        self.0.take(&of, now).map(drop).map_err(too_often)
     }
 
     /// Takes back what [`Self::count`] counted.
@@ -177,5 +201,19 @@ mod tests {
         assert!(tries.0.parties() <= PARTIES_MAX + 1);
         assert_eq!(burst(&tries, party(crowd), later(700)), 10);
         assert_eq!(tries.0.parties(), 1, "who is whole is forgotten");
+    }
+
+    #[test]
+    fn a_network_is_not_as_many_parties_as_it_has_subscribers() {
+        let tries = Tries::default();
+        let subscriber = |number: u128| {
+            let address = std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | number << 64);
+            ClientAddress::of(address.into(), &http::HeaderMap::new(), &[])
+        };
+        let tried = |number| tries.count(Try::Letter, &Party::at(subscriber(number)), NOW);
+        let succeeded = (0..1000).filter(|number| tried(*number).is_ok()).count();
+        assert_eq!(succeeded, 160, "sixteen bursts");
+        assert!(tries.0.parties() <= 161);
+        assert!(tried(0x1_0000).is_ok(), "the next network has its own");
     }
 }

@@ -24,8 +24,19 @@ pub struct HttpConfig {
     pub timeout_seconds: u32,
     /// Requests at the same time; more are turned away.
     pub requests_max: usize,
+    /// And from one network (a /24 of IPv4, a /48 of IPv6), a proxy's own apart.
+    pub requests_each_max: usize,
     /// Live views at the same time; more are turned away.
     pub live_streams_max: usize,
+    /// And of one user.
+    pub live_streams_each_max: usize,
+    /// Connections at the same time; more are closed.
+    pub connections_max: usize,
+    /// And from one network, a proxy's apart.
+    pub connections_each_max: usize,
+    /// How long a request's head may take, and a connection idle. A proxy's may idle for
+    /// two minutes.
+    pub head_timeout_seconds: u32,
     /// Proxies in front of us whose `X-Forwarded-For` is believed: networks, and
     /// `cloudflare` for Cloudflare's. Whoever reaches us from one of them can choose the
     /// address that limits go by.
@@ -77,7 +88,12 @@ impl Default for HttpConfig {
             body_bytes_max: 64 * 1024,
             timeout_seconds: 15,
             requests_max: 512,
+            requests_each_max: 64,
             live_streams_max: 512,
+            live_streams_each_max: 16,
+            connections_max: 8192,
+            connections_each_max: 256,
+            head_timeout_seconds: 15,
             trusted_proxies: LOOPBACK.map(network).to_vec(),
             cloudflare_ranges_file: None,
             cors_origins: Vec::new(),

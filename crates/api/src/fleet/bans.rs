@@ -19,6 +19,7 @@ use storage::control::bans::{self, Ban};
 use storage::control::endings;
 use storage::{Pool, Transaction};
 
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::metrics;
 use crate::state::App;
@@ -87,6 +88,29 @@ impl Bans {
         Ok(())
     }
 
+    /// Refuses whoever asks from a banned prefix.
+    pub(crate) fn check_address(
+        &self,
+        address: ClientAddress,
+        now: UnixMillis,
+    ) -> Result<(), ApiError> {
+        let known = self.0.load();
+        if !known.addresses.contain(address) {
+            return Ok(());
+        }
+        let holds = |ban: &&Ban| {
+            let prefix = ban.subject.parse::<IpNet>();
+            ban.kind == BanKind::Prefix
+                && ban.is_in_force(now)
+                && prefix.is_ok_and(|prefix| address.is_in(&[prefix]))
+        };
+        known
+            .bans
+            .values()
+            .find(holds)
+            .map_or(Ok(()), |ban| Err(refusal(ban)))
+    }
+
     fn check(&self, kind: BanKind, subject: &str, now: UnixMillis) -> Result<(), ApiError> {
         let known = self.0.load();
         // Most of the time nobody is banned.
@@ -146,6 +170,15 @@ impl Addresses {
             },
             prefixes,
         }
+    }
+
+    /// Of prefixes in order of which none holds another, only the last one that does not
+    /// begin after the address can.
+    fn contain(&self, address: ClientAddress) -> bool {
+        let host = IpNet::from(address.ip());
+        let after = self.prefixes.partition_point(|prefix| *prefix <= host);
+        let before = after.checked_sub(1).and_then(|it| self.prefixes.get(it));
+        before.is_some_and(|prefix| prefix.contains(&address.ip()))
     }
 
     /// As nodes get it.
@@ -257,6 +290,44 @@ mod tests {
         assert!(refused.is(Code::Banned));
         assert!(bans.check_stream(&stream, 2, UnixMillis(100)).is_ok());
         assert!(bans.check_stream(&stream, 3, UnixMillis(99)).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_banned_with_its_prefix_and_as_long() {
+        let prefixes = [
+            "203.0.113.0/24",
+            "198.51.100.7/32",
+            "2001:db8::/32",
+            "10.0.0.0/8",
+        ];
+        let of = prefixes.map(|prefix| ban(BanKind::Prefix, prefix, Some(100)));
+        let bans = bans(of.to_vec());
+        let check = |address: &str, now| {
+            let peer = address.parse().unwrap();
+            let address = ClientAddress::of(peer, &http::HeaderMap::new(), &[]);
+            bans.check_address(address, UnixMillis(now))
+        };
+        for banned in [
+            "203.0.113.0",
+            "203.0.113.255",
+            "198.51.100.7",
+            "2001:db8:1::1",
+            "::ffff:10.1.2.3",
+        ] {
+            let refused = check(banned, 99).unwrap_err();
+            assert!(refused.is(Code::Banned), "{banned}");
+            assert!(check(banned, 100).is_ok(), "{banned}");
+        }
+        for other in [
+            "203.0.112.255",
+            "203.0.114.0",
+            "198.51.100.8",
+            "2001:db9::1",
+            "9.255.255.255",
+            "::1",
+        ] {
+            assert!(check(other, 99).is_ok(), "{other}");
+        }
     }
 
     #[test]

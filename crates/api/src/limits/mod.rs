@@ -21,7 +21,7 @@ use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Hash};
-use buckets::{Buckets, Key, Left};
+use buckets::{Buckets, Key, Left, Rule};
 
 pub use class::Class;
 
@@ -32,7 +32,11 @@ enum Principal {
     User(Hash),
     /// Everybody who has this address, where nobody signs in.
     Address(IpAddr),
-    /// All that found no place of their own.
+    /// Everybody in the network that begins with this address.
+    Network(IpAddr),
+    /// All users that found no place of their own.
+    OtherUsers,
+    /// All strangers that found none.
     Others,
 }
 
@@ -42,9 +46,16 @@ impl From<&UserId> for Principal {
     }
 }
 
-impl From<ClientAddress> for Principal {
-    fn from(address: ClientAddress) -> Self {
-        Self::Address(address.subscriber())
+impl Principal {
+    const fn is_user(self) -> bool {
+        matches!(self, Self::User(_) | Self::OtherUsers)
+    }
+
+    fn rule(self, rule: Rule) -> Rule {
+        match self {
+            Self::Network(_) => rule.of_network(),
+            _ => rule,
+        }
     }
 }
 
@@ -52,7 +63,36 @@ type Counted = (Class, Principal);
 
 impl Key for Counted {
     fn shared(self) -> Self {
-        (self.0, Principal::Others)
+        let others = match self.1.is_user() {
+            true => Principal::OtherUsers,
+            false => Principal::Others,
+        };
+        (self.0, others)
+    }
+
+    fn is_ours(self) -> bool {
+        self.1.is_user()
+    }
+}
+
+/// Who a request is counted for: a user, or all that an address may be one of.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    User(Principal),
+    Stranger(ClientAddress),
+}
+
+impl Asker {
+    fn counted(self, class: Class, rule: Rule) -> Vec<(Counted, Rule)> {
+        let principals = match self {
+            Self::User(user) => vec![user],
+            Self::Stranger(address) => vec![
+                Principal::Address(address.subscriber()),
+                Principal::Network(address.network()),
+            ],
+        };
+        let counted = principals.into_iter();
+        counted.map(|one| ((class, one), one.rule(rule))).collect()
     }
 }
 
@@ -74,8 +114,8 @@ impl RateLimits {
         let Some(rule) = app.config.http.rate_limits.rule(class) else {
             return Ok(());
         };
-        let looked = self.0.look((class, address.into()), rule, app.now());
-        looked.map_err(too_often)
+        let counted = Asker::Stranger(address).counted(class, rule);
+        self.0.look(&counted, app.now()).map_err(too_often)
     }
 
     /// Counts a token that was nobody's.
@@ -83,7 +123,8 @@ impl RateLimits {
         let class = Class::WrongToken;
         if let Some(rule) = app.config.http.rate_limits.rule(class) {
             // Who has none left is refused before the next one is looked up.
-            let _ = self.0.take((class, address.into()), rule, app.now());
+            let counted = Asker::Stranger(address).counted(class, rule);
+            let _ = self.0.take(&counted, app.now());
         }
     }
 }
@@ -94,13 +135,14 @@ pub(crate) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some((class, principal)) = counted(class, &request) else {
+    let Some((class, asker)) = counted(class, &request) else {
         return next.run(request).await;
     };
     let Some(rule) = app.config.http.rate_limits.rule(class) else {
         return next.run(request).await;
     };
-    let taken = app.rate_limits.0.take((class, principal), rule, app.now());
+    let counted = asker.counted(class, rule);
+    let taken = app.rate_limits.0.take(&counted, app.now());
     let (mut response, left) = match taken {
         Ok(left) => (next.run(request).await, left),
         Err(wait) => {
@@ -117,14 +159,14 @@ pub(crate) async fn limit(
 
 /// Who is counted in which class. An operator is counted as one, whatever they ask for;
 /// who shows nothing, by their address.
-fn counted(class: Class, request: &Request) -> Option<Counted> {
+fn counted(class: Class, request: &Request) -> Option<(Class, Asker)> {
     let extensions = request.extensions();
     if let Some(caller) = extensions.get::<Caller>() {
         let class = if caller.is_admin { Class::Ops } else { class };
-        return Some((class, (&caller.account.user_id).into()));
+        return Some((class, Asker::User((&caller.account.user_id).into())));
     }
     let address = extensions.get::<ClientAddress>()?;
-    Some((class, (*address).into()))
+    Some((class, Asker::Stranger(*address)))
 }
 
 /// 429: there will be one again in `wait`.

@@ -36,7 +36,7 @@ impl KeyDeriver {
     }
 
     /// 128 bits of one purpose: no two purposes have the same name.
-    fn bits(&self, name: &str) -> [u8; 16] {
+    pub(crate) fn bits(&self, name: &str) -> [u8; 16] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes())
             .expect("HMAC takes a secret of any length");
         mac.update(name.as_bytes());

@@ -1,7 +1,7 @@
 //! What happens around every request: an id, a limit, a deadline, a measurement, and
 //! one form for refusals.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,23 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
+use service_kit::places::Places;
 use tracing::Instrument;
 
-use crate::client_address::ClientAddress;
+use crate::client_address::{ClientAddress, forget_unbelieved};
 use crate::error::{ApiError, Code};
 use crate::{metrics, token};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_LENGTH_MAX: usize = 64;
+/// Where a health check asks.
+pub(super) const HEALTHZ: &str = "/healthz";
 
 /// What all requests share.
 #[derive(Clone)]
 pub(super) struct Limits {
     pub(super) timeout: Duration,
-    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Places<IpAddr>,
     pub(super) proxies: Arc<[IpNet]>,
 }
 
@@ -36,9 +38,11 @@ pub(super) async fn exchange(limits: Limits, mut request: Request, next: Next) -
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let address = ClientAddress::of(peer.ip(), request.headers(), &limits.proxies);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    if let Some(peer) = peer.map(|ConnectInfo(peer)| peer.ip()) {
+        let address = ClientAddress::of(peer, request.headers(), &limits.proxies);
         request.extensions_mut().insert(address);
+        forget_unbelieved(request.headers_mut(), peer, &limits.proxies);
     }
     let span = tracing::info_span!("request", request.id = id, method, route);
     let response = answer(limits, request, next).instrument(span).await;
@@ -65,13 +69,23 @@ fn rendered(response: Response, id: &str) -> Response {
 }
 
 async fn answer(limits: Limits, request: Request, next: Next) -> Response {
-    let Ok(_permit) = limits.in_flight.try_acquire() else {
+    // Whoever restarts us because we do not answer must not be turned away by a crowd.
+    let is_health_check = request.uri().path() == HEALTHZ;
+    let holder = holder(&request, &limits.proxies);
+    let taken = (!is_health_check).then(|| limits.in_flight.take(holder));
+    let Ok(_place) = taken.transpose() else {
         return ApiError::new(Code::Overloaded, "too many requests at once").into_response();
     };
     match tokio::time::timeout(limits.timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(Code::Timeout, "the answer took too long").into_response(),
     }
+}
+
+/// With whom a request counts: its network, unless it comes from a proxy of ours itself.
+fn holder(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
+    let address = request.extensions().get::<ClientAddress>()?;
+    (!address.is_in(proxies)).then(|| address.network())
 }
 
 /// The caller's own id for the request when it is a plain one, else a fresh one.
@@ -137,7 +151,7 @@ mod tests {
         let _logging = tracing::subscriber::set_default(subscriber);
         let limits = Limits {
             timeout: Duration::from_secs(30),
-            in_flight: Arc::new(Semaphore::new(1)),
+            in_flight: Places::new(1, 1),
             proxies: Arc::new([]),
         };
         let handler = async || {

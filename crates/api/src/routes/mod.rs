@@ -19,7 +19,7 @@ use axum::routing::{MethodRouter, get};
 use http::header::{HOST, USER_AGENT};
 use http::uri::Authority;
 use http::{HeaderMap, Method};
-use tokio::sync::Semaphore;
+use service_kit::places::Places;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::{Access, guard};
@@ -111,9 +111,10 @@ pub fn table() -> impl Iterator<Item = (Method, &'static str, Access)> {
 
 /// The whole HTTP API.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let http = &app.config.http;
     let limits = exchange::Limits {
         timeout: config::seconds(app.config.http.timeout_seconds),
-        in_flight: Arc::new(Semaphore::new(app.config.http.requests_max)),
+        in_flight: Places::new(http.requests_max, http.requests_each_max),
         proxies: app.proxies.clone(),
     };
     let mut router = Router::new();
@@ -148,7 +149,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(pages());
     let public = |path, handler| Route::new(Method::GET, path, Access::Public, handler);
     routes.extend([
-        public("/healthz", get(healthz))
+        public(exchange::HEALTHZ, get(healthz))
             .counted_as(Class::Unlimited)
             .describe(Description::new("Whether the process is alive.").sends("text/plain")),
         public("/api/openapi.json", get(openapi::json)).describe(

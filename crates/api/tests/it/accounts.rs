@@ -48,7 +48,7 @@ fn secret(url: &str) -> String {
 }
 
 /// The secret in the newest letter to an address, once there are `count`.
-async fn letter(house: &House, email: &str, count: usize) -> String {
+pub(crate) async fn letter(house: &House, email: &str, count: usize) -> String {
     eventually("there", async || house.letters(email).len() == count).await;
     let letters = house.letters(email);
     let url = letters[count - 1]
@@ -481,4 +481,74 @@ async fn the_accounts_cookie_opens_nothing_else_and_for_no_other_page() {
         assert_eq!(enter.status, 403, "{origin:?}");
     }
     assert_eq!(account(&house, &cookie).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_tokens_are_given_listed_and_revoked_one_by_one_and_all() {
+    let house = House::new().await;
+    let body = json!({"name": "someone", "email": "someone@example.com"});
+    let made = house.post(ADMIN, "/api/v1/ops/users", body).await.body;
+    let first = made["token"].as_str().unwrap();
+    let user = format!("/api/v1/ops/users/{}", made["user_id"].as_str().unwrap());
+    let tokens = format!("{user}/tokens");
+    let give = async |body: Value| house.post(ADMIN, &tokens, body).await;
+    let opens = async |token: &Value| {
+        let token = token.as_str().unwrap();
+        house.get(token, "/api/v1/streams").await.status == 200
+    };
+    let second = give(json!({"name": "backup", "days": 30})).await;
+    assert_eq!(second.status, 201, "{second:?}");
+    let third = give(json!({"name": "alerts"})).await.body;
+    assert_eq!(third["expires_at"], Value::Null);
+    for wrong in [json!({"name": ""}), json!({"name": "a", "days": 0})] {
+        assert_eq!(give(wrong).await.status, 400);
+    }
+    let listed = house.get(ADMIN, &tokens).await.body;
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 3);
+    assert!(!listed.to_string().contains("sh_user_"), "{listed}");
+
+    let path = |made: &Value| format!("{tokens}/{}", made["token_id"].as_str().unwrap());
+    assert!(opens(&third["token"]).await);
+    assert_eq!(house.delete(ADMIN, &path(&third)).await.status, 204);
+    assert_eq!(house.delete(ADMIN, &path(&third)).await.status, 404);
+    assert!(!opens(&third["token"]).await);
+    assert!(opens(&json!(first)).await && opens(&second.body["token"]).await);
+    house.advance(Duration::from_secs(30 * 24 * 3600));
+    assert!(!opens(&second.body["token"]).await);
+
+    // Whoever signs a user out of everything means their scripts as well.
+    let fourth = give(json!({"name": "other"})).await.body;
+    assert_eq!(
+        house
+            .delete(ADMIN, &format!("{user}/sessions"))
+            .await
+            .status,
+        204
+    );
+    assert!(!opens(&json!(first)).await && !opens(&fourth["token"]).await);
+    assert_eq!(house.delete(ADMIN, &tokens).await.status, 204);
+    let path = "/api/v1/ops/audit?limit=1";
+    let audit = house.get(ADMIN, path).await.body;
+    assert_eq!(audit["entries"][0]["action"], "user.sign_ins.end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_forgotten_ends_tokens_and_a_first_one_does_not() {
+    let house = House::new().await;
+    let body = json!({"name": "someone", "email": "someone@example.com"});
+    let made = house.post(ADMIN, "/api/v1/ops/users", body).await.body;
+    let token = made["token"].as_str().unwrap();
+    let path = format!(
+        "/api/v1/ops/users/{}/password-reset",
+        made["user_id"].as_str().unwrap()
+    );
+    let set = async || {
+        let link = house.post(ADMIN, &path, json!({})).await;
+        let reset = secret(link.body["url"].as_str().unwrap());
+        let body = json!({"token": reset, "password": PASSWORD});
+        assert_eq!(page(&house, "reset", body).await.status(), 204);
+        house.get(token, "/api/v1/streams").await.status
+    };
+    assert_eq!(set().await, 200);
+    assert_eq!(set().await, 401);
 }

@@ -17,6 +17,7 @@ async fn every_route_refuses_who_it_is_not_for() {
             .replace("{kid}", "0123456789ab")
             .replace("{name}", "cam1")
             .replace("{session}", "aut_1")
+            .replace("{token}", "tok_1")
             .replace("{number}", "1")
             .replace("{provider}", "twitch")
             .replace("{*file}", "missing.js");

@@ -6,6 +6,8 @@ use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use serde_json::{Value, json};
 
+use crate::accounts;
+use crate::contract_auth::{SESSION, decide, plugin, poll, refresh, started};
 use crate::house::{ADMIN, Answer, House, eventually};
 use crate::node;
 
@@ -76,6 +78,25 @@ async fn a_banned_user_is_refused_everywhere_until_it_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_banned_tenants_users_are_refused_everywhere_until_it_is_over() {
     banned_people_are_shut_out("tenant").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_banned_user_gets_no_fresh_tokens_and_loses_none() {
+    let house = House::new().await;
+    let cookie = accounts::person(&house, "someone@example.com").await;
+    let (access, token) = plugin(&house, &cookie).await;
+    let approved = started(&house).await;
+    assert_eq!(decide(&house, &cookie, &approved, true).await, 204);
+    let me = house.get(&access, SESSION).await.body;
+    let banned = ban(&house, "user", &me["user"]["id"]).await;
+    assert_eq!(banned.status, 201, "{banned:?}");
+    for refused in [refresh(&house, &token).await, poll(&house, &approved).await] {
+        assert_eq!(refused.status, 403, "{refused:?}");
+        assert_eq!(refused.body["error"]["reason_code"], "user_banned");
+    }
+    house.advance(Duration::from_secs(60));
+    assert_eq!(refresh(&house, &token).await.status, 200);
+    assert_eq!(poll(&house, &approved).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
+use streamhaul_api::Config;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -19,10 +20,17 @@ struct Viewer(Lines<BufReader<TcpStream>>);
 
 impl Gateway {
     async fn new() -> (Self, House) {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> (Self, House) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let house = House::with(|config| config.gateway_http = format!("http://{address}")).await;
-        (Self(listener), house)
+        let house = House::with(|config| {
+            config.gateway_http = format!("http://{address}");
+            change(config);
+        });
+        (Self(listener), house.await)
     }
 
     /// Lets the next viewer in, with what it has at once.
@@ -244,4 +252,41 @@ async fn a_watcher_is_told_that_a_move_was_undone() {
     .await;
     let state = viewer.told("active").await;
     assert_eq!(state["moved_to"], Value::Null, "{state}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_every_place_to_watch() {
+    let (gateway, house) = Gateway::with(|config| config.http.live_streams_each_max = 2).await;
+    let (_, _node) = node::joined(&house, "one", 10).await;
+    let started = async |token: &str| {
+        let begun = house.start(token, "cam1").await;
+        begun.body["session"]["session_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (user, other) = (house.user("someone").await, house.user("other").await);
+    let (mine, others) = (started(&user).await, started(&other).await);
+    let serving = tokio::spawn(async move {
+        let mut served = Vec::new();
+        loop {
+            served.push(gateway.serve().await);
+        }
+    });
+    let open = async |token: &str, session: &str| {
+        let mut viewer = Viewer::open_as(token, &house, session).await;
+        let status = viewer.line().await;
+        let status = status.split(' ').nth(1).unwrap().to_owned();
+        (viewer, status)
+    };
+    let (first, status) = open(&user, &mine).await;
+    assert_eq!(status, "200");
+    let (_second, status) = open(&user, &mine).await;
+    assert_eq!(status, "200");
+    assert_eq!(open(&user, &mine).await.1, "429");
+    let (_others, status) = open(&other, &others).await;
+    assert_eq!(status, "200");
+    drop(first);
+    eventually("room again", async || open(&user, &mine).await.1 == "200").await;
+    serving.abort();
 }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use streamhaul_api::{Access, table};
 use testkit::database::TestDb;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use crate::accounts;
 use crate::house::{ADMIN, House, eventually};
 use crate::node;
 
@@ -95,4 +97,41 @@ async fn streams_stay_up_while_the_database_is_away_and_nobody_expires() {
     assert_eq!(node.assigned().await.session_id.len(), id.len());
     let listed = house.get(ADMIN, "/api/v1/relay/sessions").await;
     assert_eq!(listed.body["sessions"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_opens_while_the_database_is_away() {
+    let database = TestDb::new().await;
+    let way = Way::to(&database);
+    let url = way.url.clone();
+    let house = House::on(database, &url, |_| {}).await;
+    let user = house.user("someone").await;
+    let cookie = accounts::person(&house, "someone@example.com").await;
+    assert_eq!(house.get(&user, "/api/v1/streams").await.status, 200);
+    way.open.send(false).unwrap();
+    eventually("unready", async || !house.readiness.is_ready()).await;
+
+    let (bearer, origin) = (format!("Bearer {user}"), format!("http://{}", house.http));
+    let asked = table().filter_map(|(method, template, access)| {
+        let shown = match access {
+            Access::User | Access::Ops(_) | Access::Viewer => ("authorization", &bearer),
+            Access::Browser | Access::Account => ("cookie", &cookie),
+            Access::Public | Access::Page | Access::Dock | Access::Service => return None,
+        };
+        let parts = template.split('/');
+        let parts = parts.map(|part| if part.starts_with('{') { "1" } else { part });
+        Some((method, parts.collect::<Vec<_>>().join("/"), shown))
+    });
+    let (house, origin) = (&house, &origin);
+    let answers = asked.map(async |(method, path, (name, shown))| {
+        let headers = [(name, shown.as_str()), ("origin", origin.as_str())];
+        let body = Some("{}".to_owned());
+        let answer = house.call(method.as_str(), &path, &headers, body).await;
+        (method, path, answer.status)
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    assert!(answers.len() > 60, "only {} were asked", answers.len());
+    for (method, path, status) in answers {
+        assert_eq!(status, 503, "{method} {path}");
+    }
 }

@@ -256,6 +256,7 @@ impl Tenant {
             .replace("{id}", id)
             .replace("{name}", name)
             .replace("{session}", &self.sign_in)
+            .replace("{token}", "tok_1")
             // The other tenant has fewer slots than this.
             .replace("{number}", "499")
     }
@@ -370,7 +371,8 @@ async fn password_guessing_ends_after_a_burst_for_an_account_and_for_an_address(
         let from = format!("198.51.100.{number}");
         assert_eq!(sign_in(&from, email, "a wrong password").await, 401);
     }
-    // From anywhere, even with the right one: else the answer would tell a good guess.
+    // From anywhere unknown, even with the right one: else the answer would tell a good
+    // guess.
     assert_eq!(sign_in("192.0.2.2", email, "a wrong password").await, 429);
     assert_eq!(sign_in("192.0.2.1", email, accounts::PASSWORD).await, 429);
     house.advance(Duration::from_secs(60));

@@ -11,6 +11,7 @@ use model::{UnixMillis, UserId};
 
 use super::accounts::{Account, AccountRow};
 use super::number;
+use super::pending::PendingMax;
 use crate::{Error, Pool, Transaction};
 
 /// For so long a device that comes too late hears why.
@@ -81,6 +82,8 @@ pub struct NewDeviceLogin<'a> {
     pub user_code: &'a str,
     /// What it says it is.
     pub device: &'a str,
+    /// The network that it asks from.
+    pub origin: &'a str,
     /// Until when it may ask.
     pub expires_at: UnixMillis,
 }
@@ -124,15 +127,14 @@ impl TryFrom<Row> for DeviceLogin {
     }
 }
 
-/// Keeps a device that asks. Says no when `pending_max` do so already: anybody may ask,
-/// so there must be an end to it.
+/// Keeps a device that asks. Says no when too many do so from the same origin.
 ///
 /// # Errors
 /// [`Error::Conflict`] when another device has the same code: try with another.
 pub async fn add(
     pool: &Pool,
     new: NewDeviceLogin<'_>,
-    pending_max: u32,
+    max: PendingMax,
     now: UnixMillis,
 ) -> Result<bool, Error> {
     let mut transaction = pool.begin().await?;
@@ -142,25 +144,30 @@ pub async fn add(
     )
     .execute(&mut *transaction)
     .await?;
-    let pending = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM control.device_logins
-           WHERE expires_at > $1 AND state = 'pending'"#,
-        now.0
+    let pending = sqlx::query!(
+        r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE origin = $2) AS "of_origin!"
+           FROM control.device_logins WHERE expires_at > $1 AND state = 'pending'"#,
+        now.0,
+        new.origin
     )
     .fetch_one(&mut *transaction)
     .await?;
-    if number::<u32>("count", pending)? >= pending_max {
+    if number::<u32>("count", pending.of_origin)? >= max.of_origin {
         return Ok(false);
+    }
+    if number::<u32>("count", pending.all)? >= max.all {
+        drop_one(&mut transaction, now).await?;
     }
     sqlx::query!(
         "INSERT INTO control.device_logins
-             (id, kind, poll_sha256, user_code, device, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (id, kind, poll_sha256, user_code, device, origin, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         new.id,
         new.kind.as_str(),
         new.poll_sha256,
         new.user_code,
         new.device,
+        new.origin,
         now.0,
         new.expires_at.0
     )
@@ -168,6 +175,23 @@ pub async fn add(
     .await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// Drops the device that asks for the longest from where most do.
+async fn drop_one(transaction: &mut Transaction, now: UnixMillis) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM control.device_logins WHERE id = (
+             SELECT id FROM control.device_logins
+             WHERE expires_at > $1 AND state = 'pending' AND origin = (
+                 SELECT origin FROM control.device_logins
+                 WHERE expires_at > $1 AND state = 'pending'
+                 GROUP BY origin ORDER BY count(*) DESC, origin LIMIT 1)
+             ORDER BY created_at, id LIMIT 1)",
+        now.0
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// The device that asks by this secret.

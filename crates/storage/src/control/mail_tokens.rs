@@ -2,7 +2,7 @@
 
 use model::{UnixMillis, UserId};
 
-use super::column;
+use super::{column, number};
 use crate::{Error, Pool, Transaction};
 
 /// What a link is for.
@@ -61,8 +61,9 @@ pub struct Invitation {
     pub expires_at: UnixMillis,
 }
 
-/// Keeps a link. Of one address and purpose only the newest is good; those that
-/// expired are dropped on the way.
+/// Keeps a link. Of one address only the newest invitation is good, and the newest proof:
+/// who asks for a new password is often not whom the letter reaches, and must not spoil
+/// the letter before. Links that expired are dropped on the way.
 ///
 /// # Errors
 /// When the database fails.
@@ -72,7 +73,8 @@ pub async fn add(
     now: UnixMillis,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "DELETE FROM control.mail_tokens WHERE (email = $1 AND purpose = $2) OR expires_at <= $3",
+        "DELETE FROM control.mail_tokens
+         WHERE (email = $1 AND purpose = $2 AND purpose <> 'reset') OR expires_at <= $3",
         token.email,
         token.purpose.as_str(),
         now.0
@@ -94,26 +96,38 @@ pub async fn add(
     Ok(())
 }
 
-/// Whether a link for an address and a purpose was made after `since`.
+/// The links for an address and a purpose that are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Good {
+    /// How many.
+    pub count: u32,
+    /// When the newest was made.
+    pub newest_at: Option<UnixMillis>,
+}
+
+/// The links for an address and a purpose that are good.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn was_made_since(
+pub async fn good(
     pool: &Pool,
     email: &str,
     purpose: Purpose,
-    since: UnixMillis,
-) -> Result<bool, Error> {
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM control.mail_tokens
-           WHERE email = $1 AND purpose = $2 AND created_at > $3) AS "found!""#,
+    now: UnixMillis,
+) -> Result<Good, Error> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "count!", max(created_at) AS newest_at FROM control.mail_tokens
+           WHERE email = $1 AND purpose = $2 AND expires_at > $3"#,
         email,
         purpose.as_str(),
-        since.0
+        now.0
     )
     .fetch_one(pool)
     .await?;
-    Ok(found)
+    Ok(Good {
+        count: number("count", row.count)?,
+        newest_at: row.newest_at.map(UnixMillis),
+    })
 }
 
 /// What a link would prove, without using it up.

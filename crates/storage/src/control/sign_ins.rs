@@ -240,6 +240,23 @@ async fn touch(pool: &Pool, id: &SignInId, now: UnixMillis) -> Result<(), Error>
     Ok(())
 }
 
+/// Whose a refresh token is or was, whether it is good or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn whose(pool: &Pool, refresh_sha256: &[u8; 32]) -> Result<Option<Account>, Error> {
+    let row = sqlx::query_as!(
+        AccountRow,
+        "SELECT u.id AS user_id, u.tenant_id FROM control.refresh_tokens r
+         JOIN control.sign_ins s ON s.id = r.sign_in_id
+         JOIN control.users u ON u.id = s.user_id WHERE r.sha256 = $1",
+        refresh_sha256
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
 /// Exchanges the newest refresh token of a sign-in for `fresh` ones. An older one ends
 /// the sign-in: its holder, or the one before, has a copy.
 ///

@@ -82,8 +82,51 @@ pub enum Users {
         /// Which one, as `users sessions` shows it
         #[arg(required_unless_present = "all")]
         session: Option<String>,
-        /// Every one
+        /// Every one, and their tokens
         #[arg(long, conflicts_with = "session")]
+        all: bool,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The tokens of a user's scripts.
+    #[command(subcommand)]
+    Token(UserToken),
+}
+
+/// The tokens of a user's scripts: good until they are revoked, or for some days.
+#[derive(Debug, Subcommand)]
+pub enum UserToken {
+    /// Lists a user's tokens, without their secrets.
+    List {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Gives a user a further token and prints it, this once.
+    New {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// What it is for
+        name: String,
+        /// For how many days it is good; until it is revoked when this is left out
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Revokes a user's token: it opens nothing from now on.
+    Revoke {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which one, as `users token list` shows it
+        #[arg(required_unless_present = "all")]
+        token: Option<String>,
+        /// Every one
+        #[arg(long, conflicts_with = "token")]
         all: bool,
         /// Which instance.
         #[command(flatten)]

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use crate::cli::{Target, Users};
+use crate::cli::{Target, UserToken, Users};
 use crate::client::Client;
 use crate::print;
 
@@ -26,7 +26,20 @@ pub(super) fn run(command: &Users) -> anyhow::Result<()> {
             session,
             target,
             ..
-        } => revoke(user, session.as_deref(), target),
+        } => revoke((user, "sessions"), session.as_deref(), target),
+        Users::Token(UserToken::List { user, target }) => tokens(user, target),
+        Users::Token(UserToken::New {
+            user,
+            name,
+            days,
+            target,
+        }) => new_token(user, name, *days, target),
+        Users::Token(UserToken::Revoke {
+            user,
+            token,
+            target,
+            ..
+        }) => revoke((user, "tokens"), token.as_deref(), target),
     }
 }
 
@@ -168,14 +181,46 @@ fn sessions(user: &str, target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without a session, every one: the command line asks for `--all` then.
-fn revoke(user: &str, session: Option<&str>, target: &Target) -> anyhow::Result<()> {
+fn tokens(user: &str, target: &Target) -> anyhow::Result<()> {
     let client = Client::of(target)?;
-    let sessions = format!("{}/sessions", path(&client, user)?);
-    let path = session.map_or_else(|| sessions.clone(), |one| format!("{sessions}/{one}"));
+    let listed = client.get(&format!("{}/tokens", path(&client, user)?))?;
+    if target.json {
+        print::json(&listed);
+        return Ok(());
+    }
+    let tokens = listed["tokens"].as_array().into_iter().flatten();
+    let columns = ["name", "created_at", "expires_at", "token_id"];
+    let row = |token: &Value| columns.map(|name| print::text(&token[name])).to_vec();
+    let rows: Vec<Vec<String>> = tokens.map(row).collect();
+    let head = ["name", "since", "until", "token"];
+    let none = "no token; `streamhaul users token new` gives one";
+    print::table(&head, &rows, none);
+    Ok(())
+}
+
+fn new_token(user: &str, name: &str, days: Option<u32>, target: &Target) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    let path = format!("{}/tokens", path(&client, user)?);
+    let made = client.post(&path, &json!({"name": name, "days": days}), None)?;
+    if target.json {
+        print::json(&made);
+        return Ok(());
+    }
+    let id = print::text(&made["token_id"]);
+    print::line(&format!("made {id}; the token, shown this once:"));
+    print::line(&print::text(&made["token"]));
+    Ok(())
+}
+
+/// Ends one of a user's sign-ins or tokens. Without an id, every one: the command line
+/// asks for `--all` then.
+fn revoke((user, what): (&str, &str), one: Option<&str>, target: &Target) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    let all = format!("{}/{what}", path(&client, user)?);
+    let path = one.map_or_else(|| all.clone(), |one| format!("{all}/{one}"));
     client.delete(&path)?;
     if target.json {
-        print::json(&json!({"revoked": session.unwrap_or("all")}));
+        print::json(&json!({"revoked": one.unwrap_or("all")}));
     } else {
         print::line("ended");
     }

@@ -23,9 +23,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use storage::control::accounts::Account;
 use storage::control::linked_accounts;
-use storage::control::provider_visits::{self, Errand};
+use storage::control::pending::PendingMax;
+use storage::control::provider_visits::{self, Errand, NewVisit};
 
-use super::tries::Try;
+use super::tries::{Party, Try};
 use super::{membership, sign_in};
 use crate::client_address::ClientAddress;
 use crate::config::Registration;
@@ -40,7 +41,10 @@ pub(crate) use identity::Identity;
 /// How long somebody may take at the provider's page.
 pub(crate) const VISIT: Duration = Duration::from_secs(600);
 /// Browsers on their way at the same time; anybody may begin.
-const VISITS_MAX: u32 = 10_000;
+const VISITS: PendingMax = PendingMax {
+    all: 10_000,
+    of_origin: 200,
+};
 
 /// A browser that leaves for a provider's page.
 pub(crate) struct Departure {
@@ -129,7 +133,7 @@ pub(crate) async fn depart(
     errand: &Errand,
 ) -> Result<Departure, ApiError> {
     app.tries
-        .count(Try::Provider, &[address.into()], app.now())?;
+        .count(Try::Provider, &Party::at(address), app.now())?;
     let secret = token::fresh(Kind::Visit);
     let visit = Visit(&secret);
     let redirect = callback_url(app, headers, provider);
@@ -139,10 +143,15 @@ pub(crate) async fn depart(
     let authorize_url =
         url.ok_or_else(|| ApiError::not_found("no such provider is set up here"))?;
     let now = app.now();
-    let (sha256, whose) = (visit.sha256(), (provider, errand));
-    let limits = (VISITS_MAX, now);
-    if !provider_visits::add(&app.pool, &sha256, whose, now.plus(VISIT), limits).await? {
-        let message = "too many sign in at once; try again later";
+    let new = NewVisit {
+        sha256: &visit.sha256(),
+        provider,
+        errand,
+        origin: &address.network().to_string(),
+        expires_at: now.plus(VISIT),
+    };
+    if !provider_visits::add(&app.pool, new, VISITS, now).await? {
+        let message = "too many near you sign in at once; try again later";
         return Err(ApiError::new(Code::RateLimited, message));
     }
     Ok(Departure {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{AppendHeaders, IntoResponse};
 use axum::routing::post;
 use axum::{Extension, Json};
 use http::header::SET_COOKIE;
@@ -18,8 +18,9 @@ use utoipa::ToSchema;
 use super::check_name;
 use crate::accounts::email::Email;
 use crate::accounts::errands::Errand;
-use crate::accounts::tries::Try;
-use crate::accounts::{membership, sign_in};
+use crate::accounts::membership::Member;
+use crate::accounts::tries::{Party, Try};
+use crate::accounts::{known_browser, membership, sign_in};
 use crate::auth::{Access, Caller};
 use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
@@ -70,7 +71,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .refuses(&[503]),
         ),
         page("/api/v1/auth/reset", post(reset)).describe(
-            Description::new("Sets a new password; every sign-in ends.")
+            Description::new("Sets a new password and signs in; every other sign-in ends.")
                 .takes::<ResetRequest>()
                 .says(204)
                 .refuses(&[404, 503]),
@@ -141,19 +142,42 @@ async fn enter(
 ) -> Result<impl IntoResponse, ApiError> {
     let email = Email::parse(&request.email)?;
     let device = user_agent(&headers);
-    let secret = sign_in::with_password(&app, address, &email, request.password, device).await?;
-    signed_in(&app, &headers, &secret)
+    let parties = parties(&app, address, &headers, &email);
+    let secret = sign_in::with_password(&app, &parties, &email, request.password, device).await?;
+    signed_in(&app, &headers, &secret, &email)
+}
+
+/// Who tries a password: a browser that is known to the account counts for itself alone.
+fn parties(app: &App, address: ClientAddress, headers: &HeaderMap, email: &Email) -> Vec<Party> {
+    if let Some(browser) = known_browser::read(app, headers, email) {
+        return vec![Party::Browser(browser)];
+    }
+    let mut parties = Party::at(address).to_vec();
+    parties.push(email.into());
+    parties
+}
+
+async fn member_signed_in(
+    app: &App,
+    headers: &HeaderMap,
+    member: &Member,
+) -> Result<impl IntoResponse + use<>, ApiError> {
+    let secret = sign_in::browser(app, &member.account, user_agent(headers)).await?;
+    signed_in(app, headers, &secret, &member.email)
 }
 
 fn signed_in(
     app: &App,
     headers: &HeaderMap,
     secret: &SecretString,
+    email: &Email,
 ) -> Result<impl IntoResponse + use<>, ApiError> {
     let lifetime = seconds(app.config.accounts.browser_seconds);
-    let cookie = Cookie::Account.set(secret, lifetime, headers);
-    let cookie = cookie.ok_or_else(ApiError::internal)?;
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]))
+    let account = Cookie::Account.set(secret, lifetime, headers);
+    let known = known_browser::set(app, headers, email);
+    let (account, known) = account.zip(known).ok_or_else(ApiError::internal)?;
+    let cookies = AppendHeaders([(SET_COOKIE, account), (SET_COOKIE, known)]);
+    Ok((StatusCode::NO_CONTENT, cookies))
 }
 
 async fn leave(
@@ -183,7 +207,8 @@ async fn register(
         return Err(ApiError::new(Code::Forbidden, message).because("invitation_needed"));
     }
     let email = Email::parse(&request.email)?;
-    app.tries.count(Try::Letter, &[address.into()], app.now())?;
+    app.tries
+        .count(Try::Letter, &Party::at(address), app.now())?;
     app.errands.take_on(Errand::Register(email))?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -203,9 +228,8 @@ async fn accept(
 ) -> Result<impl IntoResponse, ApiError> {
     let name = request.display_name.trim();
     check_name(name)?;
-    let account = membership::accept(&app, &request.token, name, request.password).await?;
-    let secret = sign_in::browser(&app, &account, user_agent(&headers)).await?;
-    signed_in(&app, &headers, &secret)
+    let member = membership::accept(&app, &request.token, name, request.password).await?;
+    member_signed_in(&app, &headers, &member).await
 }
 
 async fn forgot(
@@ -214,17 +238,20 @@ async fn forgot(
     Body(request): Body<EmailRequest>,
 ) -> Result<StatusCode, ApiError> {
     let email = Email::parse(&request.email)?;
-    app.tries.count(Try::Letter, &[address.into()], app.now())?;
+    app.tries
+        .count(Try::Letter, &Party::at(address), app.now())?;
     app.errands.take_on(Errand::Forgot(email))?;
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn reset(
     State(app): State<Arc<App>>,
+    headers: HeaderMap,
     Body(request): Body<ResetRequest>,
-) -> Result<StatusCode, ApiError> {
-    membership::reset(&app, &request.token, request.password).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<impl IntoResponse, ApiError> {
+    // Whoever guesses at the password meanwhile keeps nobody out who has the letter.
+    let member = membership::reset(&app, &request.token, request.password).await?;
+    member_signed_in(&app, &headers, &member).await
 }
 
 async fn verify(

@@ -19,6 +19,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use model::SessionId;
 use secrecy::ExposeSecret;
+use service_kit::places::Full;
 
 use crate::auth::{Access, Caller, Credential};
 use crate::error::{ApiError, Code};
@@ -61,8 +62,8 @@ async fn live(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = SessionId::parse(&id).map_err(|_| ApiError::not_found("no such session"))?;
-    let permit = app.live_streams.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::new(Code::Overloaded, "too many watch at once"))?;
+    let watcher = caller.account.user_id.clone();
+    let place = app.live_streams.take(Some(watcher)).map_err(no_place)?;
     let request = request(&app, &id, &credential, headers.get(LAST_EVENT_ID))?;
     let answer = app.gateway.request(request).await.map_err(|error| {
         tracing::warn!(%error, "The metrics-gateway does not answer");
@@ -75,7 +76,7 @@ async fn live(
     let events = states::among(Body::new(answer.into_body()).into_data_stream(), states)
         .take_until(stopping.cancelled_owned())
         .inspect(move |_| {
-            let _held_while_the_stream_lives = &permit;
+            let _held_while_the_stream_lives = &place;
         });
     let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
@@ -104,6 +105,16 @@ fn request(
         tracing::error!(%error, "gateway_http makes no URL");
         ApiError::internal()
     })
+}
+
+fn no_place(full: Full) -> ApiError {
+    match full {
+        Full::Yours => {
+            let message = "you watch too much at once; close another page";
+            ApiError::new(Code::RateLimited, message)
+        }
+        Full::All => ApiError::new(Code::Overloaded, "too many watch at once"),
+    }
 }
 
 fn refuse(status: StatusCode) -> Result<(), ApiError> {

@@ -25,6 +25,7 @@ mod sessions;
 mod slots;
 mod streams;
 mod usage;
+mod user_tokens;
 mod users;
 mod webhooks;
 
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
         streams::routes(),
         usage::routes(),
         users::routes(),
+        user_tokens::routes(),
         webhooks::routes(),
     ]
     .into_iter()

@@ -260,6 +260,7 @@ async fn poll(
         account,
         device,
     } = arrival;
+    app.bans.check_account(&account, app.now())?;
     let pair = tokens::issue(&app, &mut transaction, &account, &device).await?;
     transaction.commit().await.map_err(storage::Error::from)?;
     metrics::sign_in(metrics::SignIn::SignedIn);

@@ -15,7 +15,7 @@ use storage::control::accounts::{self, Account};
 use storage::control::audit;
 use storage::control::mail_tokens;
 use storage::control::people::{self, Address, Person};
-use storage::control::{chains, sessions, sign_ins};
+use storage::control::{chains, sessions, sign_ins, tokens};
 use utoipa::ToSchema;
 
 use super::account::{self, SessionView, SessionsResponse};
@@ -86,7 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
         admin(Method::GET, sign_ins, get(list_sign_ins))
             .describe(Description::new("A user's sign-ins.").gives::<SessionsResponse>(200)),
         admin(Method::DELETE, sign_ins, delete(end_sign_ins))
-            .describe(Description::new("Ends all of them.").says(204)),
+            .describe(Description::new("Ends all of them, and the user's tokens.").says(204)),
         admin(
             Method::DELETE,
             "/api/v1/ops/users/{id}/sessions/{session}",
@@ -360,6 +360,7 @@ async fn end_sign_ins(
     let user = find(&app, &id).await?.account.user_id;
     let mut transaction = storage::begin(&app.pool).await?;
     sign_ins::end_all(&mut transaction, &user, None, REVOKED, app.now()).await?;
+    tokens::revoke(&mut transaction, &user, None, app.now()).await?;
     let ended = caller.action("user.sign_ins.end", user.as_str());
     audit::record(&mut transaction, ended, &json!({}), app.now()).await?;
     storage::commit(transaction).await?;
@@ -434,7 +435,7 @@ fn answer(
     Ok((StatusCode::CREATED, Json(response)))
 }
 
-async fn find(app: &App, id: &str) -> Result<Person, ApiError> {
+pub(super) async fn find(app: &App, id: &str) -> Result<Person, ApiError> {
     let unknown = || ApiError::not_found("no such user");
     let id = UserId::parse(id).map_err(|_| unknown())?;
     people::find(&app.pool, &id).await?.ok_or_else(unknown)
