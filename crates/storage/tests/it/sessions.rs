@@ -272,7 +272,7 @@ async fn what_was_published_since_the_last_word_counts_when_a_session_ends() {
 async fn the_silence_that_a_session_ends_with_does_not_count() {
     let database = TestDb::new().await;
     let pool = with_session(&database).await;
-    let at = |seconds| MONTH.plus(Duration::from_secs(100_000 + seconds));
+    let at = |seconds: u64| MONTH.plus(Duration::from_secs(100_000 + seconds));
     record(&pool, &beat(true), at(0)).await;
     record(&pool, &beat(true), at(5)).await;
     stop(&pool, at(65)).await;
