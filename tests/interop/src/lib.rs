@@ -9,6 +9,8 @@
 //!
 //! A [`bonded::BondedCell`] has a sender with three links between publisher and node.
 //!
+//! [`named`] is apart: names of slots, at a name server that is not ours.
+//!
 //! To add a program: a variant of [`cell::Program`] and its arms in [`callers`].
 
 pub mod bonded;
@@ -17,5 +19,6 @@ pub mod cell;
 pub mod completeness;
 pub mod matrix;
 pub mod moblin;
+pub mod named;
 pub mod report;
 pub mod stage;

@@ -1,7 +1,7 @@
 //! Runs the matrix: what `cargo xtask interop` runs.
 #![allow(clippy::print_stdout, reason = "a report is printed")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::ensure;
@@ -9,6 +9,7 @@ use clap::Parser;
 use streamhaul_interop::bonded;
 use streamhaul_interop::cell::{self, Cell};
 use streamhaul_interop::matrix::{self, Plan};
+use streamhaul_interop::named;
 
 /// Common programs through a relay node, over bad paths.
 #[derive(Parser)]
@@ -24,6 +25,9 @@ struct Arguments {
     /// Runs at the same time.
     #[arg(long, default_value_t = 6)]
     at_once: usize,
+    /// Instead of the matrix, check names of slots at BIND's `named` at this path.
+    #[arg(long, value_name = "PATH", conflicts_with = "filter")]
+    named: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -31,6 +35,9 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(binary) = &arguments.named {
+        return check_named(binary, arguments.json);
+    }
     let filter = arguments.filter.unwrap_or_default();
     let is_asked = |cell: &Cell| cell.to_string().contains(&filter);
     let cells: Vec<Cell> = cell::all().into_iter().filter(is_asked).collect();
@@ -59,4 +66,15 @@ fn main() -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn check_named(binary: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(named::check(binary))?;
+    if json {
+        println!("{}", serde_json::json!({"named": "ok"}));
+    } else {
+        println!("BIND takes our updates, and answers what they say");
+    }
+    Ok(ExitCode::SUCCESS)
 }

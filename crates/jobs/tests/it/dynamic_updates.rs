@@ -1,15 +1,13 @@
-//! Records by RFC 2136, at a server that checks every octet and at a real one.
+//! Records by RFC 2136, at a server that checks every octet. BIND's is tried by `cargo xtask
+//! interop --named`.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use streamhaul_jobs::dns::{Error, Provider, Record, Rfc2136, Rfc2136Settings, Target};
 
 use crate::name_server::{Habit, KEY_NAME, NameServer, SECRET, ZONE, wire};
-use crate::world::until;
 
 const NAME: &str = "0123456789abcdef.live.example.com";
 
@@ -117,120 +115,4 @@ async fn only_a_signed_answer_counts() {
     drop(impostor);
     let nobody = provider(address, |_| {}).apply(&record("192.0.2.7")).await;
     assert_eq!(nobody.unwrap_err().reason(), "unavailable");
-}
-
-/// BIND, until it is dropped.
-struct Named {
-    process: Child,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Named {
-    fn start(binary: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap();
-        drop(port);
-        let configuration = write_configuration(directory.path(), address.port());
-        let process = Command::new(binary)
-            .args(["-g", "-c"])
-            .arg(configuration)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            process,
-            address,
-            _directory: directory,
-        }
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn write_configuration(directory: &Path, port: u16) -> std::path::PathBuf {
-    let here = directory.display();
-    let secret = STANDARD.encode(SECRET);
-    let configuration = format!(
-        r#"options {{ directory "{here}"; pid-file none; session-keyfile "{here}/session.key";
-    listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; }};
-controls {{ }};
-key "{KEY_NAME}" {{ algorithm hmac-sha256; secret "{secret}"; }};
-zone "{ZONE}" {{ type primary; file "{here}/zone";
-    update-policy {{ grant {KEY_NAME} subdomain live.{ZONE}. A AAAA CNAME; }}; }};
-"#
-    );
-    let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n";
-    std::fs::write(directory.join("zone"), zone).unwrap();
-    let path = directory.join("named.conf");
-    std::fs::write(&path, configuration).unwrap();
-    path
-}
-
-/// The data of a name's only record, or none: asked as a resolver asks.
-fn resolved(server: SocketAddr, kind: u16) -> Option<Vec<u8>> {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(std::time::Duration::from_secs(2)))
-        .unwrap();
-    let mut question = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    question.extend(wire(NAME));
-    question.extend(kind.to_be_bytes());
-    question.extend([0, 1]);
-    socket.send_to(&question, server).unwrap();
-    let mut answer = [0; 512];
-    let length = socket.recv(&mut answer).ok()?;
-    let records = u16::from_be_bytes([answer[6], answer[7]]);
-    if records == 0 {
-        return None;
-    }
-    // A compressed owner, type, class and TTL before the data's length.
-    let at = question.len() + 10;
-    let data = u16::from_be_bytes([answer[at], answer[at + 1]]);
-    let data = &answer[at + 2..at + 2 + usize::from(data)];
-    assert!(at + 2 + data.len() <= length);
-    Some(data.to_vec())
-}
-
-/// `STREAMHAUL_NAMED=/usr/sbin/named cargo test -p streamhaul-jobs bind_ -- --ignored`
-#[tokio::test]
-#[ignore = "needs BIND: STREAMHAUL_NAMED is its `named`"]
-async fn bind_takes_updates_and_resolves_them() {
-    let binary = std::env::var("STREAMHAUL_NAMED").unwrap_or_else(|_| "named".to_owned());
-    let named = Named::start(&binary);
-    let provider = provider(named.address, |_| {});
-    until(async || provider.apply(&record("192.0.2.7")).await.ok()).await;
-    assert_eq!(resolved(named.address, 1), Some(vec![192, 0, 2, 7]));
-    provider.apply(&record("192.0.2.8")).await.unwrap();
-    assert_eq!(resolved(named.address, 1), Some(vec![192, 0, 2, 8]));
-    provider.apply(&record("2001:db8::7")).await.unwrap();
-    assert_eq!(resolved(named.address, 1), None);
-    assert_eq!(
-        resolved(named.address, 28).unwrap()[..4],
-        [0x20, 1, 0x0d, 0xb8]
-    );
-    provider.apply(&record("relay.example")).await.unwrap();
-    assert_eq!(resolved(named.address, 5), Some(wire("relay.example")));
-    provider.apply(&record("")).await.unwrap();
-    assert_eq!(resolved(named.address, 5), None);
-
-    let elsewhere = Record {
-        name: format!("www.{ZONE}"),
-        ..record("192.0.2.7")
-    };
-    let refused = provider.apply(&elsewhere).await.unwrap_err();
-    assert!(refused.to_string().contains("update policy"), "{refused}");
-    let stranger = self::provider(named.address, |it| {
-        it.secret = STANDARD.encode([7; 32]).into();
-    });
-    let refused = stranger.apply(&record("192.0.2.9")).await.unwrap_err();
-    assert!(refused.to_string().contains("BADSIG"), "{refused}");
-    assert_eq!(resolved(named.address, 1), None);
 }
