@@ -40,6 +40,8 @@ pub enum Service {
     MetricsGateway,
     /// The data plane.
     RelayNode,
+    /// Another node of it; only a house that was given one has it, see [`House::add_node`].
+    SecondRelayNode,
 }
 
 impl Service {
@@ -53,7 +55,7 @@ impl Service {
             Self::Api | Self::SecondApi => "streamhaul-api",
             Self::Jobs => "streamhaul-jobs",
             Self::MetricsGateway => "streamhaul-metrics-gateway",
-            Self::RelayNode => "streamhaul-relay-node",
+            Self::RelayNode | Self::SecondRelayNode => "streamhaul-relay-node",
         }
     }
 
@@ -69,6 +71,7 @@ impl Service {
             Self::RelayNode => ADMIN + 2,
             Self::MetricsGateway => ADMIN + 3,
             Self::SecondApi => ADMIN + 4,
+            Self::SecondRelayNode => SECOND_RELAY_ADMIN,
         }
     }
 }
@@ -86,6 +89,14 @@ const RELAY_STATS: u16 = 8;
 const ADMIN: u16 = 10;
 const SECOND_API_HTTP: u16 = 15;
 const SECOND_API_GRPC: u16 = 16;
+const SECOND_RELAY_UDP: u16 = 17;
+const SECOND_RELAY_PUBLISH: u16 = 18;
+const SECOND_RELAY_PLAY: u16 = 19;
+const SECOND_RELAY_STATS: u16 = 20;
+const SECOND_RELAY_ADMIN: u16 = 21;
+
+/// Where the second node stands; the first is in `local`.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// How long everything may take to become ready.
 pub const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -163,7 +174,8 @@ impl House {
             self.launch(Service::SecondApi)?;
             self.wait_ready_of(Service::SecondApi, READY_LIMIT)?;
         }
-        let join_token = self.enrol()?;
+        let (node_id, join_token) = self.enrol("e2e", "local")?;
+        self.node_id = node_id;
         self.write_secret("join_token", &join_token)?;
         for service in [Service::MetricsGateway, Service::Jobs, Service::RelayNode] {
             self.launch(service)?;
@@ -171,15 +183,28 @@ impl House {
         self.wait_ready(READY_LIMIT)
     }
 
-    fn enrol(&mut self) -> anyhow::Result<String> {
-        let node = json!({"name": "e2e", "region": "local", "probation": false});
+    /// Gives the house a second node, in [`ELSEWHERE`], and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be enrolled or is not ready in time.
+    pub fn add_node(&mut self) -> anyhow::Result<NodeId> {
+        let (node_id, join_token) = self.enrol("e2e-second", ELSEWHERE)?;
+        self.write_secret("second_join_token", &join_token)?;
+        self.launch(Service::SecondRelayNode)?;
+        self.wait_ready_of(Service::SecondRelayNode, READY_LIMIT)?;
+        Ok(node_id)
+    }
+
+    /// A node's identifier, and what it joins with.
+    fn enrol(&self, name: &str, region: &str) -> anyhow::Result<(NodeId, String)> {
+        let node = json!({"name": name, "region": region, "probation": false});
         let made = self
             .api()
             .post("/api/v1/ops/nodes", &node)?
             .success()
             .context("enrol the node")?;
-        self.node_id = NodeId::parse(text(&made, "/node_id")?.as_str())?;
-        text(&made, "/join_token")
+        let node_id = NodeId::parse(text(&made, "/node_id")?.as_str())?;
+        Ok((node_id, text(&made, "/join_token")?))
     }
 
     /// The control plane's HTTP, as the administrator.
@@ -356,7 +381,7 @@ impl House {
     #[must_use]
     pub fn log(&self, service: Service) -> PathBuf {
         let second = match service {
-            Service::SecondApi => "second-",
+            Service::SecondApi | Service::SecondRelayNode => "second-",
             _ => "",
         };
         self.file(&format!("{second}{}.log", service.binary()))

@@ -89,6 +89,18 @@ impl Client {
         Ok(Events(BufReader::new(body.into_reader()).lines()))
     }
 
+    /// Deletes what is at a path.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(request.call()?)
+    }
+
     /// Posts JSON under an idempotency key of its own.
     ///
     /// # Errors

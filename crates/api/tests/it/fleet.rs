@@ -252,3 +252,25 @@ async fn a_stop_ends_the_streams_of_connected_nodes() {
         tonic::Code::Unavailable
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directive_written_at_one_replica_reaches_a_node_at_the_other() {
+    // Nothing but the notification can bring it within the test.
+    let slow = |config: &mut streamhaul_api::Config| config.fleet.sync_seconds = 3600;
+    let one = House::with(slow).await;
+    let other = one.replica_with(slow).await;
+    let enrolled = node::enrol(&one, &node::create(&one, "one").await)
+        .await
+        .unwrap();
+    let mut node = node::connect(&other, &enrolled, 10, Vec::new())
+        .await
+        .unwrap();
+    assert!(node.resync().await.is_empty());
+    one.start(ADMIN, "cam1").await;
+    let id = node.assigned().await.session_id;
+    // The acknowledgement is known where the session was started.
+    eventually("active", async || status(&one, "cam1").await == "active").await;
+    one.post(ADMIN, "/api/v1/relay/stop", json!({"session_id": id}))
+        .await;
+    assert_eq!(node.revoked().await.session_id, id);
+}

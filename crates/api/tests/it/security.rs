@@ -7,7 +7,7 @@ use streamhaul_api::{Access, table};
 
 use crate::accounts;
 use crate::contract_auth::{SESSION, ask, decide, pair, plugin, poll, refresh, started};
-use crate::house::{ADMIN, House};
+use crate::house::{ADMIN, Answer, House};
 use crate::node;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +178,9 @@ pub(crate) struct Tenant {
     stream: String,
     sign_in: String,
     attempt: String,
+    webhook: String,
+    /// The number of a slot that tenants with one slot do not have.
+    slot: u32,
     /// Whatever of it another tenant must never read.
     secrets: Vec<String>,
 }
@@ -202,6 +205,9 @@ pub(crate) async fn tenant(house: &House, name: &str) -> Tenant {
     let sign_in = sessions["sessions"][0]["id"].as_str().unwrap().to_owned();
     let attempt = started(house).await;
     decide(house, &account, &attempt, true).await;
+    let hook = json!({"url": "https://example.com/hooks", "events": ["session.up"]});
+    let hook = house.post(&token, "/api/v1/webhooks", hook).await;
+    let webhook = hook.body["webhook_id"].as_str().unwrap().to_owned();
     let credentials = &begun.body["session"]["credentials"];
     let key = |name: &str| credentials[name].as_str().unwrap().to_owned();
     let secrets = vec![
@@ -210,6 +216,7 @@ pub(crate) async fn tenant(house: &House, name: &str) -> Tenant {
         session.clone(),
         stream.clone(),
         sign_in.clone(),
+        webhook.clone(),
         email,
         format!("cam-{name}"),
     ];
@@ -222,6 +229,8 @@ pub(crate) async fn tenant(house: &House, name: &str) -> Tenant {
         stream,
         sign_in,
         attempt,
+        webhook,
+        slot: 1,
         secrets,
     }
 }
@@ -240,6 +249,34 @@ async fn dock(house: &House, account: &str) -> String {
 }
 
 impl Tenant {
+    /// Gives the tenant a slot that others do not have the number of.
+    async fn another_slot(&mut self, house: &House) {
+        house.get(&self.token, "/api/v1/user/stream-slots").await;
+        let made = house.post(&self.token, "/api/v1/streams", json!({})).await;
+        let number = made.body["slot_number"].as_u64().unwrap();
+        self.slot = number.try_into().unwrap();
+    }
+
+    /// What the tenant shows on a route; none where nobody shows anything.
+    fn shows(&self, access: Access) -> Option<(&'static str, String)> {
+        match access {
+            Access::User | Access::Ops(_) | Access::Viewer | Access::Account => {
+                Some(("authorization", format!("Bearer {}", self.token)))
+            }
+            Access::Dock => Some(("cookie", self.dock.clone())),
+            Access::Browser => Some(("cookie", self.account.clone())),
+            Access::Public | Access::Page | Access::Service => None,
+        }
+    }
+
+    async fn ask(&self, house: &House, access: Access, probe: &Probe) -> Option<Answer> {
+        let (name, credential) = self.shows(access)?;
+        let origin = format!("http://{}", house.http);
+        let headers = [(name, credential.as_str()), ("origin", origin.as_str())];
+        let body = Some(probe.body.to_string());
+        Some(house.call(&probe.method, &probe.path, &headers, body).await)
+    }
+
     /// A route's path with what this tenant has in it, as far as it names anything.
     fn path(&self, template: &str) -> String {
         let id = if template.contains("/account/sessions") {
@@ -248,6 +285,8 @@ impl Tenant {
             &self.attempt
         } else if template.contains("/streams/") {
             &self.stream
+        } else if template.contains("/webhooks/") {
+            &self.webhook
         } else {
             &self.session
         };
@@ -257,8 +296,7 @@ impl Tenant {
             .replace("{name}", name)
             .replace("{session}", &self.sign_in)
             .replace("{token}", "tok_1")
-            // The other tenant has fewer slots than this.
-            .replace("{number}", "499")
+            .replace("{number}", &self.slot.to_string())
     }
 
     /// A body that names what this tenant has in every way that any route knows.
@@ -266,7 +304,8 @@ impl Tenant {
         match path {
             "/api/v1/relay/stop" | "/api/v1/relay/health" => json!({"session_id": self.session}),
             "/api/v1/relay/start" => json!({"stream_token": self.secrets[0]}),
-            "/api/v1/user/regenerate-token" => json!({"slot_number": 499}),
+            "/api/v1/relay/migrate" => json!({"session_id": self.session, "new_region": "eu"}),
+            "/api/v1/user/regenerate-token" => json!({"slot_number": self.slot}),
             "/api/v1/account/devices/find" => json!({"login_attempt_id": self.attempt}),
             _ if path.ends_with("/label") => json!({"label": "taken over"}),
             _ if path.contains("/devices/") => json!({"approve": false}),
@@ -275,12 +314,24 @@ impl Tenant {
     }
 }
 
+/// A request that names what a tenant has.
+struct Probe {
+    method: String,
+    path: String,
+    body: Value,
+    access: Access,
+    /// What whoever is not that tenant gets.
+    refused: u16,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tenant_isolation_holds_on_every_route() {
     let house = House::new().await;
     let (_, _node) = node::joined(&house, "one", 10).await;
-    let victim = tenant(&house, "victim").await;
+    let mut victim = tenant(&house, "victim").await;
+    victim.another_slot(&house).await;
     let intruder = tenant(&house, "intruder").await;
+    let mut named = Vec::new();
     let mut tried = 0;
     for (method, template, access) in table() {
         // Signing oneself out names nobody else's.
@@ -290,22 +341,26 @@ async fn tenant_isolation_holds_on_every_route() {
         if (template, method.as_str()) == ("/api/v1/dock/session", "DELETE") {
             continue;
         }
-        let (name, credential) = match access {
-            Access::User | Access::Ops(_) | Access::Viewer | Access::Account => {
-                ("authorization", format!("Bearer {}", intruder.token))
-            }
-            Access::Dock => ("cookie", intruder.dock.clone()),
-            Access::Browser => ("cookie", intruder.account.clone()),
-            Access::Public | Access::Page | Access::Service => continue,
-        };
-        let origin = format!("http://{}", house.http);
-        let headers = [(name, credential.as_str()), ("origin", origin.as_str())];
         let path = victim.path(template);
-        let body = victim.body(&path);
-        let names_something = path != template || body != json!({});
-        let answer = house
-            .call(method.as_str(), &path, &headers, Some(body.to_string()))
-            .await;
+        // 400: the stream token is not one of the caller's. 409: decided, and not told by
+        // whom. 503: the gateway, which asks us who may, is not here.
+        let refused = match template {
+            "/api/v1/relay/start" => 400,
+            "/v1/sessions/{id}/live" => 503,
+            "/api/v1/account/devices/find" | "/api/v1/account/devices/{id}" => 409,
+            _ if matches!(access, Access::Ops(_)) => 403,
+            _ => 404,
+        };
+        let probe = Probe {
+            method: method.to_string(),
+            body: victim.body(&path),
+            path,
+            access,
+            refused,
+        };
+        let Some(answer) = intruder.ask(&house, access, &probe).await else {
+            continue;
+        };
         let text = answer.body.to_string();
         for secret in &victim.secrets {
             assert!(
@@ -313,17 +368,13 @@ async fn tenant_isolation_holds_on_every_route() {
                 "{method} {template} tells {secret}: {text}"
             );
         }
-        if names_something {
-            // 400: the stream token is not one of the caller's. 409: decided, and not told by
-            // whom. 503: the gateway, which asks us who may, is not here.
-            let refused = match template {
-                "/api/v1/relay/start" => 400,
-                "/v1/sessions/{id}/live" => 503,
-                "/api/v1/account/devices/find" | "/api/v1/account/devices/{id}" => 409,
-                _ if matches!(access, Access::Ops(_)) => 403,
-                _ => 404,
-            };
-            assert_eq!(answer.status, refused, "{method} {path}: {answer:?}");
+        if probe.path != template || probe.body != json!({}) {
+            assert_eq!(
+                answer.status, refused,
+                "{method} {}: {answer:?}",
+                probe.path
+            );
+            named.push(probe);
         }
         tried += 1;
     }
@@ -349,6 +400,30 @@ async fn tenant_isolation_holds_on_every_route() {
         "{}",
         connections.body()
     );
+    let hooks = house.get(&victim.token, "/api/v1/webhooks").await;
+    assert!(hooks.body.to_string().contains(&victim.webhook));
+    assert_owner_may(&house, &victim, named).await;
+}
+
+/// What was refused is the owner's to do: else nothing was tried.
+async fn assert_owner_may(house: &House, owner: &Tenant, mut named: Vec<Probe>) {
+    // What ends something comes last, what the probe needs to be asked with after all.
+    named.sort_by_key(|probe| {
+        let ends = probe.method == "DELETE" || probe.path.ends_with("/stop");
+        (ends, probe.path.contains("/account/sessions"))
+    });
+    let mut granted = 0;
+    for probe in named
+        .iter()
+        .filter(|probe| [400, 404].contains(&probe.refused))
+    {
+        let answer = owner.ask(house, probe.access, probe).await.unwrap();
+        let (method, path) = (&probe.method, &probe.path);
+        assert_ne!(answer.status, probe.refused, "{method} {path}: {answer:?}");
+        assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
+        granted += 1;
+    }
+    assert!(granted > 10, "only {granted} probes name what there is");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,9 @@
 //! What the services of a house are told when they start.
 
 use super::{
-    GATEWAY_GRPC, GATEWAY_HTTP, House, JOBS_GRPC, RELAY_PLAY, RELAY_PUBLISH, RELAY_STATS,
-    RELAY_UDP, Service, api_ports,
+    ELSEWHERE, GATEWAY_GRPC, GATEWAY_HTTP, House, JOBS_GRPC, RELAY_PLAY, RELAY_PUBLISH,
+    RELAY_STATS, RELAY_UDP, SECOND_RELAY_PLAY, SECOND_RELAY_PUBLISH, SECOND_RELAY_STATS,
+    SECOND_RELAY_UDP, Service, api_ports,
 };
 
 /// How to start a house; the default suits most.
@@ -23,7 +24,11 @@ impl Options {
     /// drops, as it should, what a busy machine sends too late.
     #[must_use]
     pub fn patient() -> Self {
-        Self::default().with(Service::RelayNode, "LATENCY_MIN_MS", PATIENT_LATENCY_MS)
+        [Service::RelayNode, Service::SecondRelayNode]
+            .into_iter()
+            .fold(Self::default(), |options, node| {
+                options.with(node, "LATENCY_MIN_MS", PATIENT_LATENCY_MS)
+            })
     }
 
     /// The same with a second replica of the control plane.
@@ -101,21 +106,46 @@ impl House {
                 ("SERVICE_TOKEN_FILE", secret("service_token")),
                 ("API_GRPC", api_grpc),
             ],
-            Service::RelayNode => vec![
-                ("LISTEN_UDP", self.everywhere(RELAY_UDP)),
-                ("LISTEN_PUBLISH", self.everywhere(RELAY_PUBLISH)),
-                ("LISTEN_PLAY", self.everywhere(RELAY_PLAY)),
-                ("LISTEN_STATS", self.local(RELAY_STATS)),
-                ("STATE_DIR", self.file("node").display().to_string()),
-                ("JOIN_TOKEN_FILE", secret("join_token")),
-                ("API_GRPC", self.replicas_grpc()),
-                (
-                    "GATEWAY_GRPC",
-                    format!("http://{}", self.local(GATEWAY_GRPC)),
-                ),
-                ("PUBLIC_HOST", "127.0.0.1".into()),
-                ("REGION", "local".into()),
-            ],
+            Service::RelayNode => {
+                let ports = [RELAY_UDP, RELAY_PUBLISH, RELAY_PLAY, RELAY_STATS];
+                self.node(ports, "node", "join_token", "local")
+            }
+            Service::SecondRelayNode => {
+                let ports = [
+                    SECOND_RELAY_UDP,
+                    SECOND_RELAY_PUBLISH,
+                    SECOND_RELAY_PLAY,
+                    SECOND_RELAY_STATS,
+                ];
+                self.node(ports, "second-node", "second_join_token", ELSEWHERE)
+            }
         }
+    }
+
+    fn node(
+        &self,
+        [udp, publish, play, stats]: [u16; 4],
+        state: &str,
+        join_token: &str,
+        region: &str,
+    ) -> Vec<(&'static str, String)> {
+        vec![
+            ("LISTEN_UDP", self.everywhere(udp)),
+            ("LISTEN_PUBLISH", self.everywhere(publish)),
+            ("LISTEN_PLAY", self.everywhere(play)),
+            ("LISTEN_STATS", self.local(stats)),
+            ("STATE_DIR", self.file(state).display().to_string()),
+            (
+                "JOIN_TOKEN_FILE",
+                self.secret(join_token).display().to_string(),
+            ),
+            ("API_GRPC", self.replicas_grpc()),
+            (
+                "GATEWAY_GRPC",
+                format!("http://{}", self.local(GATEWAY_GRPC)),
+            ),
+            ("PUBLIC_HOST", "127.0.0.1".into()),
+            ("REGION", region.into()),
+        ]
     }
 }

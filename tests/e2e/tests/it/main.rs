@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod bans;
 mod behaviours;
 mod bench_control;
 mod bench_relay;
@@ -16,6 +17,7 @@ mod jobs;
 mod keys;
 mod links;
 mod metrics;
+mod moves;
 mod picture;
 mod replica;
 mod restart;
