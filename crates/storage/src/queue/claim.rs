@@ -70,7 +70,7 @@ impl Queue {
                  WHERE state IN ('scheduled', 'retryable') AND run_at <= now() \
                  ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED) \
              UPDATE queue.jobs AS j SET state = 'available', ready = nextval('queue.ready_order') \
-             FROM due WHERE j.id = due.id",
+             WHERE j.id = ANY(ARRAY(SELECT id FROM due))",
             i64::from(limit),
         )
         .execute(&self.pool)
@@ -107,6 +107,8 @@ impl Queue {
         lease: Duration,
     ) -> Result<Vec<Claimed>, Error> {
         // Materialized: a planner that evaluated a part twice would take more than the limit.
+        // An array: of a LIMIT that is a subquery the planner expects a tenth of the table, and
+        // would join by reading all of it.
         let rows = job_query!(
             "WITH open AS MATERIALIZED ( \
                  SELECT $6::bigint AS room WHERE NOT EXISTS ( \
@@ -136,7 +138,7 @@ impl Queue {
              UPDATE queue.jobs AS j \
              SET state = 'running', attempt = attempt + 1, started_at = now(), \
                  locked_by = $8, locked_until = now() + make_interval(secs => $9) \
-             FROM picked WHERE j.id = picked.id RETURNING",
+             WHERE j.id = ANY(ARRAY(SELECT id FROM picked)) RETURNING",
             "",
             queue,
             bounds.after[0],
