@@ -27,8 +27,7 @@ fn each_service_has_its_own_live_metrics() {
 
 /// What is shown is written down.
 fn assert_documented(metrics: &Metrics) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics/README.md");
-    let documented = std::fs::read_to_string(path).unwrap();
+    let documented = pages();
     for name in metrics
         .names()
         .filter(|name| name.starts_with("streamhaul_"))
@@ -41,6 +40,14 @@ fn assert_documented(metrics: &Metrics) {
         let found = [name, whole]
             .iter()
             .any(|name| documented.contains(&format!("`{name}")));
-        assert!(found, "docs/metrics/README.md does not name {name}");
+        assert!(found, "no page of docs/metrics names {name}");
     }
+}
+
+/// Every page about metrics.
+fn pages() -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics");
+    let pages = std::fs::read_dir(directory).unwrap();
+    let texts = pages.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap());
+    texts.collect()
 }
