@@ -27,11 +27,13 @@ pub fn current() -> Option<String> {
     carrier.remove(TRACEPARENT)
 }
 
-/// Whether a text is a `traceparent`.
+/// Whether a text is a `traceparent` (W3C Trace Context, section 3.2.2). The propagator
+/// would also take parts of other lengths.
 #[must_use]
 pub fn is_valid(traceparent: &str) -> bool {
+    let lengths: Vec<usize> = traceparent.split('-').map(str::len).collect();
     let context = extract(traceparent);
-    context.span().span_context().is_valid()
+    lengths.starts_with(&[2, 32, 16, 2]) && context.span().span_context().is_valid()
 }
 
 /// Makes a span that nobody has entered yet the child of a `traceparent`; one that is not
