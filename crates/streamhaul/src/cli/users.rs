@@ -123,10 +123,10 @@ pub enum UserToken {
         /// The user's id, e-mail address or name
         user: String,
         /// Which one, as `users token list` shows it
-        #[arg(required_unless_present = "all")]
-        token: Option<String>,
+        #[arg(required_unless_present = "all", value_name = "TOKEN")]
+        token_id: Option<String>,
         /// Every one
-        #[arg(long, conflicts_with = "token")]
+        #[arg(long, conflicts_with = "token_id")]
         all: bool,
         /// Which instance.
         #[command(flatten)]

@@ -36,10 +36,10 @@ pub(super) fn run(command: &Users) -> anyhow::Result<()> {
         }) => new_token(user, name, *days, target),
         Users::Token(UserToken::Revoke {
             user,
-            token,
+            token_id,
             target,
             ..
-        }) => revoke((user, "tokens"), token.as_deref(), target),
+        }) => revoke((user, "tokens"), token_id.as_deref(), target),
     }
 }
 
