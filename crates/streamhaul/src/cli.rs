@@ -7,6 +7,7 @@ mod jobs;
 mod keys;
 mod nodes;
 mod placement;
+mod plans;
 mod sessions;
 mod streams;
 mod users;
@@ -25,6 +26,7 @@ pub use keys::Keys;
 use model::Region;
 pub use nodes::Nodes;
 pub use placement::Placement;
+pub use plans::{PlanSet, Plans};
 pub use sessions::Sessions;
 pub use streams::{Settings, Streams};
 pub use users::{UserToken, Users};
@@ -70,6 +72,9 @@ pub enum Command {
     /// The keys that sign leases.
     #[command(subcommand)]
     Keys(Keys),
+    /// Plans: how much users may do.
+    #[command(subcommand)]
+    Plans(Plans),
     /// The names of stream slots in the DNS.
     #[command(subcommand)]
     Dns(Dns),

@@ -9,6 +9,7 @@ mod jobs;
 mod keys;
 mod nodes;
 mod placement;
+mod plans;
 mod relay;
 mod sessions;
 mod status;
@@ -37,6 +38,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
         Command::Keys(command) => keys::run(command)?,
+        Command::Plans(command) => plans::run(command)?,
         Command::Dns(command) => dns::run(command)?,
         Command::Bans(command) => bans::run(command)?,
         Command::Audit {

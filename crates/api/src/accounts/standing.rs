@@ -26,7 +26,8 @@ pub(crate) struct Entitlement {
     active_managed_conns: u32,
 }
 
-/// Media time of this month. All are 0 but `consumed_seconds` when the plan has no limit.
+/// Media time and bytes of this month. All are 0 but what is consumed when the plan has no
+/// limit. The bytes are ours: the contract has the time.
 #[derive(Debug, Serialize, PartialEq, Eq, ToSchema)]
 #[schema(as = usage::Usage)]
 pub(crate) struct Usage {
@@ -34,6 +35,11 @@ pub(crate) struct Usage {
     consumed_seconds: u64,
     remaining_seconds: u64,
     overage_seconds: u64,
+    /// What nodes may receive and send.
+    included_bytes: u64,
+    consumed_bytes: u64,
+    remaining_bytes: u64,
+    overage_bytes: u64,
 }
 
 /// Usage with the plan it counts against and the time it counts in.
@@ -95,6 +101,8 @@ pub(crate) async fn check_slots(
     let standing = standing.ok_or_else(ApiError::internal)?;
     let of_slots = Standing {
         connections: slots,
+        // A slot takes nothing of the month.
+        overage_allowed: true,
         ..standing
     };
     let Some(reason) = refusal(&of_slots, app.now()) else {
@@ -117,11 +125,19 @@ fn refusal(standing: &Standing, now: UnixMillis) -> Option<&'static str> {
         Some("subscription_inactive")
     } else if standing.connections_max == 0 {
         Some("subscription_required")
+    } else if is_used_up(standing) {
+        // The contract has no word of its own for it.
+        Some("subscription_inactive")
     } else if standing.connections >= standing.connections_max {
         Some(LIMIT_REACHED)
     } else {
         None
     }
+}
+
+/// Whether nothing is left of the month's time or bytes, and the plan allows no more.
+fn is_used_up(standing: &Standing) -> bool {
+    !standing.overage_allowed && (standing.seconds.is_used_up() || standing.bytes.is_used_up())
 }
 
 /// Whether the plan counts now.
@@ -150,13 +166,16 @@ fn entitlement(standing: &Standing, now: UnixMillis) -> Entitlement {
 }
 
 fn usage(standing: &Standing) -> Usage {
-    let consumed = standing.consumed_seconds;
-    let included = standing.included_seconds;
+    let (seconds, bytes) = (standing.seconds, standing.bytes);
     Usage {
-        included_seconds: included.unwrap_or(0),
-        consumed_seconds: consumed,
-        remaining_seconds: included.map_or(0, |included| included.saturating_sub(consumed)),
-        overage_seconds: included.map_or(0, |included| consumed.saturating_sub(included)),
+        included_seconds: seconds.included.unwrap_or(0),
+        consumed_seconds: seconds.consumed,
+        remaining_seconds: seconds.remaining(),
+        overage_seconds: seconds.overage(),
+        included_bytes: bytes.included.unwrap_or(0),
+        consumed_bytes: bytes.consumed,
+        remaining_bytes: bytes.remaining(),
+        overage_bytes: bytes.overage(),
     }
 }
 
@@ -179,6 +198,8 @@ fn month_ends(now: UnixMillis) -> UnixMillis {
 
 #[cfg(test)]
 mod tests {
+    use storage::control::plans::Allowance;
+
     use super::*;
 
     fn standing() -> Standing {
@@ -188,8 +209,15 @@ mod tests {
             plan_until: None,
             connections_max: 2,
             connections: 1,
-            included_seconds: Some(100),
-            consumed_seconds: 130,
+            seconds: Allowance {
+                included: Some(100),
+                consumed: 130,
+            },
+            bytes: Allowance {
+                included: Some(1000),
+                consumed: 999,
+            },
+            overage_allowed: true,
         }
     }
 
@@ -234,11 +262,29 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_without_overage_refuses_when_its_time_or_bytes_are_used_up() {
+        let reason = |seconds, bytes| {
+            let mut standing = standing();
+            standing.overage_allowed = false;
+            standing.seconds.consumed = seconds;
+            standing.bytes.consumed = bytes;
+            entitlement(&standing, UnixMillis(1000)).reason_code
+        };
+        assert_eq!(reason(99, 999), "ok");
+        assert_eq!(reason(100, 999), "subscription_inactive");
+        assert_eq!(reason(99, 1000), "subscription_inactive");
+    }
+
+    #[test]
     fn usage_over_what_is_included_is_overage() {
         let over = usage(&standing());
         assert_eq!((over.remaining_seconds, over.overage_seconds), (0, 30));
+        assert_eq!((over.remaining_bytes, over.overage_bytes), (1, 0));
         let endless = usage(&Standing {
-            included_seconds: None,
+            seconds: Allowance {
+                included: None,
+                consumed: 130,
+            },
             ..standing()
         });
         assert_eq!(

@@ -333,6 +333,7 @@ async fn a_plan_limits_and_says_why() {
     let usage = async || house.get(user, SESSION).await.body["usage"].clone();
     let expected = json!({
         "included_seconds": 15, "consumed_seconds": 20, "remaining_seconds": 0, "overage_seconds": 5,
+        "included_bytes": 0, "consumed_bytes": 0, "remaining_bytes": 0, "overage_bytes": 0,
     });
     assert_eq!(usage().await, expected);
 

@@ -205,3 +205,41 @@ async fn usage_counts_media_time_against_the_plan() {
     let usage = fetch(&house, &user, USAGE).await;
     insta::assert_json_snapshot!("usage_over", masked(&usage));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_without_overage_ends_with_its_bytes() {
+    let house = House::new().await;
+    let (_, mut node) = node::joined(&house, "one", 10).await;
+    let user = house.user("someone").await;
+    let set = async |overage_allowed: bool| {
+        let plan = json!({
+            "max_concurrent_conns": 2, "included_bytes": 3000, "overage_allowed": overage_allowed,
+        });
+        let bearer = format!("Bearer {ADMIN}");
+        let headers = [("authorization", bearer.as_str())];
+        let path = "/api/v1/ops/plans/standard";
+        let body = Some(plan.to_string());
+        assert_eq!(house.call("PUT", path, &headers, body).await.status, 204);
+    };
+    set(false).await;
+    assert_eq!(house.start(&user, "cam1").await.status, 201);
+    let session = node.assigned().await.session_id;
+    crate::moves::beat(&node, &session, false).await;
+    eventually("counted", async || {
+        let usage = fetch(&house, &user, USAGE).await.body;
+        (&usage["consumed_bytes"], &usage["remaining_bytes"]) == (&json!(3000), &json!(0))
+    })
+    .await;
+    let refused = house.start(&user, "cam2").await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert_eq!(
+        refused.body["error"]["reason_code"],
+        "subscription_inactive"
+    );
+    // What runs goes on, and a slot takes nothing of the month.
+    assert_eq!(house.start(&user, "cam1").await.status, 200);
+    let slot = house.post(&user, "/api/v1/streams", json!({})).await;
+    assert_eq!(slot.status, 201, "{slot:?}");
+    set(true).await;
+    assert_eq!(house.start(&user, "cam2").await.status, 201);
+}

@@ -8,6 +8,38 @@ use sqlx::PgExecutor;
 use super::{column, number, stored, stored_count};
 use crate::{Error, Pool};
 
+/// What a plan includes of something in a calendar month, and what of it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// None: as much as there is.
+    pub included: Option<u64>,
+    /// Since the month began.
+    pub consumed: u64,
+}
+
+impl Allowance {
+    /// What is left; 0 when there is no limit.
+    #[must_use]
+    pub fn remaining(self) -> u64 {
+        self.included
+            .map_or(0, |included| included.saturating_sub(self.consumed))
+    }
+
+    /// What was consumed beyond it.
+    #[must_use]
+    pub fn overage(self) -> u64 {
+        self.included
+            .map_or(0, |included| self.consumed.saturating_sub(included))
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_used_up(self) -> bool {
+        self.included
+            .is_some_and(|included| self.consumed >= included)
+    }
+}
+
 /// A user's plan and what of it is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -21,10 +53,12 @@ pub struct Standing {
     pub connections_max: u32,
     /// Sessions now, without those whose streams move away.
     pub connections: u32,
-    /// Media time in a month; none: as much as there is.
-    pub included_seconds: Option<u64>,
-    /// Media time since the month began.
-    pub consumed_seconds: u64,
+    /// Media time in seconds.
+    pub seconds: Allowance,
+    /// What nodes receive and send.
+    pub bytes: Allowance,
+    /// Whether sessions begin when one of them is used up.
+    pub overage_allowed: bool,
 }
 
 /// How a user stands; none when there is no such user.
@@ -38,14 +72,18 @@ pub async fn standing(
 ) -> Result<Option<Standing>, Error> {
     let row = sqlx::query!(
         r#"SELECT p.id, u.plan_status, u.plan_until, p.connections_max, p.included_seconds,
+               p.included_bytes, p.overage_allowed,
                (SELECT count(*) FROM control.sessions s
                 WHERE s.user_id = u.id AND s.state NOT IN ('draining', 'stopped')) AS "connections!",
-               (SELECT coalesce(sum(s.published_ms - s.cycle_base_ms), 0)::bigint / 1000
-                FROM control.sessions s
-                WHERE s.user_id = u.id AND coalesce(s.cycle_began_at, s.started_at) >= $2)
-                   AS "consumed_seconds!"
+               c.seconds AS "consumed_seconds!", c.bytes AS "consumed_bytes!"
            FROM control.users u JOIN control.plans p
              ON p.id = u.plan_id OR (u.plan_id IS NULL AND p.is_default)
+           CROSS JOIN LATERAL (
+               SELECT coalesce(sum(s.published_ms - s.cycle_base_ms), 0)::bigint / 1000 AS seconds,
+                   coalesce(sum(s.ingress_bytes - s.cycle_base_ingress_bytes
+                       + s.egress_bytes - s.cycle_base_egress_bytes), 0)::bigint AS bytes
+               FROM control.sessions s
+               WHERE s.user_id = u.id AND coalesce(s.cycle_began_at, s.started_at) >= $2) c
            WHERE u.id = $1"#,
         user.as_str(),
         month_began.0
@@ -53,20 +91,41 @@ pub async fn standing(
     .fetch_optional(executor)
     .await?;
     row.map(|row| {
-        let included = row.included_seconds;
         Ok(Standing {
             plan: row.id,
             plan_status: column("users.plan_status", &row.plan_status)?,
             plan_until: row.plan_until.map(UnixMillis),
             connections_max: number("plans.connections_max", row.connections_max)?,
             connections: number("count", row.connections)?,
-            included_seconds: included
-                .map(|seconds| number("plans.included_seconds", seconds))
-                .transpose()?,
-            consumed_seconds: number("sessions.published_ms", row.consumed_seconds)?,
+            seconds: Allowance {
+                included: included("plans.included_seconds", row.included_seconds)?,
+                consumed: number("sessions.published_ms", row.consumed_seconds)?,
+            },
+            bytes: Allowance {
+                included: included("plans.included_bytes", row.included_bytes)?,
+                consumed: number("sessions.egress_bytes", row.consumed_bytes)?,
+            },
+            overage_allowed: row.overage_allowed,
         })
     })
     .transpose()
+}
+
+fn included(column: &'static str, value: Option<i64>) -> Result<Option<u64>, Error> {
+    value.map(|value| number(column, value)).transpose()
+}
+
+/// What a plan includes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions of one user at the same time.
+    pub connections_max: u32,
+    /// Media time in a calendar month, UTC; none: as much as there is.
+    pub included_seconds: Option<u64>,
+    /// What nodes receive and send in that time; none: as much as there is.
+    pub included_bytes: Option<u64>,
+    /// Whether sessions begin when one of them is used up.
+    pub overage_allowed: bool,
 }
 
 /// A plan.
@@ -74,10 +133,8 @@ pub async fn standing(
 pub struct Plan {
     /// Its name.
     pub id: String,
-    /// Sessions of one user at the same time.
-    pub connections_max: u32,
-    /// Media time in a month; none: as much as there is.
-    pub included_seconds: Option<u64>,
+    /// What it includes.
+    pub limits: Limits,
     /// Whether users without a plan of their own have it.
     pub is_default: bool,
 }
@@ -88,19 +145,22 @@ pub struct Plan {
 /// When the database fails.
 pub async fn list(pool: &Pool) -> Result<Vec<Plan>, Error> {
     let rows = sqlx::query!(
-        "SELECT id, connections_max, included_seconds, is_default FROM control.plans ORDER BY id"
+        "SELECT id, connections_max, included_seconds, included_bytes, overage_allowed, is_default
+         FROM control.plans ORDER BY id"
     )
     .fetch_all(pool)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let included = row.included_seconds;
+            let limits = Limits {
+                connections_max: number("plans.connections_max", row.connections_max)?,
+                included_seconds: included("plans.included_seconds", row.included_seconds)?,
+                included_bytes: included("plans.included_bytes", row.included_bytes)?,
+                overage_allowed: row.overage_allowed,
+            };
             Ok(Plan {
                 id: row.id,
-                connections_max: number("plans.connections_max", row.connections_max)?,
-                included_seconds: included
-                    .map(|seconds| number("plans.included_seconds", seconds))
-                    .transpose()?,
+                limits,
                 is_default: row.is_default,
             })
         })
@@ -111,18 +171,18 @@ pub async fn list(pool: &Pool) -> Result<Vec<Plan>, Error> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn put(
-    executor: impl PgExecutor<'_>,
-    id: &str,
-    connections_max: u32,
-    included_seconds: Option<u64>,
-) -> Result<(), Error> {
+pub async fn put(executor: impl PgExecutor<'_>, id: &str, limits: &Limits) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO control.plans (id, connections_max, included_seconds) VALUES ($1, $2, $3)
-         ON CONFLICT (id) DO UPDATE SET connections_max = $2, included_seconds = $3",
+        "INSERT INTO control.plans
+             (id, connections_max, included_seconds, included_bytes, overage_allowed)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET connections_max = $2, included_seconds = $3,
+             included_bytes = $4, overage_allowed = $5",
         id,
-        stored_count(connections_max),
-        included_seconds.map(stored)
+        stored_count(limits.connections_max),
+        limits.included_seconds.map(stored),
+        limits.included_bytes.map(stored),
+        limits.overage_allowed
     )
     .execute(executor)
     .await?;

@@ -180,7 +180,7 @@ async fn a_publisher_that_the_node_pulls_is_not_the_sessions_own() {
 
 async fn standing(pool: &Pool, month: UnixMillis) -> u64 {
     let standing = plans::standing(pool, &account().user_id, month).await;
-    standing.unwrap().unwrap().consumed_seconds
+    standing.unwrap().unwrap().seconds.consumed
 }
 
 async fn totals(pool: &Pool) -> (i64, i64, i64) {

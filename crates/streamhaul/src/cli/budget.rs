@@ -128,7 +128,7 @@ pub enum OfferKind {
 }
 
 /// Bytes as providers write them: decimal units.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || "expected bytes such as 32TB, 800GB or 1000000".to_owned();
     let units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("B", 1.0)];
     let found = units.iter().find(|(unit, _)| text.ends_with(unit));

@@ -59,6 +59,19 @@ pub enum Users {
         #[command(flatten)]
         target: Target,
     },
+    /// Gives a user a plan.
+    Plan {
+        /// The user's id, e-mail address or name
+        user: String,
+        /// Which, as `plans list` shows it; the default one when left out
+        plan: Option<String>,
+        /// Lets no session begin until the user is given a plan again
+        #[arg(long)]
+        inactive: bool,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Prints a link by which a user sets a new password, and mails it where mail is set up.
     ResetPassword {
         /// The user's id, e-mail address or name

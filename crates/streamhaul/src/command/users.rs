@@ -19,6 +19,12 @@ pub(super) fn run(command: &Users) -> anyhow::Result<()> {
         Users::Invite { email, target } => invite(email, target),
         Users::Disable { user, undo, target } => disable(user, !undo, target),
         Users::Role { user, role, target } => set_role(user, role, target),
+        Users::Plan {
+            user,
+            plan,
+            inactive,
+            target,
+        } => give_plan(user, plan.as_deref(), *inactive, target),
         Users::ResetPassword { user, target } => reset_password(user, target),
         Users::Sessions { user, target } => sessions(user, target),
         Users::Revoke {
@@ -120,6 +126,25 @@ fn set_role(user: &str, role: &str, target: &Target) -> anyhow::Result<()> {
     } else {
         print::line(&format!("{user} has the role {role}"));
     }
+    Ok(())
+}
+
+fn give_plan(
+    user: &str,
+    plan: Option<&str>,
+    inactive: bool,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let client = Client::of(target)?;
+    let path = format!("{}/plan", path(&client, user)?);
+    let status = if inactive { "inactive" } else { "active" };
+    let answer = client.put(&path, &json!({"plan_tier": plan, "plan_status": status}))?;
+    if target.json {
+        print::json(&answer);
+        return Ok(());
+    }
+    let plan = plan.unwrap_or("the default plan");
+    print::line(&format!("{user} has {plan}, {status}"));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use model::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::audit;
-use storage::control::plans::{self, PlanStatus};
+use storage::control::plans::{self, Limits, PlanStatus};
 use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
@@ -22,6 +22,8 @@ use crate::state::App;
 const NAME_LENGTH_MAX: usize = 64;
 /// 100 years: more is no limit.
 const INCLUDED_SECONDS_MAX: u64 = 100 * 366 * 24 * 3600;
+/// An exabyte: more is no limit.
+const INCLUDED_BYTES_MAX: u64 = 1_000_000_000_000_000_000;
 const CONNECTIONS_MAX: u32 = 1_000_000;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -55,6 +57,10 @@ struct PlanView {
     max_concurrent_conns: u32,
     /// Media time in a calendar month; null: as much as there is.
     included_seconds: Option<u64>,
+    /// What nodes receive and send in that time; null: as much as there is.
+    included_bytes: Option<u64>,
+    /// Whether sessions begin when one of them is used up.
+    overage_allowed: bool,
     is_default: bool,
 }
 
@@ -63,7 +69,17 @@ struct PlanView {
 #[schema(as = plans::ChangeRequest)]
 struct ChangeRequest {
     max_concurrent_conns: u32,
+    /// Media time in a calendar month; null: as much as there is.
     included_seconds: Option<u64>,
+    /// What nodes receive and send in that time; null: as much as there is.
+    included_bytes: Option<u64>,
+    /// Whether sessions begin when one of them is used up: they do unless this is false.
+    #[serde(default = "allowed")]
+    overage_allowed: bool,
+}
+
+const fn allowed() -> bool {
+    true
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -87,8 +103,10 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiErro
     let plans = plans::list(&app.pool).await?.into_iter();
     let plans = plans.map(|plan| PlanView {
         plan_tier: plan.id,
-        max_concurrent_conns: plan.connections_max,
-        included_seconds: plan.included_seconds,
+        max_concurrent_conns: plan.limits.connections_max,
+        included_seconds: plan.limits.included_seconds,
+        included_bytes: plan.limits.included_bytes,
+        overage_allowed: plan.limits.overage_allowed,
         is_default: plan.is_default,
     });
     Ok(Json(ListResponse {
@@ -114,11 +132,27 @@ async fn change(
             "included_seconds: too many; null is no limit",
         ));
     }
-    let (connections_max, included) = (request.max_concurrent_conns, request.included_seconds);
+    if request.included_bytes > Some(INCLUDED_BYTES_MAX) {
+        return Err(ApiError::invalid(
+            "included_bytes: too many; null is no limit",
+        ));
+    }
+    let connections_max = request.max_concurrent_conns;
+    let limits = Limits {
+        connections_max,
+        included_seconds: request.included_seconds,
+        included_bytes: request.included_bytes,
+        overage_allowed: request.overage_allowed,
+    };
     let mut transaction = storage::begin(&app.pool).await?;
-    plans::put(&mut *transaction, &name, connections_max, included).await?;
+    plans::put(&mut *transaction, &name, &limits).await?;
     let set = caller.action("plan.set", &name);
-    let detail = json!({"max_concurrent_conns": connections_max, "included_seconds": included});
+    let detail = json!({
+        "max_concurrent_conns": connections_max,
+        "included_seconds": limits.included_seconds,
+        "included_bytes": limits.included_bytes,
+        "overage_allowed": limits.overage_allowed,
+    });
     audit::record(&mut transaction, set, &detail, app.now()).await?;
     storage::commit(transaction).await?;
     tracing::info!(plan = name, connections_max, "A plan was set");
