@@ -1,35 +1,68 @@
 //! One request and its answer, as they are recorded.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Fields that differ from run to run whatever they hold.
-const VOLATILE: [&str; 12] = [
-    "login_attempt_id",
-    "user_code",
-    "authorize_url",
-    "expires_at",
-    "started_at",
-    "stopped_at",
-    "lease_expires_at",
-    "observed_at",
-    "heartbeat_at",
-    "cycle_start",
-    "cycle_end",
-    "srt_port",
-];
-/// Shorter runs of digits are numbers of ours.
-const RANDOM_DIGITS_MIN: usize = 32;
+use crate::mask::{masked, masked_header};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// `GET`, `POST` or `PUT`.
+    pub method: &'static str,
+    /// From the host on.
+    pub path: String,
+    /// Those that mean something, in the order in which they are sent.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its JSON, if there is any.
+    pub body: Option<Value>,
+}
+
+impl Request {
+    /// A request without a body.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self {
+            method: "GET",
+            path: path.into(),
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// A request with one.
+    #[must_use]
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            method: "POST",
+            body: Some(body),
+            ..Self::get(path)
+        }
+    }
+
+    /// The same with one header more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same as the holder of a token.
+    #[must_use]
+    pub fn by(self, token: &str) -> Self {
+        self.with("Authorization", format!("Bearer {token}"))
+    }
+}
 
 /// One request and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
-    /// Method and path.
-    pub request: String,
-    /// What was sent; null when nothing was.
-    pub sent: Value,
+    /// What was asked.
+    pub request: Request,
     /// The answer's status.
     pub status: u16,
-    /// Its JSON; null when it has none.
+    /// Those of its headers that the contract speaks of.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its JSON; a text when it is none, and null when there is nothing.
     pub body: Value,
 }
 
@@ -43,70 +76,32 @@ impl Exchange {
     /// Without what differs from run to run.
     #[must_use]
     pub fn recorded(&self) -> Value {
+        let Request {
+            method,
+            path,
+            headers,
+            body,
+        } = &self.request;
         json!({
-            "request": self.request,
-            "sent": masked(&self.sent),
-            "status": self.status,
-            "body": masked(&self.body),
+            "request": {
+                "line": format!("{method} {path}"),
+                "headers": recorded_headers(headers),
+                "body": body.as_ref().map(masked),
+            },
+            "answer": {
+                "status": self.status,
+                "headers": recorded_headers(&self.headers),
+                "body": masked(&self.body),
+            },
         })
     }
 }
 
-fn masked(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(masked_text(text)),
-        Value::Array(items) => items.iter().map(masked).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| {
-                let is_volatile = VOLATILE.contains(&name.as_str()) && !value.is_null();
-                let shown = if is_volatile {
-                    json!("…")
-                } else {
-                    masked(value)
-                };
-                (name.clone(), shown)
-            })
-            .collect(),
-        other => other.clone(),
-    }
-}
-
-/// Random digits and the ports of this machine become `…`.
-fn masked_text(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
-        let is_port = shown.ends_with("127.0.0.1:") && digits > 0;
-        if digits >= RANDOM_DIGITS_MIN || is_port {
-            shown.push('…');
-            rest = &rest[digits..];
-        } else {
-            let length = digits.max(first.len_utf8());
-            shown.push_str(&rest[..length]);
-            rest = &rest[length..];
-        }
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_random_is_not_recorded() {
-        let key = "0123456789abcdef0123456789abcdef";
-        let url = format!("srt://127.0.0.1:40123?streamid=live_{key}&mode=caller");
-        assert_eq!(
-            masked_text(&url),
-            "srt://127.0.0.1:…?streamid=live_…&mode=caller"
-        );
-        let body = masked(&json!({"started_at": "now", "stopped_at": null, "region": "local"}));
-        assert_eq!(
-            body,
-            json!({"started_at": "…", "stopped_at": null, "region": "local"})
-        );
-    }
+fn recorded_headers(headers: &[(&'static str, String)]) -> Map<String, Value> {
+    let shown = |(name, value): &(&'static str, String)| {
+        let name = name.to_ascii_lowercase();
+        let value = masked_header(&name, value);
+        (name, value.into())
+    };
+    headers.iter().map(shown).collect()
 }

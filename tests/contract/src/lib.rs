@@ -3,17 +3,22 @@
 //! The plugin was written for another control plane and cannot be changed, so its habits
 //! are the contract: a fresh `Idempotency-Key` for each call, bodies with or without
 //! their wrapping, defaults for what is absent, any 2xx is good and every other status one
-//! failure. The rows of the contract, good and bad, are recorded in the api's own tests
-//! (`contract*.rs`), where the clock is a test's to move.
+//! failure. `rows.txt` lists every answer of the contract, and the tests record each with its
+//! request; [`given`] is that list.
 //!
-//! To add a call of the plugin, add a method to [`Plugin`] and have the test record it.
+//! To add a call of the plugin, add a method to [`Plugin`] and a line to `rows.txt`.
 
 mod exchange;
+mod mask;
 mod plugin;
+mod rows;
 mod session;
 mod timers;
+mod wire;
 
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Request};
 pub use plugin::{Login, Plugin};
+pub use rows::{Row, given, not_given};
 pub use session::Session;
 pub use timers::{Heartbeat, Timers, Verdict};
+pub use wire::Wire;

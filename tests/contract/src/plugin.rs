@@ -4,18 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
-use ureq::Agent;
 use uuid::Uuid;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Request};
 use crate::session::Session;
 use crate::timers::{Timers, Verdict};
+use crate::wire::Wire;
 
-const USER_AGENT: &str = "Telemy/0.0.5";
-/// The plugin reads no longer answers.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// It bears no slower ones either.
-const RECEIVE_MAX: Duration = Duration::from_secs(30);
+const BASE: &str = "/api/v1";
 
 /// A login that waits for somebody to let the plugin in.
 #[derive(Debug, Clone)]
@@ -30,8 +26,7 @@ pub struct Login {
 /// The OBS plugin.
 #[derive(Debug)]
 pub struct Plugin {
-    agent: Agent,
-    base: String,
+    wire: Wire,
     timers: Timers,
     access: String,
     refresh: String,
@@ -41,13 +36,8 @@ impl Plugin {
     /// A plugin that is signed in nowhere yet.
     #[must_use]
     pub fn new(base: &str, timers: Timers) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(RECEIVE_MAX))
-            .build();
         Self {
-            agent: config.into(),
-            base: format!("{base}/api/v1"),
+            wire: Wire::new(base),
             timers,
             access: String::new(),
             refresh: String::new(),
@@ -234,57 +224,24 @@ impl Plugin {
     /// # Errors
     /// When nobody answers.
     pub fn get(&self, path: &str) -> anyhow::Result<Exchange> {
-        let answer = self
-            .agent
-            .get(format!("{}{path}", self.base))
-            .header("User-Agent", USER_AGENT)
-            .header("Authorization", format!("Bearer {}", self.access))
-            .call()?;
-        exchange(format!("GET {path}"), Value::Null, answer)
+        let request = Request::get(format!("{BASE}{path}"));
+        self.wire.ask(request.by(&self.access))
     }
 
     fn post(&self, path: &str, body: Value) -> anyhow::Result<Exchange> {
-        let mut request = self
-            .agent
-            .post(format!("{}{path}", self.base))
-            .header("User-Agent", USER_AGENT)
-            .header("Authorization", format!("Bearer {}", self.access));
-        if path == "/relay/start" {
-            request = request.header("Idempotency-Key", Uuid::new_v4().to_string());
-        }
-        if path == "/relay/health" {
-            request = request.header("X-Relay-Auth", "a key of the user's vault");
-        }
-        let answer = request.send_json(&body)?;
-        exchange(format!("POST {path}"), body, answer)
+        let request = Request::post(format!("{BASE}{path}"), body).by(&self.access);
+        let request = match path {
+            "/relay/start" => request.with("Idempotency-Key", Uuid::new_v4().to_string()),
+            "/relay/health" => request.with("X-Relay-Auth", "a key of the user's vault"),
+            _ => request,
+        };
+        self.wire.ask(request)
     }
 
     fn anonymous(&self, path: &str, body: Value) -> anyhow::Result<Exchange> {
-        let answer = self
-            .agent
-            .post(format!("{}{path}", self.base))
-            .header("User-Agent", USER_AGENT)
-            .header("X-Telemy-Client-Version", "0.0.5")
-            .header("X-Telemy-Client-Platform", "windows")
-            .send_json(&body)?;
-        exchange(format!("POST {path}"), body, answer)
+        let request = Request::post(format!("{BASE}{path}"), body)
+            .with("X-Telemy-Client-Version", "0.0.5")
+            .with("X-Telemy-Client-Platform", "windows");
+        self.wire.ask(request)
     }
-}
-
-fn exchange(
-    request: String,
-    sent: Value,
-    answer: ureq::http::Response<ureq::Body>,
-) -> anyhow::Result<Exchange> {
-    let (parts, body) = answer.into_parts();
-    let text = body
-        .into_with_config()
-        .limit(ANSWER_BYTES_MAX)
-        .read_to_string()?;
-    Ok(Exchange {
-        request,
-        sent,
-        status: parts.status.as_u16(),
-        body: serde_json::from_str(&text).unwrap_or(Value::Null),
-    })
 }

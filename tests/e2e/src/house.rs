@@ -219,6 +219,12 @@ impl House {
         Client::new(self.ports.at(api_ports(replica).0), Some(&self.admin_token))
     }
 
+    /// Where one replica of the control plane takes HTTP.
+    #[must_use]
+    pub fn api_url(&self, replica: Service) -> String {
+        format!("http://{}", self.local(api_ports(replica).0))
+    }
+
     /// The same as the holder of a token.
     #[must_use]
     pub fn api_as(&self, token: &str) -> Client {
@@ -246,10 +252,7 @@ impl House {
     #[must_use]
     pub fn administrator(&self) -> [(&'static str, String); 2] {
         [
-            (
-                "STREAMHAUL_API_URL",
-                format!("http://{}", self.local(API_HTTP)),
-            ),
+            ("STREAMHAUL_API_URL", self.api_url(Service::Api)),
             ("STREAMHAUL_TOKEN", self.admin_token.clone()),
         ]
     }

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod publisher;
+mod rows;
 mod whole_path;

@@ -1,4 +1,4 @@
-//! A phone that publishes to the node until it is dropped or cut.
+//! Who publishes to the node until it is dropped or cut, over one link or over several.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,12 +6,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use testkit::linksim::Impairment;
 use testkit::srt_caller::{Caller, Role};
+use testkit::srtla_sender::udp::UdpSender;
+use testkit::srtla_sender::{KeepAlives, Uplink};
 
 /// One SRT payload of MPEG-TS: seven packets.
 const PAYLOAD: [u8; 1316] = [0x47; 1316];
 const INTERVAL: Duration = Duration::from_millis(10);
 const LATENCY: Duration = Duration::from_millis(120);
+
+/// Of each link of a phone, one way.
+const DELAYS_MS: [u64; Phone::LINKS] = [10, 25];
+const SEED: u64 = 7;
+
+/// A phone on two modems, of different carriers, that waits for an encoder.
+pub(crate) struct Phone(UdpSender);
+
+impl Phone {
+    pub(crate) const LINKS: usize = 2;
+
+    pub(crate) fn start(node: SocketAddr) -> Self {
+        let ways = DELAYS_MS.map(|delay| Impairment::delayed(Duration::from_millis(delay)));
+        let uplinks = Uplink::numbered(ways);
+        Self(UdpSender::start(node, uplinks, KeepAlives::Extended, SEED).unwrap())
+    }
+
+    /// Where its encoder calls.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+}
 
 pub(crate) struct Publisher {
     stop: Arc<AtomicBool>,

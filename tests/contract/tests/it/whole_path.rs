@@ -40,25 +40,18 @@ fn the_plugin_runs_from_login_to_stop_against_the_real_services() {
     let [(_, base), _] = house.administrator();
     let mut plugin = Plugin::new(&base, Timers::faster(FACTOR));
 
-    let (login, begun) = plugin.login().unwrap();
-    insta::assert_json_snapshot!("login_start", begun.recorded());
-    let pending = plugin.poll(&login).unwrap();
-    insta::assert_json_snapshot!("login_pending", pending.recorded());
+    let (login, _) = plugin.login().unwrap();
+    assert_eq!(plugin.poll(&login).unwrap().status, 202);
     let user = let_in(&house, &base, &login);
     let signed_in = plugin.wait_signed_in(&login).unwrap();
     assert_eq!(signed_in.body["user"]["id"], user.as_str());
-    insta::assert_json_snapshot!("login_completed", signed_in.recorded());
-    let session = plugin.get("/auth/session").unwrap();
-    insta::assert_json_snapshot!("session", session.recorded());
 
     let (session, started) = plugin.start(CONNECTION).unwrap();
     assert_eq!(started.status, 201);
-    insta::assert_json_snapshot!("start", started.recorded());
     // A restart of OBS: another key, the same session.
     let (again, repeated) = plugin.start(CONNECTION).unwrap();
     assert_eq!((repeated.status, &again.id), (200, &session.id));
-    let active = plugin.wait_active(&session, CONNECTION).unwrap();
-    insta::assert_json_snapshot!("active", active.recorded());
+    plugin.wait_active(&session, CONNECTION).unwrap();
 
     let publisher = Publisher::start(house.relay(), &session.stream_token);
     let is_publishing = |plugin: &Plugin| {
@@ -70,8 +63,7 @@ fn the_plugin_runs_from_login_to_stop_against_the_real_services() {
     })
     .unwrap();
     let mut heartbeat = Heartbeat::new(Timers::faster(FACTOR));
-    let (verdict, reported) = plugin.health(&session).unwrap();
-    insta::assert_json_snapshot!("health", reported.recorded());
+    let (verdict, _) = plugin.health(&session).unwrap();
     assert!(heartbeat.after(verdict).is_some());
 
     refresh_in_the_middle(&mut plugin, &base);
@@ -81,15 +73,13 @@ fn the_plugin_runs_from_login_to_stop_against_the_real_services() {
     }
 
     let stopped = plugin.stop(&session).unwrap();
-    insta::assert_json_snapshot!("stop", stopped.recorded());
     assert_eq!(plugin.stop(&session).unwrap().body, stopped.body);
     wait::until("the publisher is cut", LIMIT, || {
         publisher.is_cut().then_some(())
     })
     .unwrap();
-    let (verdict, reported) = plugin.health(&session).unwrap();
+    let (verdict, _) = plugin.health(&session).unwrap();
     assert_eq!(verdict, Verdict::Expired);
-    insta::assert_json_snapshot!("health_expired", reported.recorded());
     assert_eq!(heartbeat.after(verdict), None);
     assert_eq!(plugin.active(&session, CONNECTION).unwrap(), None);
 
@@ -102,8 +92,7 @@ fn the_plugin_runs_from_login_to_stop_against_the_real_services() {
 fn refresh_in_the_middle(plugin: &mut Plugin, base: &str) {
     let (access, refresh) = plugin.tokens();
     let (access, refresh) = (access.to_owned(), refresh.to_owned());
-    let refreshed = plugin.refresh().unwrap();
-    insta::assert_json_snapshot!("refresh", refreshed.recorded());
+    plugin.refresh().unwrap();
     assert!(plugin.tokens().0 != access && plugin.tokens().1 != refresh);
     let older = Client::at(base, Some(&access));
     assert_eq!(older.fetch("/api/v1/auth/session").unwrap().status, 200);
