@@ -161,9 +161,10 @@ impl Server {
         let lifetime = seconds(self.config.sessions.lease_token_seconds);
         let starts_max = starts_max(self.config.database_connections_max);
         let stream_queries_max = stream_queries_max(self.config.database_connections_max);
+        let gateway = (&self.config.kit.grpc, &*self.config.gateway_grpc);
         let http = &self.config.http;
         let live_streams = Places::new(http.live_streams_max, http.live_streams_each_max);
-        let links = Links::new(&self.config.gateway_grpc, &self.secrets.service_token)?;
+        let links = Links::new(gateway, &self.secrets.service_token)?;
         let (errands, waiting) = errands::channel();
         let (heartbeats, unwritten) = heartbeats::channel();
         let app = Arc::new(App {

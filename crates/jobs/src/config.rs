@@ -139,6 +139,7 @@ impl ServiceConfig for Config {
         let url = self.database_url.expose_secret();
         storage::check_settings(url, self.database_url_file.as_deref())?;
         check_files(&[("service_token_file", &self.service_token_file)])?;
+        self.kit.grpc.check("api_grpc", &self.api_grpc)?;
         if !(1..=256).contains(&self.workers) {
             return Err("workers: 1 to 256".to_owned());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::fleet::control_client::ControlClient;
 use proto::fleet::{AuthorizeNodeRequest, ExpireSessionsRequest, SweepNodesRequest};
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::Status;
 
@@ -20,12 +21,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// A client of the api at `uri`.
+    /// A client of the api at a URI.
     ///
     /// # Errors
-    /// When `uri` is not one, or the token cannot stand in a header.
-    pub fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let channel = service_kit::grpc::channel("api_grpc", uri, token, PATIENCE)?;
+    /// When it is not one that a token may be sent to, or the token cannot stand in a header.
+    pub fn new(api: (&GrpcConfig, &str), token: &SecretString) -> anyhow::Result<Self> {
+        let channel = service_kit::grpc::channel("api_grpc", api, token, PATIENCE)?;
         let client = ControlClient::new(channel);
         Ok(Self { client })
     }

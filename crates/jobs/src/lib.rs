@@ -58,12 +58,13 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     context.readiness.expect(health::DATABASE);
     context.readiness.expect(health::API);
     let token = service_kit::secret::read_file(&config.service_token_file)?;
-    let control = Control::new(&config.api_grpc, &token)?;
+    let api = (&config.kit.grpc, config.api_grpc.as_str());
+    let control = Control::new(api, &token)?;
     let pool = pool(&config)?;
     let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
-    let signer = Signer::new(&config.api_grpc, &token)?;
+    let signer = Signer::new(api, &token)?;
     let courier = Courier::new(config.webhooks.private_allowed);
-    let names = Names::new(&config.api_grpc, &token)?;
+    let names = Names::new(api, &token)?;
     let registry = jobs::registry(&control, offline_after)
         .with(jobs::DeliverWebhook::new(signer, courier))
         .with(jobs::SyncDns::new(names, config.dns.provider()?));
@@ -79,6 +80,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     }
     let queue = Queue::new(pool.clone());
     let server = serve(
+        config.kit.grpc.server()?,
         listener,
         grpc::Jobs {
             queue: queue.clone(),
@@ -141,6 +143,7 @@ async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyhow::Result<b
 }
 
 async fn serve(
+    server: Server,
     listener: TcpListener,
     jobs: grpc::Jobs,
     token: &SecretString,
@@ -152,7 +155,7 @@ async fn serve(
         service_kit::grpc::require_bearer(token),
     );
     let stopping = shutdown.clone().cancelled_owned();
-    let served = Server::builder()
+    let served = server
         .timeout(Duration::from_secs(30))
         .add_service(guarded)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopping)

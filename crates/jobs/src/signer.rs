@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::fleet::webhooks_client::WebhooksClient;
 use proto::fleet::{SignWebhookRequest, SignWebhookResponse};
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::Status;
 
@@ -18,12 +19,12 @@ const PATIENCE: Patience = Patience {
 pub struct Signer(WebhooksClient<AuthorizedChannel>);
 
 impl Signer {
-    /// A client of the api at `uri`.
+    /// A client of the api at a URI.
     ///
     /// # Errors
-    /// When `uri` is not one, or the token cannot stand in a header.
-    pub fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let channel = service_kit::grpc::channel("api_grpc", uri, token, PATIENCE)?;
+    /// When it is not one that a token may be sent to, or the token cannot stand in a header.
+    pub fn new(api: (&GrpcConfig, &str), token: &SecretString) -> anyhow::Result<Self> {
+        let channel = service_kit::grpc::channel("api_grpc", api, token, PATIENCE)?;
         Ok(Self(WebhooksClient::new(channel)))
     }
 

@@ -70,6 +70,7 @@ impl ServiceConfig for Config {
 
     fn validate(&self) -> Result<(), String> {
         check_files(&[("service_token_file", &self.service_token_file)])?;
+        self.kit.grpc.check("api_grpc", &self.api_grpc)?;
         if !(1..=3600).contains(&self.history_seconds) {
             return Err("history_seconds: 1 to 3600".to_owned());
         }
@@ -117,5 +118,11 @@ mod tests {
             ..valid
         };
         assert!(unlimited.validate().unwrap_err().contains("viewers_max"));
+        let overheard = Config {
+            viewers_max: 1,
+            api_grpc: "http://api.example:7001".to_owned(),
+            ..unlimited
+        };
+        assert!(overheard.validate().unwrap_err().contains("api_grpc"));
     }
 }

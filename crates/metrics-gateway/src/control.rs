@@ -7,6 +7,7 @@ use model::{NodeId, SessionId};
 use proto::fleet::control_client::ControlClient;
 use proto::fleet::{AuthorizeNodeRequest, AuthorizeSessionsRequest, AuthorizeViewerRequest};
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::Status;
 
@@ -25,8 +26,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(uri: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let channel = service_kit::grpc::channel("api_grpc", uri, token, PATIENCE)?;
+    pub(crate) fn new(api: (&GrpcConfig, &str), token: &SecretString) -> anyhow::Result<Self> {
+        let channel = service_kit::grpc::channel("api_grpc", api, token, PATIENCE)?;
         let client = ControlClient::new(channel);
         Ok(Self { client })
     }

@@ -50,7 +50,10 @@ fn judge(
         tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
             "the api refuses the service token".to_owned()
         }
-        code => format!("the api does not answer ({code:?})"),
+        _ => format!(
+            "the api does not answer: {}",
+            service_kit::grpc::why_not(&status)
+        ),
     };
     Some(Err(reason))
 }

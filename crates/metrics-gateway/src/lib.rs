@@ -60,7 +60,8 @@ const STREAMS_PER_CONNECTION_MAX: u32 = 16;
 pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     context.readiness.expect(health::API);
     let token = service_kit::secret::read_file(&config.service_token_file)?;
-    let control = Control::new(&config.api_grpc, &token)?;
+    let server = config.kit.grpc.server()?;
+    let control = Control::new((&config.kit.grpc, &config.api_grpc), &token)?;
     metrics::start();
     let access = Arc::new(Access::new(
         control.clone(),
@@ -100,7 +101,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     };
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
     let (reports, viewers, (), ()) = tokio::join!(
-        serve_grpc(grpc, ingest, newest, context.shutdown.clone()),
+        serve_grpc((server, grpc), ingest, newest, context.shutdown.clone()),
         serve_viewers(http, state, context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
@@ -118,12 +119,12 @@ async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Resu
 
 /// A server that ends by itself takes the service with it.
 async fn serve_grpc(
-    listener: TcpListener,
+    (server, listener): (Server, TcpListener),
     ingest: Ingest,
     newest: InterceptedService<LiveServer<Newest>, RequireBearer>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let served = Server::builder()
+    let served = server
         .http2_keepalive_interval(Some(PEER_SILENT_MAX / 2))
         .http2_keepalive_timeout(Some(PEER_SILENT_MAX / 2))
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

@@ -205,10 +205,10 @@ impl ServiceConfig for Config {
 
     fn validate(&self) -> Result<(), String> {
         for address in addresses(&self.api_grpc) {
-            plain_http("api_grpc", address)?;
+            self.kit.grpc.check("api_grpc", address)?;
         }
         if let Some(gateway) = &self.gateway_grpc {
-            plain_http("gateway_grpc", gateway)?;
+            self.kit.grpc.check("gateway_grpc", gateway)?;
         }
         self.check_ports()?;
         check_host(&self.public_host)?;
@@ -350,14 +350,6 @@ impl Config {
     }
 }
 
-fn plain_http(name: &str, url: &str) -> Result<(), String> {
-    let authority = url.strip_prefix("http://").unwrap_or_default();
-    if authority.is_empty() {
-        return Err(format!("{name} must be http://host:port, not `{url}`"));
-    }
-    Ok(())
-}
-
 /// It becomes part of URLs that people paste.
 fn check_host(host: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
@@ -382,7 +374,7 @@ fn within(name: &str, value: u64, min: u64, max: u64) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn refused(change: fn(&mut Config)) -> String {
+    fn refused(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
         change(&mut config);
         config.validate().unwrap_err()
@@ -412,10 +404,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_across_the_internet_is_one_by_tls() {
+        for service in ["api_grpc", "gateway_grpc"] {
+            let set = |config: &mut Config, url: &str| match service {
+                "api_grpc" => config.api_grpc = format!("http://10.0.0.1:7001,{url}"),
+                _ => config.gateway_grpc = Some(url.to_owned()),
+            };
+            let plain = "http://streamhaul.example:7001";
+            let refused = refused(|config| set(config, plain));
+            assert!(refused.starts_with(&format!("{service}: ")), "{refused}");
+            assert!(refused.contains("kit.grpc.insecure"), "{refused}");
+            let mut allowed = Config::default();
+            set(&mut allowed, "https://streamhaul.example:7001");
+            assert_eq!(allowed.validate(), Ok(()));
+            set(&mut allowed, plain);
+            allowed.kit.grpc.insecure = true;
+            assert_eq!(allowed.validate(), Ok(()));
+        }
+    }
+
+    #[test]
     fn each_mistake_is_named() {
-        assert!(
-            refused(|c| c.api_grpc = "https://a:1".into()).starts_with("api_grpc must be http://")
-        );
+        assert!(refused(|c| c.api_grpc = "ftp://a:1".into()).starts_with("api_grpc must be"));
         assert!(
             refused(|c| c.gateway_grpc = Some("a:1".into())).starts_with("gateway_grpc must be")
         );

@@ -173,7 +173,7 @@ impl Control {
             .chosen()
             .connect()
             .await
-            .map_err(|error| tonic::Status::unavailable(chain(&error)))
+            .map_err(|error| tonic::Status::unavailable(service_kit::grpc::why(&error)))
     }
 
     /// Notes an event for the control plane, and in the log.
@@ -242,16 +242,4 @@ const fn failed(direction: Direction) -> SessionEventKind {
         Direction::Pull => SessionEventKind::PullFailed,
         Direction::Push => SessionEventKind::PushFailed,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -123,7 +123,7 @@ async fn call(
 ) -> Status {
     let channel = match endpoint.connect().await {
         Ok(channel) => channel,
-        Err(error) => return Status::unavailable(error.to_string()),
+        Err(error) => return Status::unavailable(service_kit::grpc::why(&error)),
     };
     let mut client = TelemetryClient::with_interceptor(channel, bearer);
     match client.report(ReceiverStream::new(reports)).await {

@@ -48,7 +48,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         .with_context(|| format!("cannot bind listen_stats {}", config.listen_stats))?;
 
     let store = Store::new(&config.state_dir);
-    let mut replicas = Replicas::parse(&config.api_grpc, chance()).context("api_grpc")?;
+    let mut replicas = Replicas::parse(&config.kit.grpc, &config.api_grpc, chance())?;
     let Some(identity) = identity(&config, &store, &mut replicas, &context).await? else {
         return Ok(());
     };
@@ -163,7 +163,7 @@ impl Node {
         });
         if let Some(gateway) = &self.config.gateway_grpc {
             let reporter = Reporter {
-                endpoint: control::endpoint(gateway).context("gateway_grpc")?,
+                endpoint: control::endpoint(&self.config.kit.grpc, "gateway_grpc", gateway)?,
                 bearer: self.bearer.clone(),
                 node_id: self.identity.node_id.clone(),
                 boot_id: boot_id.clone(),

@@ -10,6 +10,8 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::tls::GrpcConfig;
+
 /// A service's configuration. Give it `#[serde(default, deny_unknown_fields)]`
 /// and a field `kit: KitConfig`.
 pub trait ServiceConfig: Serialize + DeserializeOwned + Default + Send + 'static {
@@ -58,6 +60,8 @@ pub struct KitConfig {
     pub log: LogConfig,
     /// Traces.
     pub trace: TraceConfig,
+    /// gRPC with other services.
+    pub grpc: GrpcConfig,
     /// How long a stop may take before the process gives up waiting.
     pub shutdown_deadline_seconds: u64,
 }
@@ -108,6 +112,7 @@ impl KitConfig {
             },
             log: LogConfig::default(),
             trace: TraceConfig::default(),
+            grpc: GrpcConfig::default(),
             shutdown_deadline_seconds: 20,
         }
     }
@@ -177,8 +182,14 @@ pub fn load<C: ServiceConfig>(service: &str, file: Option<&Path>) -> Result<C, E
     let config: C = figment
         .extract()
         .map_err(|error| Error::Invalid(one_line(&error.to_string())))?;
-    config.validate().map_err(Error::Invalid)?;
+    check(&config).map_err(Error::Invalid)?;
     Ok(config)
+}
+
+/// Checks all of a service's configuration.
+pub(crate) fn check(config: &impl ServiceConfig) -> Result<(), String> {
+    config.kit().grpc.validate()?;
+    config.validate()
 }
 
 fn require_readable(path: &Path) -> Result<(), Error> {

@@ -1,15 +1,20 @@
 //! gRPC between our services: bearer tokens on both sides, and the client's channel.
 
+mod failure;
+
 use std::time::Duration;
 
-use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
+
+pub use failure::{why, why_not};
+
+use crate::tls::GrpcConfig;
 
 /// A channel that hears nothing for this long asks whether the other side is there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -75,15 +80,16 @@ pub struct Patience {
 /// `setting` is where the address comes from.
 ///
 /// # Errors
-/// When `uri` is not one, or the token cannot stand in a header.
+/// When `uri` is not one that a token may be sent to, a certificate cannot be read, or the
+/// token cannot stand in a header.
 pub fn channel(
     setting: &'static str,
-    uri: &str,
+    (config, uri): (&GrpcConfig, &str),
     token: &SecretString,
     patience: Patience,
 ) -> anyhow::Result<AuthorizedChannel> {
-    let channel = Endpoint::from_shared(uri.to_owned())
-        .with_context(|| format!("{setting}: {uri}"))?
+    let channel = config
+        .endpoint(setting, uri)?
         .connect_timeout(patience.connect)
         .timeout(patience.call)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)

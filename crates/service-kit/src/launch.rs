@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::config::ServiceConfig;
+use crate::config::{self, ServiceConfig};
 use crate::metrics::Recorder;
 use crate::readiness::{NotReady, Readiness};
 
@@ -165,7 +165,7 @@ where
     F: FnOnce(C, Context) -> Fut + Send + 'static,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    config.validate().map_err(LaunchError::Config)?;
+    config::check(&config).map_err(LaunchError::Config)?;
     let recorder = Recorder::new().map_err(|error| LaunchError::Metrics(error.to_string()))?;
     let runtime = runtime(name, &recorder)?;
     let listener = bind_admin(config.kit().admin.listen)?;

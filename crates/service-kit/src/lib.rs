@@ -38,6 +38,7 @@ pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 
 pub use config::{AdminConfig, KitConfig, LogConfig, LogFormat, ServiceConfig, TraceConfig};
@@ -45,3 +46,4 @@ pub use launch::{Context, LaunchError, Running, SystemClock, launch};
 pub use readiness::{NotReady, Readiness};
 pub use run::run;
 pub use secrecy::SecretString;
+pub use tls::GrpcConfig;

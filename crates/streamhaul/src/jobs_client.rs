@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use proto::jobs::jobs_client::JobsClient;
+use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::{Code, Response, Status};
 
@@ -44,9 +45,14 @@ impl Jobs {
             .enable_all()
             .build()
             .context("start a runtime")?;
+        let grpc = GrpcConfig {
+            ca_file: target.ca_file.clone(),
+            insecure: target.insecure,
+            ..GrpcConfig::default()
+        };
         let channel = {
             let _inside = runtime.enter();
-            service_kit::grpc::channel("--jobs", &uri, &token, PATIENCE)?
+            service_kit::grpc::channel("--jobs", (&grpc, &uri), &token, PATIENCE)?
         };
         Ok(Self {
             runtime,
@@ -76,7 +82,7 @@ impl Jobs {
         match status.code() {
             Code::Unavailable | Code::DeadlineExceeded => format!(
                 "{uri} does not answer ({}); is the instance running? `streamhaul up` starts one",
-                status.message()
+                service_kit::grpc::why_not(status)
             ),
             Code::Unauthenticated => {
                 format!("{uri} does not know the token: check --service-token-file")

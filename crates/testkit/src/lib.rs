@@ -10,6 +10,8 @@
 
 pub mod asn_database;
 pub mod capture;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 #[cfg(feature = "control-plane")]
 pub mod control_plane;
 #[cfg(feature = "database")]

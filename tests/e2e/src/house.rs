@@ -17,6 +17,7 @@ use lease::SigningKey;
 use model::NodeId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::certificates::Certificates;
 
 use crate::http::Client;
 use crate::metrics::Metrics;
@@ -95,6 +96,9 @@ const SECOND_RELAY_PLAY: u16 = 19;
 const SECOND_RELAY_STATS: u16 = 20;
 const SECOND_RELAY_ADMIN: u16 = 21;
 
+/// Where every service listens.
+const HOST: &str = "127.0.0.1";
+
 /// Where the second node stands; the first is in `local`.
 pub const ELSEWHERE: &str = "elsewhere";
 
@@ -113,6 +117,7 @@ pub struct House {
     node_id: NodeId,
     extra: Vec<(Service, String, String)>,
     replicated: bool,
+    certificates: Option<Certificates>,
     dir: TempDir,
 }
 
@@ -161,6 +166,7 @@ impl House {
             node_id: NodeId::from_u128(0),
             extra: options.settings,
             replicated: options.replicated,
+            certificates: options.tls.then(|| Certificates::new(HOST)),
             dir,
         };
         house.write_secrets()?;
@@ -188,10 +194,19 @@ impl House {
     /// # Errors
     /// When it cannot be enrolled or is not ready in time.
     pub fn add_node(&mut self) -> anyhow::Result<NodeId> {
+        let node_id = self.send_node()?;
+        self.wait_ready_of(Service::SecondRelayNode, READY_LIMIT)?;
+        Ok(node_id)
+    }
+
+    /// The same without waiting for it.
+    ///
+    /// # Errors
+    /// When it has no place, or its binary is missing.
+    pub fn send_node(&mut self) -> anyhow::Result<NodeId> {
         let (node_id, join_token) = self.enrol("e2e-second", ELSEWHERE)?;
         self.write_secret("second_join_token", &join_token)?;
         self.launch(Service::SecondRelayNode)?;
-        self.wait_ready_of(Service::SecondRelayNode, READY_LIMIT)?;
         Ok(node_id)
     }
 
@@ -234,13 +249,13 @@ impl House {
     /// Where nodes reach the control plane.
     #[must_use]
     pub fn api_grpc(&self) -> String {
-        format!("http://{}", self.local(API_GRPC))
+        self.grpc(API_GRPC)
     }
 
     /// Where nodes reach each replica of it, with commas between them.
     #[must_use]
     pub fn replicas_grpc(&self) -> String {
-        let second = format!("http://{}", self.local(SECOND_API_GRPC));
+        let second = self.grpc(SECOND_API_GRPC);
         match self.replicated {
             true => format!("{},{second}", self.api_grpc()),
             false => self.api_grpc(),
@@ -391,7 +406,13 @@ impl House {
     }
 
     fn local(&self, port: u16) -> String {
-        format!("127.0.0.1:{}", self.ports.at(port))
+        format!("{HOST}:{}", self.ports.at(port))
+    }
+
+    /// Where a service is reached by gRPC.
+    fn grpc(&self, port: u16) -> String {
+        let scheme = self.certificates.as_ref().map_or("http", |_| "https");
+        format!("{scheme}://{}", self.local(port))
     }
 
     fn everywhere(&self, port: u16) -> String {

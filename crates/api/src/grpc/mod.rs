@@ -16,7 +16,6 @@ use proto::fleet::webhooks_server::WebhooksServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Response, Status};
 
@@ -52,7 +51,10 @@ pub(crate) async fn serve(
     health
         .set_serving::<ControlServer<control::Control>>()
         .await;
-    Server::builder()
+    app.config
+        .kit
+        .grpc
+        .server()?
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .tcp_nodelay(true)

@@ -13,6 +13,7 @@ use model::live::NewestLinks;
 use proto::telemetry::NewestLinksRequest;
 use proto::telemetry::live_client::LiveClient;
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 
 /// Within this the next request shows the same report.
@@ -41,8 +42,8 @@ struct Memory {
 }
 
 impl Links {
-    pub(crate) fn new(gateway_grpc: &str, token: &SecretString) -> anyhow::Result<Self> {
-        let channel = service_kit::grpc::channel("gateway_grpc", gateway_grpc, token, PATIENCE)?;
+    pub(crate) fn new(gateway: (&GrpcConfig, &str), token: &SecretString) -> anyhow::Result<Self> {
+        let channel = service_kit::grpc::channel("gateway_grpc", gateway, token, PATIENCE)?;
         Ok(Self {
             client: LiveClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
             memory: Mutex::default(),

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use proto::fleet::EnrolRequest;
+use proto::fleet::fleet_client::FleetClient;
+use service_kit::GrpcConfig;
 use streamhaul_api::BootstrapNode;
+use testkit::certificates::Certificates;
 use tonic::Code;
 
 use crate::house::House;
@@ -87,4 +91,32 @@ async fn a_deployment_can_begin_with_a_node_of_its_own() {
         .await
         .unwrap();
     assert!(node::enrol(&house, "sh_join_from_a_file").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_come_by_tls_where_the_listener_has_a_certificate() {
+    let certificates = Certificates::new("127.0.0.1");
+    let house = House::with(|config| {
+        config.kit.grpc.cert_file = Some(certificates.cert());
+        config.kit.grpc.key_file = Some(certificates.key());
+    })
+    .await;
+    let join_token = node::create(&house, "one").await;
+    let trusting = GrpcConfig {
+        ca_file: Some(certificates.ca()),
+        ..GrpcConfig::default()
+    };
+    let enrol = async |grpc: &GrpcConfig, scheme: &str| {
+        let url = format!("{scheme}://{}", house.grpc);
+        let endpoint = grpc.endpoint("api_grpc", &url).unwrap();
+        let channel = endpoint.connect().await.ok()?;
+        let join_token = join_token.clone();
+        let request = EnrolRequest { join_token };
+        let enrolled = FleetClient::new(channel).enrol(request).await;
+        Some(enrolled.ok()?.into_inner().credential)
+    };
+    assert_eq!(enrol(&trusting, "http").await, None);
+    assert_eq!(enrol(&GrpcConfig::default(), "https").await, None);
+    let credential = enrol(&trusting, "https").await.unwrap();
+    assert!(credential.starts_with("sh_node_"));
 }

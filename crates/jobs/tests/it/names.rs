@@ -13,6 +13,7 @@ use proto::fleet::{
     ReportDnsChangesRequest, ReportDnsChangesResponse,
 };
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use storage::queue::NewJob;
 use streamhaul_jobs::Names;
 use streamhaul_jobs::dns::{Error, Provider, Record};
@@ -98,7 +99,11 @@ async fn serving(wanting: &Wanting) -> (Names, DropGuard) {
         .add_service(DnsServer::new(wanting.clone()))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().cancelled_owned());
     tokio::spawn(server);
-    let names = Names::new(&uri, &SecretString::from(SERVICE_TOKEN)).unwrap();
+    let names = Names::new(
+        (&GrpcConfig::default(), &uri),
+        &SecretString::from(SERVICE_TOKEN),
+    )
+    .unwrap();
     (names, stop.drop_guard())
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::job::JobState;
 use secrecy::SecretString;
+use service_kit::GrpcConfig;
 use storage::queue::NewJob;
 use streamhaul_jobs::Control;
 use streamhaul_jobs::job::Registry;
@@ -14,7 +15,11 @@ use crate::fake_api::FakeApi;
 use crate::world::{World, settings};
 
 fn registry(api: &FakeApi, token: &str) -> Registry {
-    let control = Control::new(&api.uri(), &SecretString::from(token)).unwrap();
+    let control = Control::new(
+        (&GrpcConfig::default(), &api.uri()),
+        &SecretString::from(token),
+    )
+    .unwrap();
     jobs::registry(&control, Duration::from_secs(15))
 }
 

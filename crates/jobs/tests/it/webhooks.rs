@@ -13,6 +13,7 @@ use proto::fleet::webhooks_server::{Webhooks, WebhooksServer};
 use proto::fleet::{SignWebhookRequest, SignWebhookResponse};
 use secrecy::SecretString;
 use serde_json::json;
+use service_kit::GrpcConfig;
 use sha2::Sha256;
 use storage::queue::NewJob;
 use streamhaul_jobs::job::Registry;
@@ -64,7 +65,11 @@ async fn signing(url: String) -> (Signer, DropGuard) {
         .add_service(WebhooksServer::new(Signing(url)))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().cancelled_owned());
     tokio::spawn(server);
-    let signer = Signer::new(&uri, &SecretString::from(SERVICE_TOKEN)).unwrap();
+    let signer = Signer::new(
+        (&GrpcConfig::default(), &uri),
+        &SecretString::from(SERVICE_TOKEN),
+    )
+    .unwrap();
     (signer, stop.drop_guard())
 }
 

@@ -56,7 +56,7 @@ async fn attempt(endpoint: &Endpoint, join_token: &SecretString) -> Result<Ident
     let channel = endpoint
         .connect()
         .await
-        .map_err(|error| Attempt::Again(super::chain(&error)))?;
+        .map_err(|error| Attempt::Again(service_kit::grpc::why(&error)))?;
     let request = EnrolRequest {
         join_token: join_token.expose_secret().into(),
     };

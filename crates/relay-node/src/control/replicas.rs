@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service_kit::GrpcConfig;
 use tonic::transport::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,9 +20,9 @@ pub(crate) struct Replicas {
 impl Replicas {
     /// From addresses with commas between them, such as `http://a:7001,http://b:7001`.
     /// `chance` chooses the first, so that a fleet is spread over them.
-    pub(crate) fn parse(urls: &str, chance: u16) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn parse(grpc: &GrpcConfig, urls: &str, chance: u16) -> anyhow::Result<Self> {
         let endpoints = addresses(urls)
-            .map(endpoint)
+            .map(|url| endpoint(grpc, "api_grpc", url))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             endpoints,
@@ -46,8 +47,9 @@ pub(crate) fn addresses(urls: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Where a service is, and how long to wait for it.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(url.to_owned())?
+pub(crate) fn endpoint(grpc: &GrpcConfig, setting: &str, url: &str) -> anyhow::Result<Endpoint> {
+    Ok(grpc
+        .endpoint(setting, url)?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -59,9 +61,13 @@ pub(crate) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
 mod tests {
     use super::*;
 
+    fn parse(urls: &str, chance: u16) -> anyhow::Result<Replicas> {
+        Replicas::parse(&GrpcConfig::default(), urls, chance)
+    }
+
     #[test]
     fn one_after_the_other_is_chosen() {
-        let mut replicas = Replicas::parse("http://a:7001, http://b:7002", 1).unwrap();
+        let mut replicas = parse("http://a:7001, http://b:7002", 1).unwrap();
         let chosen = |replicas: &Replicas| replicas.chosen().uri().to_string();
         assert_eq!(chosen(&replicas), "http://b:7002/");
         replicas.choose_next();
@@ -72,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_single_one_is_chosen_again() {
-        let mut replicas = Replicas::parse("http://a:7001", u16::MAX).unwrap();
+        let mut replicas = parse("http://a:7001", u16::MAX).unwrap();
         replicas.choose_next();
         assert_eq!(replicas.chosen().uri(), "http://a:7001/");
     }

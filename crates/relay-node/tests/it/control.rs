@@ -5,9 +5,15 @@ use lease::SigningKey;
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use serde_json::Value;
+use service_kit::GrpcConfig;
+use testkit::certificates::Certificates;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::node::{config, get, ready, start, stop};
-use crate::plane::{Plane, assignment, assignment_until, keys, node_id, now, signing_key};
+use crate::plane::{
+    JOIN_TOKEN, Plane, assignment, assignment_until, keys, node_id, now, signing_key,
+};
 
 async fn is_connected(admin: std::net::SocketAddr) -> bool {
     let metrics = get(admin, "/metrics").await.1;
@@ -193,4 +199,56 @@ async fn draining_is_told_and_seen() {
         "over_capacity"
     );
     stop(node).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_sends_its_credential_to_nobody_in_the_clear() {
+    let (plane, home) = (Plane::start().await, tempfile::tempdir().unwrap());
+    let mut across = config(&plane, home.path());
+    across.api_grpc = "http://streamhaul.example:7001".into();
+    let refused = service_kit::launch("relay-node", across, streamhaul_relay_node::run);
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("https://"), "{refused}");
+
+    // Who answers on the line of one that goes by TLS hears the first word of TLS, and
+    // nothing else however often.
+    let wiretap = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut by_tls = config(&plane, home.path());
+    by_tls.api_grpc = format!("https://{}", wiretap.local_addr().unwrap());
+    let node = start(by_tls);
+    for _ in 0..3 {
+        let (mut stream, _) = wiretap.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.unwrap();
+        // A handshake record of TLS (RFC 8446 section 5.1).
+        assert_eq!(heard.first_chunk(), Some(&[0x16, 3]), "{heard:?}");
+        assert!(!String::from_utf8_lossy(&heard).contains(JOIN_TOKEN));
+    }
+    stop(node).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_tells_its_credential_by_tls_to_whom_its_authority_vouches_for_only() {
+    let ours = Certificates::new("127.0.0.1");
+    let strangers = Certificates::new("127.0.0.1");
+    let listening = |of: &Certificates| GrpcConfig {
+        cert_file: Some(of.cert()),
+        key_file: Some(of.key()),
+        ..GrpcConfig::default()
+    };
+    let (mut plane, home) = (
+        Plane::start_by(&listening(&ours)).await,
+        tempfile::tempdir().unwrap(),
+    );
+    let stranger = Plane::start_by(&listening(&strangers)).await;
+    let mut config = config(&plane, home.path());
+    // Whichever it asks first, it settles on ours.
+    config.api_grpc = format!("{},{}", stranger.url(), plane.url());
+    config.kit.grpc.ca_file = Some(ours.ca());
+    let node = start(config);
+    let line = plane.welcomed().await;
+    assert_eq!(line.hello.node_id, node_id().to_string());
+    assert_eq!((plane.enrolments(), stranger.enrolments()), (1, 0));
+    stop(ready(node).await).await.unwrap();
 }

@@ -13,6 +13,7 @@ use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use proto::fleet::fleet_server::{Fleet, FleetServer};
 use proto::fleet::node_message::Message;
+use service_kit::GrpcConfig;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -102,6 +103,7 @@ pub(crate) fn now() -> UnixMillis {
 /// The control plane; each connection of the node is handed to the test.
 pub(crate) struct Plane {
     pub(crate) address: SocketAddr,
+    scheme: &'static str,
     lines: mpsc::Receiver<Line>,
     enrolments: Arc<Mutex<u32>>,
     server: tokio::task::JoinHandle<()>,
@@ -117,16 +119,24 @@ pub(crate) struct Line {
 
 impl Plane {
     pub(crate) async fn start() -> Self {
+        Self::start_by(&GrpcConfig::default()).await
+    }
+
+    /// Answers by TLS, if that is set up.
+    pub(crate) async fn start_by(grpc: &GrpcConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Self::serve(listener)
+        Self::serve(listener, grpc)
     }
 
     /// Comes back where another was.
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
-        Self::serve(TcpListener::bind(address).await.expect("its old port"))
+        let listener = TcpListener::bind(address).await.expect("its old port");
+        Self::serve(listener, &GrpcConfig::default())
     }
 
-    fn serve(listener: TcpListener) -> Self {
+    fn serve(listener: TcpListener, grpc: &GrpcConfig) -> Self {
+        let mut server = grpc.server().expect("good certificates");
+        let scheme = grpc.cert_file.as_ref().map_or("http", |_| "https");
         let address = listener.local_addr().expect("bound");
         let (connected, lines) = mpsc::channel(8);
         let enrolments = Arc::default();
@@ -135,13 +145,14 @@ impl Plane {
             enrolments: Arc::clone(&enrolments),
         };
         let server = tokio::spawn(async move {
-            let serve = tonic::transport::Server::builder()
+            let serve = server
                 .add_service(FleetServer::new(service))
                 .serve_with_incoming(TcpListenerStream::new(listener));
             serve.await.expect("the test's server runs");
         });
         Self {
             address,
+            scheme,
             lines,
             enrolments,
             server,
@@ -149,7 +160,7 @@ impl Plane {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn enrolments(&self) -> u32 {

@@ -114,6 +114,7 @@ pub struct JobsTarget {
     #[arg(long, value_name = "DIR", env = "STREAMHAUL_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// The gRPC listener of jobs, such as http://127.0.0.1:7002
+    /// or https://jobs.example:7002
     #[arg(
         long,
         value_name = "URL",
@@ -124,6 +125,14 @@ pub struct JobsTarget {
     /// A file with the token that the services know each other by
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_SERVICE_TOKEN_FILE")]
     pub service_token_file: Option<PathBuf>,
+    /// A file with the certificates of who signs that listener's [default: the public
+    /// authorities]
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_GRPC_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Sends the token by http:// to a host that is neither this machine nor in a private
+    /// network
+    #[arg(long)]
+    pub insecure: bool,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

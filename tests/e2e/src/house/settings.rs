@@ -14,6 +14,8 @@ pub struct Options {
     pub settings: Vec<(Service, String, String)>,
     /// Whether the control plane has a second replica.
     pub replicated: bool,
+    /// Whether gRPC goes by TLS, by an authority of the house's own.
+    pub tls: bool,
 }
 
 /// What callers of a patient house get: longer than a busy machine holds a program up.
@@ -35,6 +37,13 @@ impl Options {
     #[must_use]
     pub const fn replicated(mut self) -> Self {
         self.replicated = true;
+        self
+    }
+
+    /// The same with gRPC by TLS.
+    #[must_use]
+    pub const fn by_tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -63,6 +72,7 @@ impl House {
     pub(super) fn settings(&self, service: Service) -> Vec<(String, String)> {
         let mut settings = self.necessary(service);
         settings.push(("KIT__ADMIN__LISTEN", self.local(service.admin_port())));
+        settings.extend(self.grpc_files());
         let own = self.extra.iter().filter(|(other, ..)| *other == service);
         let own = own.map(|(_, name, value)| (name.clone(), value.clone()));
         settings
@@ -70,6 +80,20 @@ impl House {
             .map(|(name, value)| (name.to_owned(), value))
             .chain(own)
             .collect()
+    }
+
+    fn grpc_files(&self) -> Vec<(&'static str, String)> {
+        let Some(certificates) = &self.certificates else {
+            return Vec::new();
+        };
+        vec![
+            ("KIT__GRPC__CERT_FILE", certificates.cert()),
+            ("KIT__GRPC__KEY_FILE", certificates.key()),
+            ("KIT__GRPC__CA_FILE", certificates.ca()),
+        ]
+        .into_iter()
+        .map(|(name, file)| (name, file.display().to_string()))
+        .collect()
     }
 
     fn necessary(&self, service: Service) -> Vec<(&'static str, String)> {
@@ -83,10 +107,7 @@ impl House {
                     "GATEWAY_HTTP",
                     format!("http://{}", self.local(GATEWAY_HTTP)),
                 ),
-                (
-                    "GATEWAY_GRPC",
-                    format!("http://{}", self.local(GATEWAY_GRPC)),
-                ),
+                ("GATEWAY_GRPC", self.grpc(GATEWAY_GRPC)),
                 ("DATABASE_URL", self.postgres.url()),
                 ("ADMIN_TOKEN_FILE", secret("admin_token")),
                 ("SERVICE_TOKEN_FILE", secret("service_token")),
@@ -140,10 +161,7 @@ impl House {
                 self.secret(join_token).display().to_string(),
             ),
             ("API_GRPC", self.replicas_grpc()),
-            (
-                "GATEWAY_GRPC",
-                format!("http://{}", self.local(GATEWAY_GRPC)),
-            ),
+            ("GATEWAY_GRPC", self.grpc(GATEWAY_GRPC)),
             ("PUBLIC_HOST", "127.0.0.1".into()),
             ("REGION", region.into()),
         ]

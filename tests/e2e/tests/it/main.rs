@@ -22,6 +22,7 @@ mod picture;
 mod replica;
 mod restart;
 mod settings;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
