@@ -8,17 +8,23 @@
 //!
 //! To add a call of the plugin, add a method to [`Plugin`] and a line to `rows.txt`.
 
+mod clock;
 mod exchange;
+mod login;
 mod mask;
 mod plugin;
 mod rows;
+mod running;
 mod session;
 mod timers;
 mod wire;
 
+pub use clock::Clock;
 pub use exchange::{Exchange, Request};
-pub use plugin::{Login, Plugin};
+pub use login::Login;
+pub use plugin::Plugin;
 pub use rows::{Row, given, not_given};
+pub use running::{Running, Seen};
 pub use session::Session;
-pub use timers::{Heartbeat, Timers, Verdict};
+pub use timers::{Heartbeat, Verdict};
 pub use wire::Wire;

@@ -1,4 +1,4 @@
-//! The plugin.
+//! The plugin: its calls.
 
 use std::time::{Duration, Instant};
 
@@ -6,42 +6,45 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::exchange::{Exchange, Request};
 use crate::session::Session;
-use crate::timers::{Timers, Verdict};
+use crate::timers::{PROVISIONING_MAX, PROVISIONING_POLL, REFRESH, Verdict};
 use crate::wire::Wire;
 
 const BASE: &str = "/api/v1";
-
-/// A login that waits for somebody to let the plugin in.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// Its identifier.
-    pub id: String,
-    poll_token: String,
-    interval: Duration,
-    expires: Instant,
-}
 
 /// The OBS plugin.
 #[derive(Debug)]
 pub struct Plugin {
     wire: Wire,
-    timers: Timers,
+    clock: Clock,
     access: String,
     refresh: String,
+    /// By its clock.
+    refresh_at: Duration,
 }
 
 impl Plugin {
     /// A plugin that is signed in nowhere yet.
     #[must_use]
-    pub fn new(base: &str, timers: Timers) -> Self {
+    pub fn new(base: &str, clock: Clock) -> Self {
         Self {
             wire: Wire::new(base),
-            timers,
+            clock,
             access: String::new(),
             refresh: String::new(),
+            refresh_at: Duration::MAX,
         }
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When its clock shows this, the access token wants to be exchanged.
+    pub(crate) const fn refresh_at(&self) -> Duration {
+        self.refresh_at
     }
 
     /// The tokens it holds: access and refresh.
@@ -50,66 +53,12 @@ impl Plugin {
         (&self.access, &self.refresh)
     }
 
-    /// Asks to be signed in.
-    ///
-    /// # Errors
-    /// When the answer is none that the plugin understands.
-    pub fn login(&self) -> anyhow::Result<(Login, Exchange)> {
-        let client =
-            json!({"platform": "windows", "plugin_version": "0.0.5", "device_name": "STUDIO"});
-        let begun = self.anonymous("/auth/plugin/login/start", json!({"client": client}))?;
-        let text = |name: &str| {
-            let value = begun.body[name].as_str().filter(|it| !it.is_empty());
-            value
-                .map(str::to_owned)
-                .with_context(|| format!("login/start has no {name}"))
-        };
-        let said = begun.body["poll_interval_seconds"].as_u64();
-        ensure!(said == Some(3), "the plugin asks every 3 s, not {said:?}");
-        let login = Login {
-            id: text("login_attempt_id")?,
-            poll_token: text("poll_token")?,
-            interval: self.timers.login_poll,
-            expires: Instant::now() + self.timers.provisioning_max,
-        };
-        Ok((login, begun))
-    }
-
-    /// One look at a login; keeps the tokens once there are some.
-    ///
-    /// # Errors
-    /// Anything but pending and completed ends the attempt.
-    pub fn poll(&mut self, login: &Login) -> anyhow::Result<Exchange> {
-        let body = json!({"login_attempt_id": login.id, "poll_token": login.poll_token});
-        let looked = self.anonymous("/auth/plugin/login/poll", body)?;
-        match looked.status {
-            202 => {}
-            200 => self.keep(&looked.body)?,
-            status => bail!("the login ended with {status}: {}", looked.body),
-        }
-        Ok(looked)
-    }
-
-    /// Looks until it is let in.
-    ///
-    /// # Errors
-    /// As [`poll`](Self::poll), or when nobody lets it in.
-    pub fn wait_signed_in(&mut self, login: &Login) -> anyhow::Result<Exchange> {
-        while Instant::now() < login.expires {
-            let looked = self.poll(login)?;
-            if looked.status == 200 {
-                return Ok(looked);
-            }
-            std::thread::sleep(login.interval);
-        }
-        bail!("nobody let the plugin in")
-    }
-
-    /// Exchanges its refresh token for the next pair.
+    /// Exchanges its refresh token for the next pair; after a failure it tries again soon.
     ///
     /// # Errors
     /// When it is refused: the plugin only reports it.
     pub fn refresh(&mut self) -> anyhow::Result<Exchange> {
+        self.refresh_at = self.clock.now() + PROVISIONING_POLL;
         let body = json!({"refresh_token": self.refresh});
         let refreshed = self.anonymous("/auth/refresh", body)?;
         ensure!(
@@ -121,7 +70,7 @@ impl Plugin {
         Ok(refreshed)
     }
 
-    fn keep(&mut self, body: &Value) -> anyhow::Result<()> {
+    pub(crate) fn keep(&mut self, body: &Value) -> anyhow::Result<()> {
         let text = |name: &str| {
             let value = body["auth"][name].as_str().filter(|it| !it.is_empty());
             value
@@ -132,27 +81,30 @@ impl Plugin {
         ensure!(!user.is_empty(), "user.id is required");
         self.access = text("cp_access_jwt")?;
         self.refresh = text("refresh_token")?;
+        self.refresh_at = self.clock.now() + REFRESH;
         Ok(())
     }
 
-    /// Asks for a session, under a key of its own however often it asked before.
+    /// Asks for a session until there is an answer to go by, under a key of its own each
+    /// time; says what was asked.
     ///
     /// # Errors
     /// When it is refused.
-    pub fn start(&self, connection: &str) -> anyhow::Result<(Session, Exchange)> {
+    pub fn start(&self, connection: &str) -> anyhow::Result<(Session, Vec<Exchange>)> {
         let body = json!({
             "client_context": {"obs_connected": true, "mode": "auto", "requested_by": "obs-plugin"},
             "region_preference": "local",
             "connection_id": connection,
         });
-        let started = self.post("/relay/start", body)?;
+        let asked = self.persist(|| self.post("/relay/start", body.clone()))?;
+        let started = asked.last().context("it was asked once")?;
         ensure!(
             started.is_good(),
             "relay_start failed: {}: {}",
             started.status,
             started.body
         );
-        Ok((Session::read(&started.body)?, started))
+        Ok((Session::read(&started.body)?, asked))
     }
 
     /// Looks at a connection's session; none when nothing is active, or something else.
@@ -165,40 +117,40 @@ impl Plugin {
         if looked.body.is_null() {
             return Ok(None);
         }
-        let found = Session::read(&looked.body)?;
-        let is_it = found.id == expected.id || found.stream_token == expected.stream_token;
+        let seen = Session::read(&looked.body)?;
+        let is_it = seen.id == expected.id || seen.stream_token == expected.stream_token;
         Ok(is_it.then_some(looked))
     }
 
-    /// Looks until the session is ready.
+    /// Looks until the session's node has it, whatever else it is told meanwhile.
     ///
     /// # Errors
-    /// When it is not in time.
-    pub fn wait_active(&self, session: &Session, connection: &str) -> anyhow::Result<Exchange> {
-        let begun = Instant::now();
-        while begun.elapsed() < self.timers.provisioning_max {
-            let looked = self.active(session, connection)?;
-            if let Some(looked) = looked.filter(|it| it.body["session"]["status"] == "active") {
+    /// When it takes too long.
+    pub fn wait_active(&self, expected: &Session, connection: &str) -> anyhow::Result<Exchange> {
+        let deadline = Instant::now() + PROVISIONING_MAX;
+        while Instant::now() < deadline {
+            let looked = self.active(expected, connection).ok().flatten();
+            let is_active = |looked: &Exchange| {
+                Session::read(&looked.body).is_ok_and(|session| session.status == "active")
+            };
+            if let Some(looked) = looked.filter(is_active) {
                 return Ok(looked);
             }
-            std::thread::sleep(self.timers.provisioning_poll);
+            self.clock.sleep(PROVISIONING_POLL);
         }
         bail!("provisioning took too long")
     }
 
-    /// Reports the session's health, with the key of its vault.
-    ///
-    /// # Errors
-    /// When nobody answers.
-    pub fn health(&self, session: &Session) -> anyhow::Result<(Verdict, Exchange)> {
+    /// Reports the session's health, with the key of its vault. No answer is a failure as
+    /// any other.
+    #[must_use]
+    pub fn health(&self, session: &Session) -> Verdict {
         let body = json!({"session_id": session.id, "instance_id": session.instance_id});
-        let reported = self.post("/relay/health", body)?;
-        let verdict = match reported.status {
-            404 => Verdict::Expired,
-            _ if reported.is_good() => Verdict::Alive,
+        match self.post("/relay/health", body) {
+            Ok(reported) if reported.status == 404 => Verdict::Expired,
+            Ok(reported) if reported.is_good() => Verdict::Alive,
             _ => Verdict::Failed,
-        };
-        Ok((verdict, reported))
+        }
     }
 
     /// Ends a session.
@@ -206,7 +158,9 @@ impl Plugin {
     /// # Errors
     /// When it is refused.
     pub fn stop(&self, session: &Session) -> anyhow::Result<Exchange> {
-        let stopped = self.post("/relay/stop", json!({"session_id": session.id}))?;
+        let body = json!({"session_id": session.id});
+        let mut asked = self.persist(|| self.post("/relay/stop", body.clone()))?;
+        let stopped = asked.pop().context("it was asked once")?;
         ensure!(stopped.is_good(), "relay_stop failed: {}", stopped.status);
         Ok(stopped)
     }
@@ -217,6 +171,32 @@ impl Plugin {
     /// When nobody answers.
     pub fn logout(&self) -> anyhow::Result<Exchange> {
         self.post("/auth/logout", json!({}))
+    }
+
+    /// Asks until the answer is not about trouble on the way (5xx) or there; the last one
+    /// is the answer.
+    fn persist(
+        &self,
+        mut ask: impl FnMut() -> anyhow::Result<Exchange>,
+    ) -> anyhow::Result<Vec<Exchange>> {
+        let deadline = Instant::now() + PROVISIONING_MAX;
+        let mut asked = Vec::new();
+        loop {
+            let outcome = ask();
+            let is_over = Instant::now() >= deadline;
+            match outcome {
+                Ok(exchange) => {
+                    let is_trouble = exchange.status >= 500;
+                    asked.push(exchange);
+                    if !is_trouble || is_over {
+                        return Ok(asked);
+                    }
+                }
+                Err(error) if is_over => return Err(error),
+                Err(_) => {}
+            }
+            self.clock.sleep(PROVISIONING_POLL);
+        }
     }
 
     /// Asks for any path with its access token.
@@ -238,7 +218,7 @@ impl Plugin {
         self.wire.ask(request)
     }
 
-    fn anonymous(&self, path: &str, body: Value) -> anyhow::Result<Exchange> {
+    pub(crate) fn anonymous(&self, path: &str, body: Value) -> anyhow::Result<Exchange> {
         let request = Request::post(format!("{BASE}{path}"), body)
             .with("X-Telemy-Client-Version", "0.0.5")
             .with("X-Telemy-Client-Platform", "windows");
