@@ -68,7 +68,7 @@ impl Report {
         json
     }
 
-    fn figures(&self) -> [(&'static str, Value); 14] {
+    fn figures(&self) -> [(&'static str, Value); 16] {
         let (start, beside) = (&self.start, &self.start_beside);
         [
             ("noop_per_s", self.free.noop_per_s),
@@ -78,6 +78,8 @@ impl Report {
             ("start_max_ms", start.quantile_ms(1.0)),
             ("held_xmin_loss_ratio", self.loss_ratio()),
             ("held_noop_per_s", self.beside.noop_per_s),
+            ("noop_cpu_us", self.free.noop_cpu_us),
+            ("held_noop_cpu_us", self.beside.noop_cpu_us),
             ("held_enqueue_per_s", self.beside.enqueue_per_s),
             ("held_start_p99_ms", beside.quantile_ms(0.99)),
             ("held_seconds", self.held_for.as_secs_f64()),

@@ -13,6 +13,7 @@ use storage::queue::{NewJob, Queue};
 use tokio_util::sync::CancellationToken;
 
 use super::Plan;
+use crate::usage::{self, Usage};
 
 /// Jobs at the same time. They wait for nothing, so it is the size of batches.
 const WORKERS: usize = 1000;
@@ -28,6 +29,9 @@ pub(super) const KIND: &str = "noop";
 pub(super) struct Rates {
     pub(super) enqueue_per_s: f64,
     pub(super) noop_per_s: f64,
+    /// Time on a core that a job took, PostgreSQL's and the engine's: other programs on the
+    /// machine change it less than the rate.
+    pub(super) noop_cpu_us: f64,
 }
 
 /// Does nothing, and counts that.
@@ -82,15 +86,15 @@ impl Engine {
 
 /// Turns of [`turn`]; the medians of their rates.
 pub(super) async fn turns(queue: &Queue, plan: &Plan) -> anyhow::Result<Rates> {
-    let (mut enqueued, mut done) = (Vec::new(), Vec::new());
+    let mut turns = Vec::new();
     for _ in 0..plan.turns.max(1) {
-        let rates = turn(queue, plan.jobs).await?;
-        enqueued.push(rates.enqueue_per_s);
-        done.push(rates.noop_per_s);
+        turns.push(turn(queue, plan.jobs).await?);
     }
+    let median_of = |figure: fn(&Rates) -> f64| median(turns.iter().map(figure).collect());
     Ok(Rates {
-        enqueue_per_s: median(enqueued),
-        noop_per_s: median(done),
+        enqueue_per_s: median_of(|turn| turn.enqueue_per_s),
+        noop_per_s: median_of(|turn| turn.noop_per_s),
+        noop_cpu_us: median_of(|turn| turn.noop_cpu_us),
     })
 }
 
@@ -103,7 +107,7 @@ async fn turn(queue: &Queue, jobs: u32) -> anyhow::Result<Rates> {
     }
     let enqueuing = started.elapsed();
     let all = u64::from(jobs / CALLERS * CALLERS);
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), used()?);
     let engine = Engine::start(queue);
     while engine.done.load(Ordering::Relaxed) < all {
         ensure!(started.elapsed() < PATIENCE, "jobs do not end");
@@ -111,13 +115,19 @@ async fn turn(queue: &Queue, jobs: u32) -> anyhow::Result<Rates> {
     }
     // Until the last one is written down, which the engine's end waits for.
     let done = engine.stop().await?;
-    let took = started.elapsed();
+    let (took, after) = (started.elapsed(), used()?);
     ensure!(done == all, "{done} runs of {all} jobs");
     ensure!(queue.depth().await?.is_empty(), "jobs are left");
     Ok(Rates {
         enqueue_per_s: all as f64 / enqueuing.as_secs_f64(),
         noop_per_s: all as f64 / took.as_secs_f64(),
+        noop_cpu_us: after.since(&before).cpu.as_secs_f64() * 1e6 / all as f64,
     })
+}
+
+/// By this process, which is the engine, and PostgreSQL, which it started.
+fn used() -> anyhow::Result<Usage> {
+    Usage::of(&usage::tree(std::process::id()))
 }
 
 async fn enqueue(queue: Queue, jobs: u32) -> Result<(), storage::Error> {
