@@ -122,6 +122,8 @@ pub struct BootstrapNode {
 pub struct SessionsConfig {
     /// How long a session lives without its node's heartbeat.
     pub lease_seconds: u32,
+    /// How long a session waits for its node to confirm it.
+    pub provisioning_seconds: u32,
     /// How long it is renewed without a publisher.
     pub grace_seconds: u32,
     /// How long a signed lease is good; it is sent again at half of it.
@@ -206,6 +208,7 @@ impl Default for SessionsConfig {
     fn default() -> Self {
         Self {
             lease_seconds: 300,
+            provisioning_seconds: 120,
             grace_seconds: 600,
             lease_token_seconds: 3600,
             max_session_seconds: 16 * 3600,
@@ -259,6 +262,10 @@ impl ServiceConfig for Config {
                 self.sessions.max_session_seconds,
             ),
             ("sessions.move_seconds", self.sessions.move_seconds),
+            (
+                "sessions.provisioning_seconds",
+                self.sessions.provisioning_seconds,
+            ),
             ("fleet.lost_after_seconds", self.fleet.lost_after_seconds),
             ("fleet.heartbeat_seconds", self.fleet.heartbeat_seconds),
             (

@@ -41,7 +41,6 @@ use crate::mail::Post;
 use crate::relay::capacity::Surveys;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
-use crate::relay::relief::Pace;
 use crate::relay::states;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
@@ -184,7 +183,6 @@ impl Server {
             gateway: gateway_client(),
             links,
             starts: Semaphore::new(starts_max),
-            relief: Pace::default(),
             stream_queries: Semaphore::new(stream_queries_max),
             live_streams,
             passwords: self.secrets.passwords,

@@ -32,7 +32,6 @@ use crate::mail::Post;
 use crate::relay::capacity::Surveys;
 use crate::relay::keys::KeyDeriver;
 use crate::relay::links::Links;
-use crate::relay::relief::Pace;
 use crate::token;
 
 /// The control plane's parts. Nothing in here must survive the process.
@@ -59,8 +58,6 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// A place for each start that may use the database now.
     pub(crate) starts: Semaphore,
-    /// When sessions were last moved for their nodes' bytes.
-    pub(crate) relief: Pace,
     /// A place for each stream of a node that may use the database now.
     pub(crate) stream_queries: Semaphore,
     /// A place for each live view.

@@ -16,7 +16,10 @@ use storage::queue::{QUEUE_DEFAULT, Retention};
 
 use crate::engine::Settings;
 use crate::engine::schedule::Schedule;
-use crate::jobs::{ExpireSessions, SweepNodes, SyncDns};
+use crate::jobs::{
+    ExpireBans, ExpireSessions, ExpireTokens, PlanMoves, ReapProvisioning, RotateKeys,
+    SettleBudgets, SweepNodes, SyncDns,
+};
 
 /// Configuration of jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +68,45 @@ pub struct Schedules {
     pub sync_dns_seconds: u32,
     /// A node without a heartbeat for this long is offline.
     pub offline_after_seconds: u32,
+    /// Between looks for sessions that their nodes never confirmed.
+    pub reap_provisioning_seconds: u32,
+    /// Between two plans of moves for nodes' byte budgets.
+    pub plan_moves_seconds: u32,
+    /// Between two settlements of byte budgets.
+    pub settle_budgets_seconds: u32,
+    /// Between looks for bans whose time is over.
+    pub expire_bans_seconds: u32,
+    /// Between looks for tokens that open nothing any more.
+    pub expire_tokens_seconds: u32,
+    /// Between looks at how long the current key has signed leases.
+    pub rotate_keys_seconds: u32,
+    /// How long a key signs leases, 1 to 3650.
+    pub rotate_keys_days: u32,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Schedules {
+    /// Nothing runs by itself.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            expire_sessions_seconds: 0,
+            sweep_nodes_seconds: 0,
+            sync_dns_seconds: 0,
+            reap_provisioning_seconds: 0,
+            plan_moves_seconds: 0,
+            settle_budgets_seconds: 0,
+            expire_bans_seconds: 0,
+            expire_tokens_seconds: 0,
+            rotate_keys_seconds: 0,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn key_signs_for(&self) -> Duration {
+        DAY * self.rotate_keys_days
+    }
 }
 
 /// How tenants' endpoints are called.
@@ -113,6 +155,13 @@ impl Default for Schedules {
             sweep_nodes_seconds: 5,
             sync_dns_seconds: 10,
             offline_after_seconds: 15,
+            reap_provisioning_seconds: 15,
+            plan_moves_seconds: 60,
+            settle_budgets_seconds: 60,
+            expire_bans_seconds: 5,
+            expire_tokens_seconds: 300,
+            rotate_keys_seconds: 3600,
+            rotate_keys_days: 30,
         }
     }
 }
@@ -152,6 +201,9 @@ impl ServiceConfig for Config {
         }
         let offline_after_seconds = self.schedules.offline_after_seconds;
         check_positive(&[("schedules.offline_after_seconds", offline_after_seconds)])?;
+        if !(1..=3650).contains(&self.schedules.rotate_keys_days) {
+            return Err("schedules.rotate_keys_days: 1 to 3650".to_owned());
+        }
         self.dns.validate()
     }
 }
@@ -178,10 +230,17 @@ impl Config {
             DnsProvider::None => 0,
             DnsProvider::Cloudflare | DnsProvider::Rfc2136 => self.schedules.sync_dns_seconds,
         };
+        let its = &self.schedules;
         let all = [
-            (ExpireSessions::KIND, self.schedules.expire_sessions_seconds),
-            (SweepNodes::KIND, self.schedules.sweep_nodes_seconds),
+            (ExpireSessions::KIND, its.expire_sessions_seconds),
+            (SweepNodes::KIND, its.sweep_nodes_seconds),
             (SyncDns::KIND, sync_dns_seconds),
+            (ReapProvisioning::KIND, its.reap_provisioning_seconds),
+            (PlanMoves::KIND, its.plan_moves_seconds),
+            (SettleBudgets::KIND, its.settle_budgets_seconds),
+            (ExpireBans::KIND, its.expire_bans_seconds),
+            (ExpireTokens::KIND, its.expire_tokens_seconds),
+            (RotateKeys::KIND, its.rotate_keys_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))
@@ -239,7 +298,11 @@ mod tests {
     #[test]
     fn zero_switches_a_schedule_off() {
         let mut config = valid();
-        config.schedules.sweep_nodes_seconds = 0;
+        config.schedules = Schedules {
+            expire_sessions_seconds: 5,
+            sync_dns_seconds: 10,
+            ..Schedules::none()
+        };
         let kinds = |config: &Config| -> Vec<_> {
             let schedules = config.schedules();
             schedules.iter().map(|schedule| schedule.kind).collect()

@@ -1,25 +1,50 @@
 //! The work itself: one file a job.
 
 mod deliver_webhook;
+mod expire_bans;
 mod expire_sessions;
+mod expire_tokens;
+mod plan_moves;
+mod reap_provisioning;
+mod rotate_keys;
+mod settle_budgets;
 mod sweep_nodes;
 mod sync_dns;
 
 use std::time::Duration;
 
 pub use deliver_webhook::DeliverWebhook;
+pub use expire_bans::ExpireBans;
 pub use expire_sessions::ExpireSessions;
+pub use expire_tokens::ExpireTokens;
+pub use plan_moves::PlanMoves;
+pub use reap_provisioning::ReapProvisioning;
+pub use rotate_keys::RotateKeys;
+pub use settle_budgets::SettleBudgets;
 pub use sweep_nodes::SweepNodes;
 pub use sync_dns::SyncDns;
 
 use crate::control::Control;
 use crate::job::{Policy, Registry};
+use crate::upkeep::Upkeep;
 
-/// Everything this service can do.
+/// What the control plane is asked to do when it is time: a node is offline when it has been
+/// silent for `offline_after`, a key signs leases for `signs_for`.
 #[must_use]
-pub fn registry(control: &Control, offline_after: Duration) -> Registry {
+pub fn registry(
+    control: &Control,
+    upkeep: &Upkeep,
+    offline_after: Duration,
+    signs_for: Duration,
+) -> Registry {
     Registry::default()
+        .with(ExpireBans::new(upkeep.clone()))
         .with(ExpireSessions::new(control.clone()))
+        .with(ExpireTokens::new(upkeep.clone()))
+        .with(PlanMoves::new(upkeep.clone()))
+        .with(ReapProvisioning::new(upkeep.clone()))
+        .with(RotateKeys::new(upkeep.clone(), signs_for))
+        .with(SettleBudgets::new(upkeep.clone()))
         .with(SweepNodes::new(control.clone(), offline_after))
 }
 
@@ -29,4 +54,11 @@ const SWEEP_POLICY: Policy = Policy {
     timeout: Duration::from_secs(30),
     attempts_max: 200,
     backoff_max: Duration::from_secs(5),
+};
+
+/// For work that comes round every minute or less often.
+const MINUTE_POLICY: Policy = Policy {
+    timeout: Duration::from_secs(120),
+    attempts_max: 50,
+    backoff_max: Duration::from_secs(60),
 };

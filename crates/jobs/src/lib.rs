@@ -21,6 +21,7 @@ pub mod jobs;
 pub mod metrics;
 mod names;
 mod signer;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub use control::Control;
 pub use courier::Courier;
 pub use names::Names;
 pub use signer::Signer;
+pub use upkeep::Upkeep;
 
 /// For claims of each queue, endings, listening, leading, schedules, housekeeping and gRPC, few
 /// of which happen at the same time.
@@ -65,7 +67,9 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let signer = Signer::new(api, &token)?;
     let courier = Courier::new(config.webhooks.private_allowed);
     let names = Names::new(api, &token)?;
-    let registry = jobs::registry(&control, offline_after)
+    let upkeep = Upkeep::new(api, &token)?;
+    let signs_for = config.schedules.key_signs_for();
+    let registry = jobs::registry(&control, &upkeep, offline_after, signs_for)
         .with(jobs::DeliverWebhook::new(signer, courier))
         .with(jobs::SyncDns::new(names, config.dns.provider()?));
     let settings = config.engine();

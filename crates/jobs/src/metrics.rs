@@ -1,5 +1,7 @@
 //! Every metric of this service: name, help, label values.
 
+pub mod upkeep;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{
@@ -134,6 +136,7 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
         counter!(OVERLAPS, "schedule" => schedule.name).absolute(0);
         self::schedule(schedule.name, Duration::ZERO, None);
     }
+    upkeep::start();
     counter!(SESSIONS_EXPIRED).absolute(0);
     counter!(NODES_SWEPT).absolute(0);
     dns_records(DnsCounts::default());

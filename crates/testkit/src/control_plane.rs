@@ -5,9 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use proto::fleet::control_server::{Control, ControlServer};
+use proto::fleet::upkeep_server::{Upkeep, UpkeepServer};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Server;
+use tonic::transport::server::Router;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
@@ -36,15 +38,30 @@ impl ControlPlane {
     /// # Errors
     /// Those of the system.
     pub async fn start_at(address: SocketAddr, answers: impl Control) -> io::Result<Self> {
+        let control = ControlServer::with_interceptor(answers, authorized);
+        Self::serve(address, Server::builder().add_service(control)).await
+    }
+
+    /// The same, upkeep as well.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub async fn start_whole_at(
+        address: SocketAddr,
+        answers: impl Control + Upkeep + Clone,
+    ) -> io::Result<Self> {
+        let control = ControlServer::with_interceptor(answers.clone(), authorized);
+        let upkeep = UpkeepServer::with_interceptor(answers, authorized);
+        let router = Server::builder().add_service(control).add_service(upkeep);
+        Self::serve(address, router).await
+    }
+
+    async fn serve(address: SocketAddr, router: Router) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let server = Server::builder()
-            .add_service(ControlServer::with_interceptor(answers, authorized))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener),
-                stop.clone().cancelled_owned(),
-            );
+        let incoming = TcpIncoming::from(listener);
+        let server = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         tokio::spawn(server);
         Ok(Self {
             address,

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use model::ban::BanKind;
 use model::session::Role;
-use model::{StreamId, UnixMillis};
+use model::{BanId, StreamId, UnixMillis};
 use proto::fleet as pb;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -225,14 +225,12 @@ pub(crate) async fn end_sessions(
     Ok(ended.len())
 }
 
-/// Ends bans whose time is over, reads them again and ends what began meanwhile. Says
-/// whether nodes have to be told.
+/// Reads the bans again and ends what began meanwhile. Says whether nodes have to be told.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn look(app: &App) -> Result<bool, storage::Error> {
     let now = app.now();
-    expire(app, now).await?;
     let is_new = app.bans.refresh(&app.pool, now).await?;
     if app.bans.concern_sessions() {
         let mut transaction = storage::begin(&app.pool).await?;
@@ -243,24 +241,32 @@ pub(crate) async fn look(app: &App) -> Result<bool, storage::Error> {
     Ok(is_new)
 }
 
-async fn expire(app: &App, now: UnixMillis) -> Result<(), storage::Error> {
+/// Ends bans whose time is over; nobody is held to them since. Says which.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn expire(app: &App) -> Result<Vec<BanId>, storage::Error> {
+    let now = app.now();
     let mut transaction = storage::begin(&app.pool).await?;
+    let mut expired = Vec::new();
     for ban in bans::expire(&mut transaction, now).await? {
-        let expired = Action {
+        let action = Action {
             actor: Actor::Service(SERVICE),
             name: "ban.expire",
             subject: ban.id.as_str(),
             reason: None,
         };
         let detail = json!({"kind": ban.kind, "subject": ban.subject});
-        audit::record(&mut transaction, expired, &detail, now).await?;
+        audit::record(&mut transaction, action, &detail, now).await?;
+        expired.push(ban.id);
     }
-    storage::commit(transaction).await
+    storage::commit(transaction).await?;
+    Ok(expired)
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{BanId, UserId};
+    use model::UserId;
 
     use super::*;
 

@@ -14,8 +14,8 @@ use storage::{Pool, Transaction};
 
 use crate::state::App;
 
-/// Between two settlements of a node's account.
-pub(crate) const SETTLE_INTERVAL: Duration = Duration::from_secs(60);
+/// An account is looked at no more often: three looks in a row are to be minutes apart.
+const SETTLED_FOR: Duration = Duration::from_secs(45);
 
 /// Every node with its budget, as it is now.
 pub(crate) async fn candidates(
@@ -164,6 +164,23 @@ pub(crate) async fn settle(app: &App, node: &NodeId) -> Result<(), storage::Erro
             "What a node's provider lets through changed");
     }
     transaction.commit().await.map_err(storage::Error::from)
+}
+
+/// Settles the accounts that are due of at most `limit` nodes after `after`. Returns how many
+/// it settled, and the last node that it looked at unless that was all.
+pub(crate) async fn settle_due(
+    app: &App,
+    after: Option<&NodeId>,
+    limit: u32,
+) -> Result<(u32, Option<NodeId>), storage::Error> {
+    let before = app.now().minus(SETTLED_FOR);
+    let mut nodes = budgets::due(&app.pool, before, after, limit).await?;
+    for node in &nodes {
+        settle(app, node).await?;
+    }
+    let settled = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    let last = nodes.pop().filter(|_| settled >= limit);
+    Ok((settled, last))
 }
 
 /// Sets a node's offer. What was counted stays; nothing is counted of the time before

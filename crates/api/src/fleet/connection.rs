@@ -72,8 +72,6 @@ pub(crate) struct Connection {
     banned: Arc<Addresses>,
     /// Whether the node knows the complete set.
     is_synced: bool,
-    /// When its byte budget was last settled by this stream.
-    settled_at: Option<UnixMillis>,
 }
 
 impl Connection {
@@ -102,7 +100,6 @@ impl Connection {
             refused_directive: false,
             believed: KeySet::default(),
             is_synced: false,
-            settled_at: None,
         }
     }
 
@@ -164,8 +161,6 @@ impl Connection {
     async fn begin(&mut self) -> Result<(), Ended> {
         // What its last boot moved, before this one's counters replace it.
         self.settle().await;
-        // The first heartbeat is a reading to count from.
-        self.settled_at = None;
         self.welcome().await?;
         self.seat.line.heard(Instant::now());
         self.sync().await
@@ -204,12 +199,6 @@ impl Connection {
             self.seat.line.wake.notify_one();
         }
         let at = self.app.now();
-        let settle = self
-            .settled_at
-            .is_none_or(|settled_at| at.since(settled_at) >= budget::SETTLE_INTERVAL);
-        if settle {
-            self.settled_at = Some(at);
-        }
         let node = self.node.clone();
         let heard = Heard {
             beat: heartbeats::Beat {
@@ -221,7 +210,6 @@ impl Connection {
             sequence,
             outgoing: self.outgoing.clone(),
             line: self.seat.line.clone(),
-            settle,
         };
         if !self.app.heartbeats.write(heard) {
             metrics::heartbeats(false, 1);
@@ -275,9 +263,8 @@ impl Connection {
         storage::commit(transaction).await
     }
 
-    /// The next one makes up for one that failed.
-    async fn settle(&mut self) {
-        self.settled_at = Some(self.app.now());
+    /// What one that failed left is lost when the boot ended.
+    async fn settle(&self) {
         let _turn = self.app.stream_queries.acquire().await;
         if let Err(error) = budget::settle(&self.app, &self.node).await {
             self.note("A node's byte budget could not be settled", &error);

@@ -12,11 +12,10 @@ use std::time::Duration;
 use model::NodeId;
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
-use storage::control::{budgets, heartbeats};
+use storage::control::heartbeats;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::budget;
 use super::connection::Outgoing;
 use super::registry::Line;
 use crate::metrics;
@@ -28,8 +27,6 @@ const WAITING_MAX: usize = 32_768;
 const BATCH_MAX: usize = 2048;
 /// From one batch to the next, at least: they gather meanwhile.
 const GATHER: Duration = Duration::from_millis(100);
-/// Nodes whose accounts wait to be settled; more wait for their next turn.
-const SETTLED_MAX: usize = 16_384;
 
 /// A heartbeat that was heard.
 pub(crate) struct Heard {
@@ -40,8 +37,6 @@ pub(crate) struct Heard {
     pub(crate) outgoing: Outgoing,
     /// The stream that heard it.
     pub(crate) line: Arc<Line>,
-    /// Whether the node's account is due.
-    pub(crate) settle: bool,
 }
 
 /// Takes heartbeats of every stream.
@@ -63,41 +58,28 @@ impl Heartbeats {
 }
 
 /// Writes until the process ends.
-pub(crate) async fn run(app: Arc<App>, waiting: Waiting) {
-    let (due, accounts) = mpsc::channel(SETTLED_MAX);
-    tokio::join!(write(&app, waiting, due), settle(&app, accounts));
-}
-
-async fn write(app: &App, mut waiting: Waiting, due: mpsc::Sender<NodeId>) {
+pub(crate) async fn run(app: Arc<App>, mut waiting: Waiting) {
     let mut batch = Vec::new();
     while waiting.0.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let begun = Instant::now();
-        write_batch(app, std::mem::take(&mut batch), &due).await;
+        write_batch(&app, std::mem::take(&mut batch)).await;
         tokio::time::sleep_until(begun + GATHER).await;
     }
 }
 
 /// What a node said last counts: it says everything that it said before.
 fn latest(batch: Vec<Heard>) -> BTreeMap<NodeId, Heard> {
-    let mut latest = BTreeMap::new();
-    for heard in batch {
-        let node = heard.beat.node.clone();
-        let settle = heard.settle;
-        let earlier: Option<Heard> = latest.insert(node.clone(), heard);
-        if let Some(it) = latest.get_mut(&node) {
-            it.settle = settle || earlier.is_some_and(|earlier| earlier.settle);
-        }
-    }
-    latest
+    let by_node = batch.into_iter().map(|it| (it.beat.node.clone(), it));
+    by_node.collect()
 }
 
-async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
+async fn write_batch(app: &App, batch: Vec<Heard>) {
     let batch: Vec<Heard> = latest(batch).into_values().collect();
     let beats: Vec<_> = batch.iter().map(|heard| heard.beat.clone()).collect();
     let renewal = app.config.sessions.renewal();
     let written = heartbeats::record(&app.pool, &beats, renewal).await;
     match written {
-        Ok(superseded) => conclude(&batch, &superseded, due),
+        Ok(superseded) => conclude(&batch, &superseded),
         Err(error) if error.is_retryable() || batch.len() == 1 => {
             failed(app, &error, batch.len());
         }
@@ -106,7 +88,7 @@ async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
             for heard in &batch {
                 let one = std::slice::from_ref(&heard.beat);
                 match heartbeats::record(&app.pool, one, renewal).await {
-                    Ok(superseded) => conclude(std::slice::from_ref(heard), &superseded, due),
+                    Ok(superseded) => conclude(std::slice::from_ref(heard), &superseded),
                     Err(error) => failed(app, &error, 1),
                 }
             }
@@ -115,17 +97,17 @@ async fn write_batch(app: &App, batch: Vec<Heard>, due: &mpsc::Sender<NodeId>) {
 }
 
 /// Answers those whose stream is the newest of their node, and ends the others'.
-fn conclude(batch: &[Heard], superseded: &BTreeSet<NodeId>, due: &mpsc::Sender<NodeId>) {
+fn conclude(batch: &[Heard], superseded: &BTreeSet<NodeId>) {
     for heard in batch {
         if superseded.contains(&heard.beat.node) {
             heard.line.replaced.cancel();
         } else {
-            done(heard, due);
+            done(heard);
         }
     }
 }
 
-fn done(heard: &Heard, due: &mpsc::Sender<NodeId>) {
+fn done(heard: &Heard) {
     metrics::heartbeats(true, 1);
     if heard.sequence > 0 {
         let ack = pb::HeartbeatAck {
@@ -136,9 +118,6 @@ fn done(heard: &Heard, due: &mpsc::Sender<NodeId>) {
             directive_id: 0,
             directive: Some(Directive::HeartbeatAck(ack)),
         })));
-    }
-    if heard.settle {
-        let _ = due.try_send(heard.beat.node.clone());
     }
 }
 
@@ -154,25 +133,6 @@ fn failed(app: &App, error: &storage::Error, count: usize) {
     }
 }
 
-/// Settles the accounts of those that have one; the next time makes up for one that failed.
-async fn settle(app: &App, mut due: mpsc::Receiver<NodeId>) {
-    let mut nodes = Vec::new();
-    while due.recv_many(&mut nodes, SETTLED_MAX).await > 0 {
-        let settled = settle_all(app, &std::mem::take(&mut nodes)).await;
-        if let Err(error) = settled {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "Byte budgets could not be settled");
-        }
-    }
-}
-
-async fn settle_all(app: &App, nodes: &[NodeId]) -> Result<(), storage::Error> {
-    for node in budgets::which(&app.pool, nodes).await? {
-        budget::settle(app, &node).await?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use model::UnixMillis;
@@ -181,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn heard(node: u128, sequence: u64, settle: bool) -> Heard {
+    fn heard(node: u128, sequence: u64) -> Heard {
         let said = pb::Heartbeat {
             boot_id: "boot".into(),
             ..Default::default()
@@ -196,22 +156,13 @@ mod tests {
             sequence,
             outgoing: mpsc::channel(1).0,
             line: Arc::default(),
-            settle,
         }
     }
 
     #[test]
-    fn the_last_word_of_a_node_counts_and_its_account_is_not_forgotten() {
-        let batch = vec![
-            heard(1, 1, true),
-            heard(2, 7, false),
-            heard(1, 2, false),
-            heard(2, 8, false),
-        ];
-        let kept: Vec<_> = latest(batch)
-            .into_values()
-            .map(|heard| (heard.sequence, heard.settle))
-            .collect();
-        assert_eq!(kept, [(2, true), (8, false)]);
+    fn the_last_word_of_a_node_counts() {
+        let batch = vec![heard(1, 1), heard(2, 7), heard(1, 2), heard(2, 8)];
+        let kept: Vec<_> = latest(batch).into_values().map(|it| it.sequence).collect();
+        assert_eq!(kept, [2, 8]);
     }
 }

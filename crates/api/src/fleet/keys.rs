@@ -10,12 +10,18 @@ use std::time::Duration;
 use lease::{InvalidKey, KEYS_MAX, KeySet, Kid, SigningKey};
 use model::UnixMillis;
 use model::lease_key::LeaseKeyState;
+use serde_json::json;
 use service_kit::seal::{self, SealingKey};
+use storage::control::audit::{self, Action, Actor};
 use storage::control::lease_keys::{self, LeaseKey, NewLeaseKey};
 use storage::{Pool, Transaction};
 use zeroize::Zeroizing;
 
+use crate::state::App;
 use crate::token;
+
+/// Whose name stands in the audit for what nobody did by hand.
+const SERVICE: &str = "api";
 
 /// Why keys are not what was wished.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +116,33 @@ pub(crate) async fn rotate(
     lease_keys::promote_next(transaction, now).await?;
     add_next(transaction, sealing, now).await?;
     Ok(next.kid.clone())
+}
+
+/// Rotates when the current key has signed for as long as `signs_for`, and writes it down.
+/// Says which key signs since.
+pub(crate) async fn rotate_old(app: &App, signs_for: Duration) -> Result<Option<String>, Error> {
+    let now = app.now();
+    let mut transaction = storage::begin(&app.pool).await?;
+    lease_keys::lock(&mut transaction).await?;
+    let keys = lease_keys::all(&mut *transaction).await?;
+    let current = in_state(&keys, LeaseKeyState::Current).ok_or(Error::NoCurrent)?;
+    let since = current.promoted_at.unwrap_or(current.created_at);
+    if now.since(since) < signs_for {
+        return Ok(None);
+    }
+    let (sealing, overlap) = (app.issuer.sealing(), app.issuer.overlap());
+    let kid = rotate(&mut transaction, sealing, overlap, now).await?;
+    let rotated = Action {
+        actor: Actor::Service(SERVICE),
+        name: "key.rotate",
+        subject: &kid,
+        reason: Some("the key before signed for long enough"),
+    };
+    let detail = json!({"before": current.kid, "signed_since": since});
+    audit::record(&mut transaction, rotated, &detail, now).await?;
+    storage::commit(transaction).await?;
+    tracing::info!(kid, "The lease keys were rotated: their time had come");
+    Ok(Some(kid))
 }
 
 /// Nothing that a key signed is believed any longer. If it was the current or the next one,

@@ -3,6 +3,7 @@
 mod control;
 mod dns;
 mod fleet;
+mod upkeep;
 mod webhooks;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use anyhow::Context as _;
 use proto::fleet::control_server::ControlServer;
 use proto::fleet::dns_server::DnsServer;
 use proto::fleet::fleet_server::FleetServer;
+use proto::fleet::upkeep_server::UpkeepServer;
 use proto::fleet::webhooks_server::WebhooksServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,8 @@ pub(crate) async fn serve(
         .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
     let dns = DnsServer::new(dns::Dns { app: app.clone() })
         .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
+    let upkeep = UpkeepServer::new(upkeep::Upkeep { app: app.clone() })
+        .max_decoding_message_size(SERVICE_MESSAGE_BYTES_MAX);
     let guard = service_kit::grpc::require_bearer(&app.service_token);
     health.set_serving::<FleetServer<fleet::Fleet>>().await;
     health
@@ -63,6 +67,7 @@ pub(crate) async fn serve(
         .add_service(fleet)
         .add_service(InterceptedService::new(control, guard.clone()))
         .add_service(InterceptedService::new(dns, guard.clone()))
+        .add_service(InterceptedService::new(upkeep, guard.clone()))
         .add_service(InterceptedService::new(webhooks, guard))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

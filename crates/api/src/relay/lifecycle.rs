@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use model::SessionId;
 use storage::control::sessions::{self, Patience};
-use storage::control::{moves, session_events};
+use storage::control::{moves, provisioning, session_events};
 
 use super::moves::{By, Destination, begin};
 use super::names;
-use super::relief::relieve;
 use crate::config::seconds;
 use crate::metrics;
 use crate::state::App;
@@ -45,6 +44,18 @@ pub(crate) async fn expire(app: &App, limit: u32) -> Result<Vec<SessionId>, stor
     Ok(stopped)
 }
 
+/// Ends sessions that their nodes never confirmed, at most `limit`.
+pub(crate) async fn reap(app: &App, limit: u32) -> Result<Vec<SessionId>, storage::Error> {
+    let (now, patience) = (app.now(), seconds(app.config.sessions.provisioning_seconds));
+    // What a node says could not be written down.
+    if app.pause.is_on(patience, now) {
+        return Ok(Vec::new());
+    }
+    let reaped = provisioning::reap(&app.pool, now.minus(patience), now, limit).await?;
+    note_ends(&reaped, "A session was never confirmed by its node");
+    Ok(reaped)
+}
+
 /// Takes moves and drains as far as they are, and writes down what changed.
 pub(crate) async fn keep(app: &App) -> Result<(), storage::Error> {
     let now = app.now();
@@ -56,7 +67,6 @@ pub(crate) async fn keep(app: &App) -> Result<(), storage::Error> {
         tracing::warn!(session.id = %session, "A session's stream did not move: the new node is lost");
     }
     leave(app).await?;
-    relieve(app).await?;
     note(app).await
 }
 

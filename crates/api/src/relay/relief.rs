@@ -1,15 +1,14 @@
 //! Moves sessions from nodes whose bytes run out: before their providers' caps bite, and off
 //! nodes on which they do.
 //!
-//! Each plan is made from what the rows say, so nothing is lost with a replica that dies
-//! between two, and what moves already is not planned again. A sender that did not follow
+//! The job `plan_moves` says when. Each plan is made from what the rows say, so nothing is lost
+//! with a replica that dies between two, and what moves already is not planned again. A sender that did not follow
 //! is left alone for a while: to pull its stream costs its node bytes, too.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::settings::Encryption;
-use model::{NodeId, StreamSettings, UnixMillis};
+use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use placement::budget::TAIL;
 use placement::{Candidate, Held, Movable, Move, MovePolicy, Outlook, is_pressed, plan_moves};
 use storage::Transaction;
@@ -20,41 +19,34 @@ use super::place;
 use crate::fleet::budget;
 use crate::state::App;
 
-/// Between two plans: budgets are settled as often.
-const INTERVAL: Duration = Duration::from_secs(60);
+/// How long it may take to begin the moves of one plan: who asked waits for it.
+const BEGINNING_MAX: Duration = Duration::from_secs(10);
 
-/// When the last plan was made here.
-#[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicI64);
-
-impl Pace {
-    fn is_due(&self, now: UnixMillis) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        let exchange =
-            |last| (self.0).compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed);
-        now.since(UnixMillis(last)) >= INTERVAL && exchange(last).is_ok()
-    }
-}
-
-/// Begins the moves that nodes' budgets ask for, about once a minute.
-pub(super) async fn relieve(app: &App) -> Result<(), storage::Error> {
+/// Begins the moves that nodes' budgets ask for. Says whose.
+pub(crate) async fn relieve(app: &App) -> Result<Vec<SessionId>, storage::Error> {
     let policy = MovePolicy {
         moves_max: app.config.placement.moves_max as usize,
         ..MovePolicy::default()
     };
-    if policy.moves_max == 0 || !app.relief.is_due(app.now()) {
-        return Ok(());
+    if policy.moves_max == 0 {
+        return Ok(Vec::new());
     }
     let mut transaction = storage::begin(&app.pool).await?;
     let fleet = fleet(&mut transaction).await?;
     let plan = plan(app, &mut transaction, &fleet, &policy).await?;
     storage::commit(transaction).await?;
+    let (began, mut moved) = (Instant::now(), Vec::new());
     for planned in plan {
-        if let Some(outlook) = outlook(&fleet, &planned.from) {
-            follow(app, &planned, outlook).await;
+        if began.elapsed() >= BEGINNING_MAX {
+            break;
+        }
+        if let Some(outlook) = outlook(&fleet, &planned.from)
+            && follow(app, &planned, outlook).await
+        {
+            moved.push(planned.session_id);
         }
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// The nodes, as if what leaves them had left.
@@ -124,31 +116,22 @@ fn outlook<'a>(fleet: &'a [Candidate], node: &NodeId) -> Option<&'a Outlook> {
 }
 
 /// What changed since the plan was made is looked at again: a move that is no longer
-/// possible is left out, and planned anew in a minute.
-async fn follow(app: &App, planned: &Move, outlook: &Outlook) {
+/// possible is left out, and planned anew the next time. Says whether it began.
+async fn follow(app: &App, planned: &Move, outlook: &Outlook) -> bool {
     let to = Destination {
         region: None,
         node: Some(planned.to.clone()),
     };
     match begin(app, &planned.session_id, &to, By::Budget(outlook)).await {
-        Ok(_) => tracing::info!(session.id = %planned.session_id, node.id = %planned.from,
-            restriction = outlook.restriction.as_str(), "A session leaves a node whose bytes run out"),
-        Err(error) => tracing::debug!(session.id = %planned.session_id, ?error,
-            "A session cannot leave its node"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_is_due_at_once_and_then_each_minute() {
-        let pace = Pace::default();
-        let at = |seconds: i64| UnixMillis(1_763_700_000_000 + seconds * 1000);
-        assert!(pace.is_due(at(0)));
-        assert!(!pace.is_due(at(59)));
-        assert!(pace.is_due(at(60)));
-        assert!(!pace.is_due(at(61)));
+        Ok(_) => {
+            tracing::info!(session.id = %planned.session_id, node.id = %planned.from,
+                restriction = outlook.restriction.as_str(), "A session leaves a node whose bytes run out");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(session.id = %planned.session_id, ?error,
+                "A session cannot leave its node");
+            false
+        }
     }
 }

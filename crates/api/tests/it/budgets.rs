@@ -1,4 +1,4 @@
-//! Byte budgets: held by starts, settled by heartbeats, explained, reconciled.
+//! Byte budgets: held by starts, settled with nodes' counters, explained, reconciled.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
 
-use crate::expiry::expire;
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Enrolled, Node};
 use crate::streams::set;
+use crate::upkeep::{plan_moves, settle};
 
 /// What one session holds: 6 Mbit/s in and out with retransmissions and headers, 4 hours.
 const HOLD_BYTES: u64 = 23_360_400_000;
@@ -50,11 +50,28 @@ async fn beat(node: &Node, boot_id: &str, ingress: u64, egress: u64) {
     .await;
 }
 
-async fn used(house: &House, node: &Enrolled, bytes: u64) {
-    eventually("the bytes are counted", async || {
-        show(house, node).await["used_bytes"] == bytes
-    })
-    .await;
+/// Does `say`, and waits until a node is heard at the house's time.
+async fn heard_since(house: &House, name: &str, say: impl Future<Output = ()>) {
+    let heard_at = async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
+        let nodes = listed["nodes"].as_array().unwrap().clone();
+        let found = nodes.into_iter().find(|it| it["name"] == name).unwrap();
+        found["heartbeat_at"].clone()
+    };
+    let before = heard_at().await;
+    say.await;
+    eventually("heard", async || heard_at().await != before).await;
+}
+
+/// What a node's counters show.
+struct Shown(&'static str, u64, u64);
+
+/// A minute later they show this, and are settled.
+async fn settled(house: &House, name: &str, node: &Node, shown: Shown) {
+    house.advance(Duration::from_secs(61));
+    let Shown(boot_id, ingress, egress) = shown;
+    heard_since(house, name, beat(node, boot_id, ingress, egress)).await;
+    assert!(settle(house).await > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,38 +148,26 @@ async fn a_session_avoids_the_node_whose_allowance_will_not_last_and_says_why() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heartbeats_settle_real_bytes_across_boots() {
+async fn real_bytes_are_settled_across_boots() {
     let house = House::new().await;
     let (enrolled, node) = budgeted(&house, "one", monthly(32_000_000_000_000)).await;
     // What is from before anybody counted is not counted.
-    let settled_at = async || show(&house, &enrolled).await["settled_at"].clone();
-    let offered_at = settled_at().await;
-    house.advance(Duration::from_secs(1));
-    beat(&node, "a", 500, 500).await;
-    eventually("the first reading is taken", async || {
-        settled_at().await != offered_at
-    })
-    .await;
-    house.advance(Duration::from_secs(61));
-    beat(&node, "a", 1_500, 3_500).await;
-    used(&house, &enrolled, 4_000).await;
+    settled(&house, "one", &node, Shown("a", 500, 500)).await;
+    settled(&house, "one", &node, Shown("a", 1_500, 3_500)).await;
+    assert_eq!(show(&house, &enrolled).await["used_bytes"], 4_000);
     // More goes through, and before it is settled the node starts again.
-    let heard_at = async || {
-        let nodes = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
-        nodes["nodes"][0]["heartbeat_at"].clone()
-    };
-    let before = heard_at().await;
     house.advance(Duration::from_secs(5));
-    beat(&node, "a", 1_600, 3_600).await;
-    eventually("heard", async || heard_at().await != before).await;
+    heard_since(&house, "one", beat(&node, "a", 1_600, 3_600)).await;
     drop(node);
     let node = node::connect(&house, &enrolled, 100, Vec::new())
         .await
         .unwrap();
-    used(&house, &enrolled, 4_200).await;
-    house.advance(Duration::from_secs(61));
-    beat(&node, "b", 10, 20).await;
-    used(&house, &enrolled, 4_230).await;
+    eventually("what the boot before left is counted", async || {
+        show(&house, &enrolled).await["used_bytes"] == 4_200
+    })
+    .await;
+    settled(&house, "one", &node, Shown("b", 10, 20)).await;
+    assert_eq!(show(&house, &enrolled).await["used_bytes"], 4_230);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,31 +212,13 @@ async fn an_offer_that_is_none_is_refused_by_name_and_one_can_be_taken_away() {
 }
 
 /// Counts `bytes` in each direction at a node; as many were counted a minute before.
-async fn carried(house: &House, enrolled: &Enrolled, node: &Node, bytes: u64) {
-    let settled_at = async || show(house, enrolled).await["settled_at"].clone();
-    let offered_at = settled_at().await;
-    house.advance(Duration::from_secs(1));
-    beat(node, "boot", 0, 0).await;
-    eventually("the first reading is taken", async || {
-        settled_at().await != offered_at
-    })
-    .await;
-    house.advance(Duration::from_secs(61));
-    beat(node, "boot", bytes, bytes).await;
-    used(house, enrolled, 2 * bytes).await;
+async fn carried(house: &House, name: &str, node: &Node, bytes: u64) {
+    settled(house, name, node, Shown("boot", 0, 0)).await;
+    settled(house, name, node, Shown("boot", bytes, bytes)).await;
 }
 
-/// Waits until a node is heard at the house's time.
 async fn heard(house: &House, name: &str, node: &Node) {
-    let heard_at = async || {
-        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
-        let nodes = listed["nodes"].as_array().unwrap().clone();
-        let found = nodes.into_iter().find(|it| it["name"] == name).unwrap();
-        found["heartbeat_at"].clone()
-    };
-    let before = heard_at().await;
-    node.beat(&[], &[]).await;
-    eventually("heard", async || heard_at().await != before).await;
+    heard_since(house, name, node.beat(&[], &[])).await;
 }
 
 async fn active(house: &House) -> Value {
@@ -242,16 +229,16 @@ async fn active(house: &House) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_leaves_a_node_before_its_cap_bites() {
     let house = House::new().await;
-    let (scarce, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    let (_, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
     assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
     let id = one.assigned().await.session_id;
     let (_, mut two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
     // There is no hurry yet.
-    expire(&house).await;
+    assert_eq!(plan_moves(&house).await, 0);
     assert_eq!(active(&house).await["session_id"], id.as_str());
-    carried(&house, &scarce, &one, 23_000_000_000).await;
+    carried(&house, "scarce", &one, 23_000_000_000).await;
     heard(&house, "ample", &two).await;
-    expire(&house).await;
+    assert_eq!(plan_moves(&house).await, 1);
     let assigned = two.assigned().await;
     assert!(assigned.pull.is_some(), "the picture stays");
     assert_eq!(active(&house).await["moving_from"], id.as_str());
@@ -272,7 +259,7 @@ async fn a_session_leaves_a_node_before_its_cap_bites() {
     house.advance(Duration::from_secs(61));
     heard(&house, "scarce", &one).await;
     heard(&house, "ample", &two).await;
-    expire(&house).await;
+    assert_eq!(plan_moves(&house).await, 0);
     let entries = house.get(ADMIN, audit).await.body["entries"].clone();
     assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
 }
@@ -280,13 +267,13 @@ async fn a_session_leaves_a_node_before_its_cap_bites() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_stay_where_they_are_when_moves_are_switched_off() {
     let house = House::with(|config| config.placement.moves_max = 0).await;
-    let (scarce, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    let (_, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
     assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
     let id = one.assigned().await.session_id;
     let (_, two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
-    carried(&house, &scarce, &one, 23_000_000_000).await;
+    carried(&house, "scarce", &one, 23_000_000_000).await;
     heard(&house, "ample", &two).await;
-    expire(&house).await;
+    assert_eq!(plan_moves(&house).await, 0);
     let live = active(&house).await;
     assert_eq!(
         (&live["session_id"], &live["moving_from"]),

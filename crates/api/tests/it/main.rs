@@ -39,4 +39,5 @@ mod sessions;
 mod starts;
 mod strangers;
 mod streams;
+mod upkeep;
 mod webhooks;

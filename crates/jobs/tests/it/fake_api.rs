@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use proto::fleet as pb;
 use proto::fleet::control_server::Control;
+use proto::fleet::upkeep_server::Upkeep;
 use proto::fleet::{
     AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeSessionsRequest,
     AuthorizeSessionsResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
@@ -25,6 +27,11 @@ struct Inner {
     silent_nodes: Vec<String>,
     expire_limits: Vec<u32>,
     silent_after_ms: Vec<u32>,
+    /// What each call of upkeep asked for, by its name.
+    asked: Vec<String>,
+    unconfirmed: VecDeque<String>,
+    budgets: VecDeque<String>,
+    token_batches: u32,
 }
 
 impl Script {
@@ -57,6 +64,26 @@ impl Script {
 
     pub(crate) fn silent_after_ms(&self) -> Vec<u32> {
         self.inner.lock().unwrap().silent_after_ms.clone()
+    }
+
+    pub(crate) fn leave_unconfirmed(&self, sessions: usize) {
+        let ids = (0..sessions).map(|number| format!("ses_{number}"));
+        self.inner.lock().unwrap().unconfirmed.extend(ids);
+    }
+
+    pub(crate) fn add_budgets(&self, nodes: &[&str]) {
+        let nodes = nodes.iter().map(ToString::to_string);
+        self.inner.lock().unwrap().budgets.extend(nodes);
+    }
+
+    /// So many calls drop tokens until none is left.
+    pub(crate) fn make_token_batches(&self, batches: u32) {
+        self.inner.lock().unwrap().token_batches = batches;
+    }
+
+    /// The calls of upkeep that were answered.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.inner.lock().unwrap().asked.clone()
     }
 
     fn answer<T>(&self, answer: impl FnOnce(&mut Inner) -> T) -> Result<Response<T>, Status> {
@@ -119,6 +146,89 @@ impl Control for Script {
     }
 }
 
+#[tonic::async_trait]
+impl Upkeep for Script {
+    async fn reap_provisioning(
+        &self,
+        request: Request<pb::ReapProvisioningRequest>,
+    ) -> Result<Response<pb::ReapProvisioningResponse>, Status> {
+        let limit = request.into_inner().limit;
+        self.answer(|inner| {
+            inner.asked.push(format!("reap {limit}"));
+            let batch = inner.unconfirmed.len().min(limit as usize);
+            let session_ids = inner.unconfirmed.drain(..batch).collect();
+            pb::ReapProvisioningResponse { session_ids }
+        })
+    }
+
+    async fn plan_moves(
+        &self,
+        _request: Request<pb::PlanMovesRequest>,
+    ) -> Result<Response<pb::PlanMovesResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("plan moves".to_owned());
+            pb::PlanMovesResponse {
+                session_ids: vec!["ses_1".to_owned()],
+            }
+        })
+    }
+
+    async fn settle_budgets(
+        &self,
+        request: Request<pb::SettleBudgetsRequest>,
+    ) -> Result<Response<pb::SettleBudgetsResponse>, Status> {
+        let after = request.into_inner().after_node_id;
+        self.answer(|inner| {
+            inner.asked.push(format!("settle after {after:?}"));
+            let settled = inner.budgets.pop_front();
+            let more = !inner.budgets.is_empty();
+            pb::SettleBudgetsResponse {
+                settled: u32::from(settled.is_some()),
+                next_after_node_id: settled.filter(|_| more).unwrap_or_default(),
+            }
+        })
+    }
+
+    async fn expire_bans(
+        &self,
+        _request: Request<pb::ExpireBansRequest>,
+    ) -> Result<Response<pb::ExpireBansResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("expire bans".to_owned());
+            pb::ExpireBansResponse {
+                ban_ids: vec!["ban_1".to_owned(), "ban_2".to_owned()],
+            }
+        })
+    }
+
+    async fn expire_tokens(
+        &self,
+        _request: Request<pb::ExpireTokensRequest>,
+    ) -> Result<Response<pb::ExpireTokensResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("expire tokens".to_owned());
+            inner.token_batches = inner.token_batches.saturating_sub(1);
+            pb::ExpireTokensResponse {
+                expired: 10,
+                more: inner.token_batches > 0,
+            }
+        })
+    }
+
+    async fn rotate_keys(
+        &self,
+        request: Request<pb::RotateKeysRequest>,
+    ) -> Result<Response<pb::RotateKeysResponse>, Status> {
+        let signs_for_ms = request.into_inner().signs_for_ms;
+        self.answer(|inner| {
+            inner.asked.push(format!("rotate after {signs_for_ms} ms"));
+            pb::RotateKeysResponse {
+                kid: "0123456789ab".to_owned(),
+            }
+        })
+    }
+}
+
 /// The fake, until it is dropped.
 pub(crate) struct FakeApi {
     pub(crate) script: Script,
@@ -131,7 +241,7 @@ impl FakeApi {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, script: Script) -> Self {
-        let server = ControlPlane::start_at(address, script.clone()).await;
+        let server = ControlPlane::start_whole_at(address, script.clone()).await;
         Self {
             script,
             server: server.unwrap(),

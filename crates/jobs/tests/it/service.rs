@@ -100,11 +100,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn never() -> Schedules {
-    Schedules {
-        expire_sessions_seconds: 0,
-        sweep_nodes_seconds: 0,
-        ..Schedules::default()
-    }
+    Schedules::none()
 }
 
 fn request(kind: &str) -> pb::EnqueueRequest {
@@ -173,7 +169,7 @@ async fn the_door_refuses_strangers_and_nonsense() {
     let mut client = service.client(SERVICE_TOKEN);
     let unknown = client.enqueue(request("make_coffee")).await.unwrap_err();
     assert_eq!(unknown.code(), Code::InvalidArgument);
-    assert!(unknown.message().contains("expire_sessions, sweep_nodes"));
+    assert!(unknown.message().contains("expire_bans, expire_sessions"));
     let huge = pb::EnqueueRequest {
         arguments_json: format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000)),
         ..request("sweep_nodes")
@@ -381,8 +377,8 @@ async fn schedules_run_and_every_series_is_shown() {
     let service = Service::start(Schedules {
         expire_sessions_seconds: 1,
         sweep_nodes_seconds: 1,
-        sync_dns_seconds: 0,
         offline_after_seconds: 7,
+        ..never()
     })
     .await;
     service.api.script.silence("nod_1");

@@ -1,4 +1,4 @@
-//! The two real jobs do at the api what their names say.
+//! Jobs have the api do what their names say, until nothing is left.
 
 use std::time::Duration;
 
@@ -6,21 +6,24 @@ use model::job::JobState;
 use secrecy::SecretString;
 use service_kit::GrpcConfig;
 use storage::queue::NewJob;
-use streamhaul_jobs::Control;
 use streamhaul_jobs::job::Registry;
-use streamhaul_jobs::jobs::{self, ExpireSessions, SweepNodes};
+use streamhaul_jobs::jobs::{
+    self, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves, ReapProvisioning, RotateKeys,
+    SettleBudgets, SweepNodes,
+};
+use streamhaul_jobs::{Control, Upkeep};
 use testkit::control_plane::SERVICE_TOKEN;
 
 use crate::fake_api::FakeApi;
 use crate::world::{World, settings};
 
 fn registry(api: &FakeApi, token: &str) -> Registry {
-    let control = Control::new(
-        (&GrpcConfig::default(), &api.uri()),
-        &SecretString::from(token),
-    )
-    .unwrap();
-    jobs::registry(&control, Duration::from_secs(15))
+    let (uri, token) = (api.uri(), SecretString::from(token));
+    let (grpc, uri) = (GrpcConfig::default(), uri.as_str());
+    let control = Control::new((&grpc, uri), &token).unwrap();
+    let upkeep = Upkeep::new((&grpc, uri), &token).unwrap();
+    let (silence, month) = (Duration::from_secs(15), Duration::from_secs(30 * 86_400));
+    jobs::registry(&control, &upkeep, silence, month)
 }
 
 #[tokio::test]
@@ -44,6 +47,51 @@ async fn sweep_nodes_says_how_long_silence_may_last() {
     world.wait_for(id, JobState::Completed).await;
     engine.stop().await;
     assert_eq!(api.script.silent_after_ms(), [15_000]);
+}
+
+/// What a job asks the api for.
+async fn asked(kind: &str, api: &FakeApi) -> Vec<String> {
+    let world = World::new().await;
+    let engine = world.engine(registry(api, SERVICE_TOKEN), settings());
+    let id = world.enqueue(NewJob::new(kind)).await;
+    world.wait_for(id, JobState::Completed).await;
+    engine.stop().await;
+    api.script.asked()
+}
+
+#[tokio::test]
+async fn what_comes_in_batches_is_asked_for_until_nothing_is_left() {
+    let api = FakeApi::start().await;
+    api.script.leave_unconfirmed(130);
+    let reaped = asked(ReapProvisioning::KIND, &api).await;
+    assert_eq!(reaped, ["reap 100", "reap 100"]);
+    let api = FakeApi::start().await;
+    api.script.add_budgets(&["nod_1", "nod_2", "nod_3"]);
+    let settled = asked(SettleBudgets::KIND, &api).await;
+    assert_eq!(
+        settled,
+        [
+            r#"settle after """#,
+            r#"settle after "nod_1""#,
+            r#"settle after "nod_2""#
+        ]
+    );
+    let api = FakeApi::start().await;
+    api.script.make_token_batches(3);
+    let expired = asked(ExpireTokens::KIND, &api).await;
+    assert_eq!(expired, ["expire tokens"; 3]);
+}
+
+#[tokio::test]
+async fn what_comes_at_once_is_asked_for_once() {
+    for (kind, what) in [
+        (PlanMoves::KIND, "plan moves"),
+        (ExpireBans::KIND, "expire bans"),
+        (RotateKeys::KIND, "rotate after 2592000000 ms"),
+    ] {
+        let api = FakeApi::start().await;
+        assert_eq!(asked(kind, &api).await, [what]);
+    }
 }
 
 #[tokio::test]

@@ -131,15 +131,24 @@ pub async fn list(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Which of these nodes have a budget.
+/// At most `limit` nodes whose accounts were settled last before `before`, in the order of
+/// their ids after `after`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn which(pool: &Pool, nodes: &[NodeId]) -> Result<Vec<NodeId>, Error> {
-    let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+pub async fn due(
+    pool: &Pool,
+    before: UnixMillis,
+    after: Option<&NodeId>,
+    limit: u32,
+) -> Result<Vec<NodeId>, Error> {
     let ids = sqlx::query_scalar!(
-        "SELECT node_id FROM control.node_budgets WHERE node_id = ANY($1)",
-        &nodes as &[&str]
+        "SELECT node_id FROM control.node_budgets
+         WHERE settled_at < $1 AND ($2::text IS NULL OR node_id > $2)
+         ORDER BY node_id LIMIT $3",
+        before.0,
+        after.map(NodeId::as_str),
+        i64::from(limit)
     )
     .fetch_all(pool)
     .await?;

@@ -1,0 +1,55 @@
+//! Drops tokens that open nothing any more, in batches.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::MINUTE_POLICY;
+use crate::job::{Done, Failure, Job, Policy, Run};
+use crate::metrics::upkeep as metrics;
+use crate::upkeep::Upkeep;
+
+/// Calls per attempt; what is left then is the next slot's.
+const CALLS_MAX: u32 = 100;
+
+/// The job.
+pub struct ExpireTokens {
+    upkeep: Upkeep,
+}
+
+impl ExpireTokens {
+    /// Its kind.
+    pub const KIND: &'static str = "expire_tokens";
+
+    pub(crate) fn new(upkeep: Upkeep) -> Self {
+        Self { upkeep }
+    }
+
+    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
+        for _ in 0..CALLS_MAX {
+            let call = self.upkeep.expire_tokens();
+            let dropped = call.await.context("expire tokens at the api")?;
+            metrics::dealt(metrics::TOKENS_EXPIRED, dropped.expired.into());
+            if !dropped.more || run.stopping.is_cancelled() {
+                break;
+            }
+        }
+        Ok(Done::Completed)
+    }
+}
+
+impl Job for ExpireTokens {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn policy(&self) -> Policy {
+        MINUTE_POLICY
+    }
+
+    fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
+        async move { self.attempt(&run).await }.boxed()
+    }
+}
