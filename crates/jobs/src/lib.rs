@@ -79,7 +79,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listen_grpc: {}", config.listen_grpc))?;
     log_listening(&listener);
-    if !migrated(&pool, &context.shutdown).await? {
+    if !migrated(&pool, config.database_proxied, &context.shutdown).await? {
         return Ok(());
     }
     let queue = Queue::new(pool.clone());
@@ -126,13 +126,21 @@ fn pool(config: &Config) -> anyhow::Result<Pool> {
     pool.context("database_url")
 }
 
-/// Brings the schema up to date, for as long as it takes the database to be there.
-async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyhow::Result<bool> {
-    let mut outage = engine::Outage::new("migrating the database");
+/// Brings the schema up to date, for as long as it takes the database to be there. Through a
+/// proxy it is api that does so, which speaks to PostgreSQL itself: a session's lock is none there.
+async fn migrated(
+    pool: &Pool,
+    is_proxied: bool,
+    stopping: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let mut outage = engine::Outage::new(match is_proxied {
+        true => "waiting for api to migrate the database",
+        false => "migrating the database",
+    });
     loop {
         let result = tokio::select! {
             () = stopping.cancelled() => return Ok(false),
-            result = storage::migrate(pool) => result,
+            result = migrate(pool, is_proxied) => result,
         };
         match result {
             Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
@@ -144,6 +152,14 @@ async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyhow::Result<b
         }
         tokio::time::sleep(MIGRATE_INTERVAL).await;
     }
+}
+
+async fn migrate(pool: &Pool, is_proxied: bool) -> Result<(), storage::Error> {
+    if !is_proxied {
+        return storage::migrate(pool).await;
+    }
+    storage::check_proxy(pool).await?;
+    storage::check_schema(pool).await
 }
 
 async fn serve(

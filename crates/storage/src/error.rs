@@ -25,6 +25,25 @@ pub enum Error {
         /// What it holds.
         value: String,
     },
+    /// A proxy before the database forgets statements between transactions; its settings must
+    /// change.
+    #[error(
+        "the proxy before the database loses prepared statements: pgbouncer must be 1.21 or \
+         newer, with max_prepared_statements above 0"
+    )]
+    StatementsLost(#[source] sqlx::Error),
+    /// A proxy before the database refuses what connections ask for when they begin.
+    #[error(
+        "a proxy before the database refuses the settings of a connection: give jobs \
+         database_proxied=true, and everything else PostgreSQL itself"
+    )]
+    SettingsRefused(#[source] sqlx::Error),
+    /// Somebody has yet to bring the schema up to date.
+    #[error("the schema is older than this program: migration {missing} is not applied")]
+    Outdated {
+        /// The first one that is missing.
+        missing: i64,
+    },
     /// The schema could not be brought up to date.
     #[error("the migrations failed")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -37,7 +56,10 @@ impl Error {
     /// Whether running the same transaction again can help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Contention(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Contention(_) | Self::Outdated { .. }
+        )
     }
 
     /// Whether the database itself is away.
@@ -54,9 +76,12 @@ impl From<sqlx::Error> for Error {
                 let constraint = database.constraint().unwrap_or("unnamed").to_owned();
                 return Self::Conflict { constraint };
             }
-            return match class(database.code().as_deref().unwrap_or_default()) {
+            let code = database.code().unwrap_or_default();
+            return match class(&code, database.message()) {
                 Class::Unavailable => Self::Unavailable(error),
                 Class::Contention => Self::Contention(error),
+                Class::StatementsLost => Self::StatementsLost(error),
+                Class::SettingsRefused => Self::SettingsRefused(error),
                 Class::Defect => Self::Query(error),
             };
         }
@@ -88,12 +113,20 @@ impl From<sqlx::migrate::MigrateError> for Error {
 enum Class {
     Unavailable,
     Contention,
+    StatementsLost,
+    SettingsRefused,
     Defect,
 }
 
+/// What pgbouncer says of a parameter that it does not know; its code says "protocol violation".
+const UNKNOWN_PARAMETER: &str = "unsupported startup parameter";
+
 /// Sorts an SQLSTATE, see the PostgreSQL manual's appendix A.
-fn class(code: &str) -> Class {
+fn class(code: &str, message: &str) -> Class {
     match code {
+        // invalid_sql_statement_name, duplicate_prepared_statement: sqlx makes neither mistake
+        "26000" | "42P05" => Class::StatementsLost,
+        "08P01" if message.starts_with(UNKNOWN_PARAMETER) => Class::SettingsRefused,
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Class::Contention,
         // read_only_sql_transaction: a replica after a failover
@@ -116,11 +149,20 @@ mod tests {
 
     #[test]
     fn codes_fall_into_the_class_that_says_what_to_do() {
-        assert_eq!(class("40001"), Class::Contention);
-        assert_eq!(class("57P01"), Class::Unavailable);
-        assert_eq!(class("08006"), Class::Unavailable);
-        assert_eq!(class("42P01"), Class::Defect);
+        assert_eq!(class("40001", ""), Class::Contention);
+        assert_eq!(class("57P01", ""), Class::Unavailable);
+        assert_eq!(class("08006", ""), Class::Unavailable);
+        assert_eq!(class("42P01", ""), Class::Defect);
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_unavailable());
         assert!(!Error::from(sqlx::Error::RowNotFound).is_retryable());
+    }
+
+    #[test]
+    fn what_a_proxy_spoils_is_told_apart_from_a_database_that_is_away() {
+        let refused = "unsupported startup parameter in options: statement_timeout";
+        assert_eq!(class("08P01", refused), Class::SettingsRefused);
+        assert_eq!(class("08P01", "no such database: x"), Class::Unavailable);
+        assert_eq!(class("42P05", "…already exists"), Class::StatementsLost);
+        assert_eq!(class("26000", "…does not exist"), Class::StatementsLost);
     }
 }

@@ -20,9 +20,10 @@ mod pool;
 pub mod queue;
 
 pub use error::Error;
-pub use migrate::migrate;
+pub use migrate::{check_schema, migrate};
 pub use pool::{
-    InvalidUrl, Pool, check_settings, check_url, connect, connect_proxied, connect_queue, ping,
+    InvalidUrl, Pool, check_proxy, check_settings, check_url, connect, connect_proxied,
+    connect_queue, ping,
 };
 
 /// Statements that happen together or not at all; dropped without

@@ -77,8 +77,9 @@ pub fn connect_queue(
 }
 
 /// The same through a proxy that lends a server's connection for one transaction at a time,
-/// such as pgbouncer: nothing is set when a connection begins. The proxy must know prepared
-/// statements, as pgbouncer does from 1.21 on with `max_prepared_statements`.
+/// such as pgbouncer: nothing is set when a connection begins, since it refuses what it does not
+/// know. The proxy must know prepared statements, as pgbouncer does from 1.21 on with
+/// `max_prepared_statements`: see [`check_proxy`].
 ///
 /// # Errors
 /// When `url` is not a PostgreSQL URL.
@@ -87,7 +88,22 @@ pub fn connect_proxied(
     url: &str,
     connections_max: u32,
 ) -> Result<Pool, InvalidUrl> {
-    Ok(pool(options(application, url)?, connections_max))
+    let options = options(application, url)?.extra_float_digits(None);
+    Ok(pool(options, connections_max))
+}
+
+/// Checks that a proxy follows prepared statements. Two connections give their statements the
+/// same names; a proxy that passes names on as they are lets them meet at the server.
+///
+/// # Errors
+/// [`Error::StatementsLost`] when they meet; or when the database is away.
+pub async fn check_proxy(pool: &Pool) -> Result<(), Error> {
+    let mut first = pool.acquire().await?;
+    let mut second = pool.acquire().await?;
+    for connection in [&mut first, &mut second] {
+        sqlx::query("SELECT 1").execute(&mut **connection).await?;
+    }
+    Ok(())
 }
 
 fn pool(options: PgConnectOptions, connections_max: u32) -> Pool {

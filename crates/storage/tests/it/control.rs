@@ -41,6 +41,44 @@ async fn migrating_again_and_at_once_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_schema_is_looked_at_without_being_changed() {
+    let database = TestDb::new().await;
+    let pool = storage::connect_proxied("test", database.url(), 2).unwrap();
+    storage::check_schema(&pool).await.unwrap();
+    let newer = "DELETE FROM _sqlx_migrations WHERE version >= 20";
+    database.execute(newer).await;
+    for _ in 0..2 {
+        let error = storage::check_schema(&pool).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Outdated { missing } if missing >= 20) && error.is_retryable(),
+            "{error:?}"
+        );
+    }
+    database.execute("DROP TABLE _sqlx_migrations").await;
+    let error = storage::check_schema(&pool).await.unwrap_err();
+    assert!(matches!(error, Error::Outdated { missing: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn statements_that_somebody_forgot_are_a_proxys_fault() {
+    let database = TestDb::new().await;
+    let pool = storage::connect_proxied("test", database.url(), 2).unwrap();
+    storage::check_proxy(&pool).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    // As if the next transaction were on another of the server's connections.
+    sqlx::raw_sql("DEALLOCATE ALL")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let lost = sqlx::query("SELECT 1").execute(&mut *connection).await;
+    let error = Error::from(lost.unwrap_err());
+    assert!(
+        matches!(error, Error::StatementsLost(_)) && !error.is_retryable(),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn there_is_one_bootstrap_account_however_many_start_at_once() {
     let database = TestDb::new().await;
     let pool = storage::connect("test", database.url(), 4).unwrap();
