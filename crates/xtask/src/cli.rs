@@ -35,7 +35,8 @@ pub(crate) enum Command {
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
     /// Common programs through a relay node, over bad paths, beside libsrt alone:
-    /// `interop [--json] [--seed N] [--at-once N] [--srtla-send PATH]... [FILTER]`.
+    /// `interop [--json] [--seed N] [--at-once N] [--srtla-send PATH]... [FILTER]`;
+    /// or names at BIND, `--named PATH`, or jobs behind a proxy, `--pgbouncer PATH`.
     Interop(Any),
     /// The checklist of a release: a bonded phone, and the dock in a headless browser:
     /// `qa [--case ID]... [--json] [--keep DIR] [--debug]

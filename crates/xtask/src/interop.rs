@@ -9,14 +9,21 @@ use crate::workspace::{build, run as succeed, target_dir};
 
 const PROGRAMS: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
 
-/// Builds the node and runs the matrix with `arguments`, such as `aes256 --json`.
-/// What forwards is optimised in every build; one for tests serves.
+/// What runs behind a proxy before the database.
+const JOBS: [&str; 3] = ["streamhaul-api", "streamhaul-jobs", "streamhaul-interop"];
+
+/// Builds the node and runs the matrix with `arguments`, such as `aes256 --json`; or what else
+/// they ask for. What forwards is optimised in every build; one for tests serves.
 ///
 /// # Errors
 /// When a program is missing or the build fails.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
-    packages::ensure(&[Program::Ffmpeg, Program::SrtLiveTransmit])?;
-    succeed(build(&PROGRAMS).arg("--quiet"))?;
+    if arguments.iter().any(|it| it.starts_with("--pgbouncer")) {
+        succeed(build(&JOBS).arg("--quiet"))?;
+    } else {
+        packages::ensure(&[Program::Ffmpeg, Program::SrtLiveTransmit])?;
+        succeed(build(&PROGRAMS).arg("--quiet"))?;
+    }
     Command::new(target_dir().join("debug/streamhaul-interop"))
         .args(arguments)
         .status()

@@ -323,6 +323,12 @@ impl House {
         self.dir.path().join(name)
     }
 
+    /// The token that the services of the house know each other by.
+    #[must_use]
+    pub fn service_token_file(&self) -> PathBuf {
+        self.secret("service_token")
+    }
+
     /// A running service.
     ///
     /// # Errors

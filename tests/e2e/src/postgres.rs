@@ -62,6 +62,12 @@ impl Postgres {
         )
     }
 
+    /// Where its socket is.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The postmaster's process id.
     ///
     /// # Errors
@@ -184,7 +190,10 @@ fn binaries() -> anyhow::Result<PathBuf> {
 }
 
 /// PostgreSQL refuses root; then it runs as somebody else.
-fn unprivileged() -> anyhow::Result<Option<User>> {
+///
+/// # Errors
+/// When there is nobody else.
+pub fn unprivileged() -> anyhow::Result<Option<User>> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }

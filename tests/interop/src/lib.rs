@@ -9,7 +9,8 @@
 //!
 //! A [`bonded::BondedCell`] has a sender with three links between publisher and node.
 //!
-//! [`named`] is apart: names of slots, at a name server that is not ours.
+//! [`named`] is apart: names of slots, at a name server that is not ours. So is [`pgbouncer`]:
+//! background jobs behind a proxy before the database.
 //!
 //! To add a program: a variant of [`cell::Program`] and its arms in [`callers`].
 
@@ -20,5 +21,6 @@ pub mod completeness;
 pub mod matrix;
 pub mod moblin;
 pub mod named;
+pub mod pgbouncer;
 pub mod report;
 pub mod stage;

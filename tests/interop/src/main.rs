@@ -9,7 +9,7 @@ use clap::Parser;
 use streamhaul_interop::bonded;
 use streamhaul_interop::cell::{self, Cell};
 use streamhaul_interop::matrix::{self, Plan};
-use streamhaul_interop::named;
+use streamhaul_interop::{named, pgbouncer};
 
 /// Common programs through a relay node, over bad paths.
 #[derive(Parser)]
@@ -28,6 +28,9 @@ struct Arguments {
     /// Instead of the matrix, check names of slots at BIND's `named` at this path.
     #[arg(long, value_name = "PATH", conflicts_with = "filter")]
     named: Option<PathBuf>,
+    /// Instead of the matrix, run background jobs behind the pgbouncer at this path.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["filter", "named"])]
+    pgbouncer: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -37,6 +40,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(binary) = &arguments.named {
         return check_named(binary, arguments.json);
+    }
+    if let Some(binary) = &arguments.pgbouncer {
+        return check_pgbouncer(binary, arguments.json);
     }
     let filter = arguments.filter.unwrap_or_default();
     let is_asked = |cell: &Cell| cell.to_string().contains(&filter);
@@ -75,6 +81,16 @@ fn check_named(binary: &Path, json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::json!({"named": "ok"}));
     } else {
         println!("BIND takes our updates, and answers what they say");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_pgbouncer(binary: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let finding = pgbouncer::check(binary)?;
+    if json {
+        println!("{}", finding.to_json());
+    } else {
+        print!("{finding}");
     }
     Ok(ExitCode::SUCCESS)
 }
