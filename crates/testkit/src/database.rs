@@ -65,6 +65,15 @@ impl TestDb {
     }
 }
 
+/// Makes an empty database beside the one at `url`; its URL.
+///
+/// # Panics
+/// When the server refuses.
+pub async fn create(url: &str, name: &str) -> String {
+    execute(&mut connect(url).await, format!("CREATE DATABASE {name}")).await;
+    with_database(url, name)
+}
+
 /// [`TestDb::hold`] in any database.
 ///
 /// # Panics

@@ -27,7 +27,7 @@ const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--
        cargo xtask bench control [--nodes N] [--seconds N] [--start-nodes N] [--start-seconds N]
            [--callers N] [--json]
        cargo xtask bench jobs [--jobs N] [--turns N] [--singles N] [--held-seconds N]
-           [--held-rate N] [--json]";
+           [--held-rate N] [--peer-river PATH] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///

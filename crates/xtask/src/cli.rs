@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Measure release builds: `bench delay [--seconds N] [--mbps N] [--json]`,
     /// `bench relay [--seconds N] [--profile NAME]... [--json]`,
     /// `bench control [--nodes N] [--seconds N] [--json]`,
-    /// `bench jobs [--jobs N] [--held-seconds N] [--json]`.
+    /// `bench jobs [--jobs N] [--held-seconds N] [--peer-river PATH] [--json]`.
     Bench(Rest),
     /// Break things on purpose: `drill garbage|flood|srtla|jobs|replica|restart [--json] …`.
     Drill(Rest),

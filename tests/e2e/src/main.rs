@@ -149,6 +149,9 @@ enum What {
         /// Jobs a second that are done meanwhile.
         #[arg(long, default_value_t = 1000)]
         held_rate: u32,
+        /// Run the bench of River's command at this path too, on the same cluster.
+        #[arg(long, value_name = "PATH")]
+        peer_river: Option<PathBuf>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -367,15 +370,17 @@ fn main() -> anyhow::Result<ExitCode> {
             singles,
             held_seconds,
             held_rate,
+            peer_river,
             json,
         } => {
-            let report = queue_bench::measure(&QueuePlan {
+            let plan = QueuePlan {
                 jobs,
                 turns,
                 singles,
                 held: Duration::from_secs(held_seconds),
                 held_rate,
-            })?;
+            };
+            let report = queue_bench::measure(&plan, peer_river.as_deref())?;
             if json {
                 println!("{}", report.to_json());
             } else {

@@ -2,13 +2,16 @@
 //! PostgreSQL as `streamhaul up` runs it, on the same cores.
 //!
 //! The same again beside a transaction that has been open for a while, as a backup or a
-//! forgotten report is: nothing that died since is removed from any table.
+//! forgotten report is: nothing that died since is removed from any table. River's own bench may
+//! run on the same cluster in between.
 
 mod latency;
 mod report;
+mod river;
 mod throughput;
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,11 +42,11 @@ pub struct Plan {
 const CONNECTIONS: u32 = 10;
 const FLOOR_BATCH: i32 = 500;
 
-/// Measures everything.
+/// Measures everything; besides, what River's command at `river` does in a second.
 ///
 /// # Errors
-/// When there is no PostgreSQL, or jobs do not end.
-pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
+/// When there is no PostgreSQL, jobs do not end, or River does not say what it did.
+pub fn measure(plan: &Plan, river: Option<&Path>) -> anyhow::Result<Report> {
     let machine = machine::describe();
     let directory = tempfile::Builder::new().prefix("sh-jobs").tempdir()?;
     // PostgreSQL may run as another user, who must get to its files.
@@ -54,13 +57,13 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
         .enable_all()
         .build()
         .context("start a runtime")?;
-    let mut report = runtime.block_on(run(plan, &cluster.url()))?;
+    let mut report = runtime.block_on(run(plan, &cluster.url(), river))?;
     cluster.stop()?;
     report.machine = machine;
     Ok(report)
 }
 
-async fn run(plan: &Plan, url: &str) -> anyhow::Result<Report> {
+async fn run(plan: &Plan, url: &str, river: Option<&Path>) -> anyhow::Result<Report> {
     let pool = storage::connect_queue("bench", url, CONNECTIONS)?;
     storage::migrate(&pool).await?;
     let queue = Queue::new(pool);
@@ -71,6 +74,10 @@ async fn run(plan: &Plan, url: &str) -> anyhow::Result<Report> {
     let floor = Floor::measure(url, rows, FLOOR_BATCH).await?;
     let free = throughput::turns(&queue, plan).await?;
     let start = latency::measure(&queue, plan.singles).await?;
+    let river = match river {
+        Some(binary) => Some(river::measure(binary, url, plan).await?),
+        None => None,
+    };
 
     let held = testkit::database::hold(url, "SELECT count(*) FROM queue.history").await;
     let aged = throughput::age(&queue, plan).await?;
@@ -85,6 +92,7 @@ async fn run(plan: &Plan, url: &str) -> anyhow::Result<Report> {
         floor,
         free,
         start,
+        river,
         aged,
         held_for: oldest.age,
         beside,

@@ -8,6 +8,7 @@ use testkit::ledger::Floor;
 
 use super::Plan;
 use super::latency::Latency;
+use super::river::Figures as River;
 use super::throughput::Rates;
 use crate::bench::rounded;
 
@@ -20,6 +21,7 @@ pub struct Report {
     pub(super) floor: Floor,
     pub(super) free: Rates,
     pub(super) start: Latency,
+    pub(super) river: Option<River>,
     /// Jobs done beside the open transaction before measuring.
     pub(super) aged: u64,
     pub(super) held_for: Duration,
@@ -55,6 +57,10 @@ impl Report {
             .map(|(name, value)| (name.to_owned(), value))
             .collect::<serde_json::Map<_, _>>()
             .into();
+        if let Some(river) = &self.river {
+            json["river_noop_per_s"] = json!(rounded(river.noop_per_s));
+            json["river_version"] = json!(river.version);
+        }
         json["jobs"] = json!(self.plan.jobs);
         json["turns"] = json!(self.plan.turns);
         json["limits"] = json!({
@@ -101,6 +107,10 @@ impl Display for Report {
         )?;
         for (name, value) in self.figures() {
             writeln!(f, "{name:<24} {value}")?;
+        }
+        if let Some(river) = &self.river {
+            let rate = rounded(river.noop_per_s);
+            writeln!(f, "{:<24} {rate}, {}", "river_noop_per_s", river.version)?;
         }
         let met = if self.meets_bars() { "met" } else { "NOT met" };
         writeln!(

@@ -157,7 +157,7 @@ pub(super) async fn age(queue: &Queue, plan: &Plan) -> anyhow::Result<u64> {
     engine.stop().await
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -36,7 +36,7 @@ fn a_short_bench_of_the_engine_has_every_figure() {
         held: Duration::from_secs(1),
         held_rate: 200,
     };
-    let json = queue_bench::measure(&plan).unwrap().to_json();
+    let json = queue_bench::measure(&plan, None).unwrap().to_json();
     for name in [
         "noop_per_s",
         "enqueue_per_s",
