@@ -20,6 +20,7 @@ pub mod job;
 pub mod jobs;
 pub mod metrics;
 mod names;
+mod probe;
 mod signer;
 mod upkeep;
 
