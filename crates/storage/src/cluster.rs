@@ -7,6 +7,7 @@
 mod binaries;
 mod directories;
 mod process;
+mod recovery;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +16,14 @@ use std::time::{Duration, Instant};
 pub use binaries::{Binaries, MAJOR_MIN};
 use directories::Owner;
 use process::Postmaster;
+pub use recovery::Recovery;
 
 /// The role that owns the cluster and its database.
 const ROLE: &str = "streamhaul";
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// One that was restored has much to write at its end.
+const RECOVERED_STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a 1 GB machine can spare: about 45 MiB idle.
 const SETTINGS: &[&str] = &[
@@ -35,6 +39,8 @@ const SETTINGS: &[&str] = &[
     "max_parallel_workers_per_gather=0",
     "jit=off",
     "unix_socket_permissions=0700",
+    // What backups have not taken away by then is lost to them, rather than fill the disk.
+    "max_slot_wal_keep_size=2GB",
     "log_min_messages=warning",
 ];
 
@@ -46,6 +52,11 @@ pub enum Error {
         "PostgreSQL {MAJOR_MIN} or newer is not installed; on Debian or Ubuntu: apt-get install postgresql"
     )]
     Missing,
+    /// No programs that copy a server, of a supported version.
+    #[error(
+        "pg_basebackup and pg_receivewal {MAJOR_MIN} or newer are not there; on Debian or Ubuntu: apt-get install postgresql-client"
+    )]
+    MissingClient,
     /// As root there must be somebody else to run it as.
     #[error("PostgreSQL refuses root, and there is neither a user `postgres` nor `nobody`")]
     NoUser,
@@ -101,6 +112,7 @@ pub struct Cluster {
     binaries: Binaries,
     owner: Owner,
     postmaster: Postmaster,
+    stop_timeout: Duration,
 }
 
 impl Cluster {
@@ -111,6 +123,15 @@ impl Cluster {
     /// When there are none of a supported version.
     pub fn find_binaries() -> Result<Binaries, Error> {
         binaries::find().ok_or(Error::Missing)
+    }
+
+    /// Looks for the programs that copy a server: in `chosen` if given, else where the server's
+    /// are looked for.
+    ///
+    /// # Errors
+    /// When there are none of a supported version.
+    pub fn find_copy_programs(chosen: Option<&Path>) -> Result<Binaries, Error> {
+        binaries::find_copy(chosen).ok_or(Error::MissingClient)
     }
 
     /// Starts the cluster, made first if it is not there yet, and waits until its
@@ -132,6 +153,7 @@ impl Cluster {
             binaries: binaries.clone(),
             owner,
             postmaster,
+            stop_timeout: STOP_TIMEOUT,
         };
         cluster.wait_until_ready()?;
         cluster.create_database()?;
@@ -147,8 +169,15 @@ impl Cluster {
     /// The URL of another database of the cluster.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
+        self.url_as(ROLE, database)
+    }
+
+    /// The URL of a database of the cluster for one of its roles.
+    #[must_use]
+    pub fn url_as(&self, role: &str, database: &str) -> String {
         let socket_dir = percent_encode(&self.config.socket_dir.to_string_lossy());
-        format!("postgres://{ROLE}@localhost/{database}?host={socket_dir}")
+        let (role, database) = (percent_encode(role), percent_encode(database));
+        format!("postgres://{role}@localhost/{database}?host={socket_dir}")
     }
 
     /// Whether the server ended by itself.
@@ -173,7 +202,7 @@ impl Cluster {
     /// # Errors
     /// When it had to be killed.
     pub fn stop(mut self) -> Result<(), Error> {
-        self.postmaster.stop(STOP_TIMEOUT)
+        self.postmaster.stop(self.stop_timeout)
     }
 
     fn wait_until_ready(&mut self) -> Result<(), Error> {
@@ -229,6 +258,10 @@ fn start_postmaster(
     binaries: &Binaries,
     owner: Owner,
 ) -> Result<Postmaster, Error> {
+    Postmaster::spawn(server(config, binaries, owner), config)
+}
+
+fn server(config: &ClusterConfig, binaries: &Binaries, owner: Owner) -> Command {
     let mut command = binaries.command("postgres", owner);
     command
         .arg("-D")
@@ -238,7 +271,7 @@ fn start_postmaster(
     for setting in SETTINGS {
         command.args(["-c", setting]);
     }
-    Postmaster::spawn(command, config)
+    command
 }
 
 fn percent_encode(text: &str) -> String {

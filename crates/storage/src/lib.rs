@@ -12,6 +12,7 @@
 //! `SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$PWD/.sqlx DATABASE_URL=postgres://… cargo check
 //! -p streamhaul-storage --all-targets` after touching this file.
 
+pub mod backup;
 pub mod cluster;
 pub mod control;
 mod error;

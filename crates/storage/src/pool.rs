@@ -123,7 +123,7 @@ pub async fn ping(pool: &Pool) -> Result<(), Error> {
     Ok(())
 }
 
-fn options(application: &str, url: &str) -> Result<PgConnectOptions, InvalidUrl> {
+pub(crate) fn options(application: &str, url: &str) -> Result<PgConnectOptions, InvalidUrl> {
     let options =
         PgConnectOptions::from_str(url).map_err(|error| InvalidUrl(describe(&error, url)))?;
     Ok(options.application_name(&format!("streamhaul-{application}")))

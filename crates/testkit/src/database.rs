@@ -52,7 +52,7 @@ impl TestDb {
     /// # Panics
     /// When it fails.
     pub async fn execute(&self, sql: &str) {
-        execute(&mut connect(&self.url).await, sql.to_owned()).await;
+        execute_in(&self.url, sql).await;
     }
 
     /// Opens a transaction that sees the database as it is now, reads with `query`, and stays
@@ -72,6 +72,14 @@ impl TestDb {
 pub async fn create(url: &str, name: &str) -> String {
     execute(&mut connect(url).await, format!("CREATE DATABASE {name}")).await;
     with_database(url, name)
+}
+
+/// [`TestDb::execute`] in any database.
+///
+/// # Panics
+/// When it fails.
+pub async fn execute_in(url: &str, sql: &str) {
+    execute(&mut connect(url).await, sql.to_owned()).await;
 }
 
 /// [`TestDb::hold`] in any database.

@@ -8,7 +8,12 @@ use super::directories::Owner;
 /// The oldest major version that is supported.
 pub const MAJOR_MIN: u32 = 15;
 
-/// The directory of a PostgreSQL server's programs.
+/// What it takes to run a server.
+const SERVER: [&str; 5] = ["initdb", "postgres", "pg_ctl", "pg_isready", "createdb"];
+/// What it takes to copy one over its replication protocol.
+const COPY: [&str; 2] = ["pg_basebackup", "pg_receivewal"];
+
+/// The directory of PostgreSQL's programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
     /// Where they are.
@@ -22,19 +27,48 @@ impl Binaries {
     pub(super) fn command(&self, program: &str, owner: Owner) -> Command {
         let mut command = Command::new(self.bin_dir.join(program));
         owner.apply(&mut command);
+        alone(&mut command);
         command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .env_remove("PGHOST")
-            .env_remove("PGPORT");
+    }
+
+    /// A command for one of the programs, to be run as ourselves.
+    #[must_use]
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin_dir.join(program));
+        alone(&mut command);
         command
     }
 }
 
-/// The newest supported binaries; a directory in `PG_BINDIR` wins.
+/// Nothing of our surroundings decides which server is meant.
+fn alone(command: &mut Command) {
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .env_remove("PGHOST")
+        .env_remove("PGPORT");
+}
+
+/// The newest supported server; a directory in `PG_BINDIR` wins.
 pub(super) fn find() -> Option<Binaries> {
-    if let Some(chosen) = std::env::var_os("PG_BINDIR") {
-        return inspect(Path::new(&chosen));
+    find_with(
+        &SERVER,
+        "postgres",
+        std::env::var_os("PG_BINDIR").map(PathBuf::from),
+    )
+}
+
+/// The newest programs that copy a server; `chosen` wins, then a directory in `PG_BINDIR`.
+pub(super) fn find_copy(chosen: Option<&Path>) -> Option<Binaries> {
+    let chosen = chosen.map(Path::to_owned);
+    let chosen = chosen.or_else(|| std::env::var_os("PG_BINDIR").map(PathBuf::from));
+    find_with(&COPY, "pg_basebackup", chosen)
+}
+
+fn find_with(programs: &[&str], asked: &str, chosen: Option<PathBuf>) -> Option<Binaries> {
+    let inspect = |place: &Path| inspect(place, programs, asked);
+    if let Some(chosen) = chosen {
+        return inspect(&chosen);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -63,14 +97,14 @@ fn versioned(parent: &str, child: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-fn inspect(bin_dir: &Path) -> Option<Binaries> {
-    let complete = ["initdb", "postgres", "pg_ctl", "pg_isready", "createdb"]
+fn inspect(bin_dir: &Path, programs: &[&str], asked: &str) -> Option<Binaries> {
+    let complete = programs
         .iter()
         .all(|program| bin_dir.join(program).is_file());
     if !complete {
         return None;
     }
-    let output = Command::new(bin_dir.join("postgres"))
+    let output = Command::new(bin_dir.join(asked))
         .arg("--version")
         .output()
         .ok()?;

@@ -51,6 +51,32 @@ impl Owner {
         }
     }
 
+    /// Gives away everything in a directory.
+    pub(super) fn gives_all_away(self, path: &Path) -> std::io::Result<()> {
+        if !self.switch {
+            return Ok(());
+        }
+        self.gives_away(path)?;
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                self.gives_all_away(&entry.path())?;
+            } else {
+                std::os::unix::fs::lchown(
+                    entry.path(),
+                    Some(self.uid.as_raw()),
+                    Some(self.gid.as_raw()),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this user gets to a directory in `parent`.
+    pub(super) fn reaches(self, parent: &Path) -> bool {
+        !self.switch || others_may_pass(parent)
+    }
+
     fn gives_away(self, path: &Path) -> std::io::Result<()> {
         if self.switch {
             std::os::unix::fs::chown(path, Some(self.uid.as_raw()), Some(self.gid.as_raw()))?;
