@@ -1,0 +1,7 @@
+//! Backups of a real server, restored and compared.
+
+#![allow(clippy::unwrap_used)] // a helper that panics fails its test
+
+mod failures;
+mod instants;
+mod world;
