@@ -20,6 +20,12 @@ COPY dist/streamhaul-jobs /streamhaul-jobs
 FROM ${BINARIES} AS binaries
 
 FROM ${RUN_IMAGE}
+# Backups copy the database with pg_basebackup, which must be as new as the server; set
+# POSTGRES_CLIENT to nothing to do without them.
+ARG POSTGRES_CLIENT=postgresql-client
+RUN if [ -n "${POSTGRES_CLIENT}" ]; then apt-get update \
+    && apt-get install --yes --no-install-recommends ${POSTGRES_CLIENT} ca-certificates \
+    && rm -rf /var/lib/apt/lists/*; fi
 RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/streamhaul streamhaul \
     && install -d -o streamhaul -g streamhaul -m 0700 /var/lib/streamhaul
 COPY --from=binaries /streamhaul-jobs /usr/local/bin/streamhaul-jobs

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 pub use dns::{CloudflareConfig, DnsConfig, DnsProvider, Rfc2136Config};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -15,10 +17,11 @@ use service_kit::{KitConfig, ServiceConfig};
 use storage::queue::{QUEUE_DEFAULT, Retention};
 
 use crate::engine::Settings;
-use crate::engine::schedule::Schedule;
+use crate::engine::cadence::Cadence;
+use crate::engine::schedule::{CatchUp, Schedule};
 use crate::jobs::{
-    BuyAdvice, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves, ProbeNodes, ReapProvisioning,
-    ReconcileOutage, RollUpUsage, RotateKeys, SettleBudgets, SweepNodes, SyncDns,
+    ArchiveLog, BackupDatabase, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves,
+    ReapProvisioning, RotateKeys, SettleBudgets, SweepNodes, SyncDns, VerifyBackup,
 };
 
 /// Configuration of jobs.
@@ -53,6 +56,9 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Where the names of streams are written.
     pub dns: DnsConfig,
+    /// Where backups go; nowhere without destinations. Connects straight to the server, also
+    /// where `database_proxied`.
+    pub backups: backup::Config,
 }
 
 /// What runs by itself, and how often; 0 switches a schedule off.
@@ -80,14 +86,6 @@ pub struct Schedules {
     pub expire_tokens_seconds: u32,
     /// Between looks at how long the current key has signed leases.
     pub rotate_keys_seconds: u32,
-    /// Between two calls of every node.
-    pub probe_nodes_seconds: u32,
-    /// Between two times that usage is taken into the history.
-    pub roll_up_usage_seconds: u32,
-    /// Between looks for times without word of sessions that are to be made good.
-    pub reconcile_outage_seconds: u32,
-    /// Between two looks at when regions' bytes run out.
-    pub buy_advice_seconds: u32,
     /// How long a key signs leases, 1 to 3650.
     pub rotate_keys_days: u32,
 }
@@ -108,10 +106,6 @@ impl Schedules {
             expire_bans_seconds: 0,
             expire_tokens_seconds: 0,
             rotate_keys_seconds: 0,
-            probe_nodes_seconds: 0,
-            roll_up_usage_seconds: 0,
-            reconcile_outage_seconds: 0,
-            buy_advice_seconds: 0,
             ..Self::default()
         }
     }
@@ -156,6 +150,7 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             webhooks: WebhooksConfig::default(),
             dns: DnsConfig::default(),
+            backups: backup::Config::default(),
         }
     }
 }
@@ -173,10 +168,6 @@ impl Default for Schedules {
             expire_bans_seconds: 5,
             expire_tokens_seconds: 300,
             rotate_keys_seconds: 3600,
-            probe_nodes_seconds: 30,
-            roll_up_usage_seconds: 60,
-            reconcile_outage_seconds: 120,
-            buy_advice_seconds: 3600,
             rotate_keys_days: 30,
         }
     }
@@ -220,6 +211,7 @@ impl ServiceConfig for Config {
         if !(1..=3650).contains(&self.schedules.rotate_keys_days) {
             return Err("schedules.rotate_keys_days: 1 to 3650".to_owned());
         }
+        self.backups.validate()?;
         self.dns.validate()
     }
 }
@@ -228,7 +220,7 @@ impl Config {
     pub(crate) fn engine(&self) -> Settings {
         Settings {
             workers: self.workers,
-            queues: self.queues.clone(),
+            queues: self.queues(),
             listen: !self.database_proxied,
             retention: Retention {
                 completed: Duration::from_secs(self.retention.completed_seconds),
@@ -241,6 +233,17 @@ impl Config {
 }
 
 impl Config {
+    /// Backups and the log have one worker each, unless somebody said otherwise.
+    fn queues(&self) -> BTreeMap<String, usize> {
+        let mut queues = self.queues.clone();
+        if self.backups.is_on() {
+            for queue in [BackupDatabase::QUEUE, ArchiveLog::QUEUE] {
+                queues.entry(queue.to_owned()).or_insert(1);
+            }
+        }
+        queues
+    }
+
     fn schedules(&self) -> Vec<Schedule> {
         let sync_dns_seconds = match self.dns.provider {
             DnsProvider::None => 0,
@@ -257,14 +260,30 @@ impl Config {
             (ExpireBans::KIND, its.expire_bans_seconds),
             (ExpireTokens::KIND, its.expire_tokens_seconds),
             (RotateKeys::KIND, its.rotate_keys_seconds),
-            (ProbeNodes::KIND, its.probe_nodes_seconds),
-            (RollUpUsage::KIND, its.roll_up_usage_seconds),
-            (ReconcileOutage::KIND, its.reconcile_outage_seconds),
-            (BuyAdvice::KIND, its.buy_advice_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))
+            .chain(self.backup_schedules())
             .collect()
+    }
+
+    /// A day that was missed is made up for.
+    fn backup_schedules(&self) -> Vec<Schedule> {
+        let backups = &self.backups;
+        if !backups.is_on() {
+            return Vec::new();
+        }
+        let daily = |kind, at| Schedule {
+            name: kind,
+            kind,
+            cadence: Cadence::daily(at, TimeZone::UTC),
+            catch_up: CatchUp::Last,
+        };
+        let log = Duration::from_secs(backups.log_seconds.into());
+        let log = (!log.is_zero()).then(|| Schedule::every(ArchiveLog::KIND, log));
+        let made = backups.daily_at.map(|at| daily(BackupDatabase::KIND, at));
+        let verified = backups.verify_at.map(|at| daily(VerifyBackup::KIND, at));
+        [made, verified, log].into_iter().flatten().collect()
     }
 }
 
@@ -330,5 +349,14 @@ mod tests {
         assert_eq!(kinds(&config), [ExpireSessions::KIND]);
         config.dns.provider = DnsProvider::Rfc2136;
         assert_eq!(kinds(&config), [ExpireSessions::KIND, SyncDns::KIND]);
+        config.backups.destinations = vec![backup::DestinationConfig::default()];
+        config.backups.daily_at = Some(jiff::civil::time(3, 15, 0, 0));
+        assert_eq!(
+            kinds(&config)[2..],
+            [BackupDatabase::KIND, ArchiveLog::KIND]
+        );
+        assert_eq!(config.queues()[BackupDatabase::QUEUE], 1);
+        config.backups.log_seconds = 0;
+        assert_eq!(kinds(&config)[2..], [BackupDatabase::KIND]);
     }
 }

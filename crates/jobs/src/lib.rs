@@ -9,6 +9,7 @@
 //! [`job::Job`], add it to [`jobs::registry`], and test it against the fake of its
 //! other side in `tests/it`. To run it by itself, give it a schedule in [`Schedules`].
 
+mod backups;
 mod config;
 mod control;
 mod courier;
@@ -20,11 +21,11 @@ pub mod job;
 pub mod jobs;
 pub mod metrics;
 mod names;
-mod probe;
 mod signer;
 mod upkeep;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+pub use backups::Vault;
 pub use config::{
     CloudflareConfig, Config, DnsConfig, DnsProvider, RetentionConfig, Rfc2136Config, Schedules,
     WebhooksConfig,
@@ -63,16 +65,21 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let token = service_kit::secret::read_file(&config.service_token_file)?;
     let api = (&config.kit.grpc, config.api_grpc.as_str());
     let control = Control::new(api, &token)?;
-    let pool = pool(&config)?;
+    let url = database_url(&config)?;
+    let pool = pool(&config, &url)?;
     let offline_after = Duration::from_secs(config.schedules.offline_after_seconds.into());
     let signer = Signer::new(api, &token)?;
     let courier = Courier::new(config.webhooks.private_allowed);
     let names = Names::new(api, &token)?;
     let upkeep = Upkeep::new(api, &token)?;
     let signs_for = config.schedules.key_signs_for();
-    let registry = jobs::registry(&control, &upkeep, offline_after, signs_for)
+    let vault = Vault::open(&config.backups, &url).context("backups")?;
+    let mut registry = jobs::registry(&control, &upkeep, offline_after, signs_for)
         .with(jobs::DeliverWebhook::new(signer, courier))
         .with(jobs::SyncDns::new(names, config.dns.provider()?));
+    if let Some(vault) = &vault {
+        registry = jobs::with_backups(registry, vault);
+    }
     let settings = config.engine();
     metrics::start(&registry, &settings.schedules);
 
@@ -102,8 +109,9 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         context.readiness,
         context.shutdown.clone(),
     );
+    let shown = show_backups(vault, pool.clone(), context.shutdown.clone());
     let engine = engine::run(queue, registry, settings, context.shutdown);
-    let (served, (), ()) = tokio::join!(server, engine, watch);
+    let (served, (), (), ()) = tokio::join!(server, engine, watch, shown);
     pool.close().await;
     served
 }
@@ -115,9 +123,21 @@ fn log_listening(listener: &TcpListener) {
     tracing::info!(%address, "gRPC is listening");
 }
 
-fn pool(config: &Config) -> anyhow::Result<Pool> {
+async fn show_backups(vault: Option<Arc<Vault>>, pool: Pool, stopping: CancellationToken) {
+    if let Some(vault) = vault {
+        vault.watch(pool, stopping).await;
+    }
+}
+
+fn database_url(config: &Config) -> anyhow::Result<SecretString> {
     let file = config.database_url_file.as_deref();
-    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    Ok(service_kit::secret::read_either(
+        &config.database_url,
+        file,
+    )?)
+}
+
+fn pool(config: &Config, url: &SecretString) -> anyhow::Result<Pool> {
     let url = url.expose_secret();
     let pool = if config.database_proxied {
         storage::connect_proxied("jobs", url, CONNECTIONS_MAX)

@@ -10,12 +10,14 @@ use metrics::{
 use model::UnixMillis;
 use model::job::JobState;
 use proto::fleet::{DnsChange, DnsCounts};
+use storage::backup::{Record, Slot};
 use storage::queue::{Depth, OldestTransaction};
 
 use crate::dns;
 use crate::engine::SCHEDULER;
 use crate::engine::schedule::Schedule;
 use crate::job::{OTHER, Registry};
+use crate::jobs::{ArchiveLog, BackupDatabase, VerifyBackup};
 
 /// Live jobs by `queue` and `state`.
 pub const DEPTH: &str = "streamhaul_jobs_depth";
@@ -59,6 +61,23 @@ pub const DNS_WRITES: &str = "streamhaul_jobs_dns_writes_total";
 pub const DNS_FAILURES: &str = "streamhaul_jobs_dns_failures_total";
 /// When this replica last wrote a record.
 pub const DNS_LAST_WRITE: &str = "streamhaul_jobs_dns_last_write_timestamp_seconds";
+
+/// When a `destination`'s newest backup was made.
+pub const BACKUP_LAST: &str = "streamhaul_jobs_backup_last_timestamp_seconds";
+/// The size of it.
+pub const BACKUP_BYTES: &str = "streamhaul_jobs_backup_bytes";
+/// How long it took to make.
+pub const BACKUP_DURATION: &str = "streamhaul_jobs_backup_duration_seconds";
+/// When a backup of a `destination` last came back as it was.
+pub const BACKUP_VERIFIED: &str = "streamhaul_jobs_backup_verified_timestamp_seconds";
+/// How long that took.
+pub const BACKUP_VERIFY_DURATION: &str = "streamhaul_jobs_backup_verify_duration_seconds";
+/// Attempts of a `job` that failed, by `reason`.
+pub const BACKUP_FAILURES: &str = "streamhaul_jobs_backup_failures_total";
+/// How much of its log the database's server keeps for backups.
+pub const BACKUP_LOG_KEPT: &str = "streamhaul_jobs_backup_log_kept_bytes";
+/// 1 when it gave up keeping it.
+pub const BACKUP_LOG_LOST: &str = "streamhaul_jobs_backup_log_lost";
 
 const SET: &str = "set";
 const REMOVED: &str = "removed";
@@ -147,6 +166,12 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
         counter!(DNS_FAILURES, "reason" => reason).absolute(0);
     }
     gauge!(DNS_LAST_WRITE).set(0.0);
+    for job in [BackupDatabase::KIND, ArchiveLog::KIND, VerifyBackup::KIND] {
+        for reason in backup::Error::REASONS {
+            counter!(BACKUP_FAILURES, "job" => job, "reason" => reason).absolute(0);
+        }
+    }
+    backup_log(None);
 }
 
 fn describe() {
@@ -219,6 +244,77 @@ fn describe() {
         Unit::Seconds,
         "When this replica last wrote a record, Unix time; 0 is never"
     );
+    describe_backups();
+}
+
+fn describe_backups() {
+    describe_gauge!(
+        BACKUP_LAST,
+        Unit::Seconds,
+        "When the destination's newest backup was made, Unix time; 0 is never; every replica shows it"
+    );
+    describe_gauge!(
+        BACKUP_BYTES,
+        Unit::Bytes,
+        "The size of the destination's newest backup, without the log; every replica shows it"
+    );
+    describe_gauge!(
+        BACKUP_DURATION,
+        Unit::Seconds,
+        "How long the destination's newest backup took to make; every replica shows it"
+    );
+    describe_gauge!(
+        BACKUP_VERIFIED,
+        Unit::Seconds,
+        "When a backup of the destination was last restored and found whole, Unix time; 0 is never; every replica shows it"
+    );
+    describe_gauge!(
+        BACKUP_VERIFY_DURATION,
+        Unit::Seconds,
+        "How long that took; every replica shows it"
+    );
+    describe_counter!(BACKUP_FAILURES, "Attempts that failed by job and reason");
+    describe_gauge!(
+        BACKUP_LOG_KEPT,
+        Unit::Bytes,
+        "How much of its log the database's server keeps until it is stored; every replica shows it"
+    );
+    describe_gauge!(
+        BACKUP_LOG_LOST,
+        "1 when the server gave up keeping its log: only the next backup begins anew"
+    );
+}
+
+/// Shows a destination's newest backup and proof.
+pub(crate) fn backup(destination: &str, record: Option<&Record>) {
+    let seconds = |at: UnixMillis| at.0 as f64 / 1000.0;
+    let made = record.map(|it| &it.made);
+    let proof = record.and_then(|it| it.proof);
+    let shown = [
+        (BACKUP_LAST, made.map(|it| seconds(it.made_at))),
+        (BACKUP_BYTES, made.map(|it| it.bytes as f64)),
+        (BACKUP_DURATION, made.map(|it| it.took.as_secs_f64())),
+        (BACKUP_VERIFIED, proof.map(|it| seconds(it.verified_at))),
+        (
+            BACKUP_VERIFY_DURATION,
+            proof.map(|it| it.took.as_secs_f64()),
+        ),
+    ];
+    for (name, value) in shown {
+        gauge!(name, "destination" => destination.to_owned()).set(value.unwrap_or_default());
+    }
+}
+
+/// Shows what the server keeps for backups; nothing: there was none yet.
+pub(crate) fn backup_log(slot: Option<Slot>) {
+    let kept = slot.map_or(0, |slot| slot.kept_bytes);
+    let is_lost = slot.is_some_and(|slot| slot.kept_from.is_none());
+    gauge!(BACKUP_LOG_KEPT).set(kept as f64);
+    gauge!(BACKUP_LOG_LOST).set(f64::from(u8::from(is_lost)));
+}
+
+pub(crate) fn backup_failed(job: &'static str, error: &backup::Error) {
+    counter!(BACKUP_FAILURES, "job" => job, "reason" => error.reason()).increment(1);
 }
 
 /// States of jobs that are in the table of live ones.
