@@ -1,9 +1,9 @@
 //! The command line.
 
+mod backups;
 mod bans;
 mod budget;
 mod dns;
-mod fleet;
 mod jobs;
 mod keys;
 mod nodes;
@@ -18,11 +18,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use backups::{Backup, Backups, BackupsTarget, Chosen, Moment, Restore, VerifyBackup};
 pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
 pub use dns::Dns;
-pub use fleet::Fleet;
 pub use jobs::{Jobs, JobsTarget};
 pub use keys::Keys;
 use model::Region;
@@ -71,9 +71,6 @@ pub enum Command {
     /// Relay nodes.
     #[command(subcommand)]
     Nodes(Nodes),
-    /// The fleet as a whole: what it lacks.
-    #[command(subcommand)]
-    Fleet(Fleet),
     /// The keys that sign leases.
     #[command(subcommand)]
     Keys(Keys),
@@ -107,6 +104,22 @@ pub enum Command {
     /// Background work: what waits, runs and failed; queues and schedules.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Backs the database up, now.
+    ///
+    /// Copies the whole server while it works, with its log up to the end of that, into every
+    /// destination: compressed, encrypted, and with a list of what was in each table.
+    Backup(Backup),
+    /// Brings a backup back, as a directory that PostgreSQL and `streamhaul up` run on.
+    ///
+    /// Nothing that exists is changed: the directory must be new.
+    Restore(Restore),
+    /// Proves that a backup is one: restores it for a while, and compares every table.
+    ///
+    /// Deletes older backups after that, as far as `keep` says so.
+    VerifyBackup(VerifyBackup),
+    /// The backups that there are.
+    #[command(subcommand)]
+    Backups(Backups),
     /// Where sessions go, and why.
     #[command(subcommand)]
     Placement(Placement),
@@ -171,6 +184,10 @@ pub struct Up {
     /// the table `[jobs]` (such as `provider`), as these services have them in `[dns]`
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_DNS_FILE")]
     pub dns_file: Option<PathBuf>,
+    /// Makes backups by itself: a TOML file that says where they go [default: backups.toml in
+    /// the state directory, if it is there]
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_BACKUPS_FILE")]
+    pub backups_file: Option<PathBuf>,
     /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
     pub asn_database: Option<PathBuf>,

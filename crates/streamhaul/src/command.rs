@@ -1,11 +1,11 @@
 //! One file per command that speaks to a running instance.
 
 mod audit;
+mod backups;
 mod bans;
 mod budget;
 mod dns;
 mod dock_url;
-mod fleet;
 mod jobs;
 mod keys;
 mod nodes;
@@ -38,7 +38,6 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Webhooks(command) => webhooks::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
-        Command::Fleet(command) => fleet::run(command)?,
         Command::Keys(command) => keys::run(command)?,
         Command::Plans(command) => plans::run(command)?,
         Command::Dns(command) => dns::run(command)?,
@@ -59,6 +58,10 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             target,
         )?,
         Command::Jobs(command) => jobs::run(command)?,
+        Command::Backup(command) => backups::make(command)?,
+        Command::Restore(command) => backups::restore(command)?,
+        Command::VerifyBackup(command) => backups::verify(command)?,
+        Command::Backups(command) => backups::look(command)?,
         Command::Placement(command) => placement::run(command)?,
         Command::Users(command) => users::run(command)?,
         Command::DockUrl { origin, target } => dock_url::run(origin.as_deref(), target)?,

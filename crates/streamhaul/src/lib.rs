@@ -8,6 +8,7 @@
 //! To add a command, add it to [`cli::Command`] and a file under `command/`. To
 //! add a service to `up`, add a file under `up/launch/` and a line in `up/launch.rs`.
 
+mod backups;
 pub mod cli;
 pub mod client;
 pub mod command;

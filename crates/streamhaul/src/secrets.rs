@@ -78,6 +78,12 @@ impl Secrets {
         self.dir.join("stream_key_secret")
     }
 
+    /// What reads backups that are made without further settings.
+    #[must_use]
+    pub fn backup_key(&self) -> PathBuf {
+        self.dir.join("backup_key")
+    }
+
     /// Reads the administrator's token.
     ///
     /// # Errors

@@ -106,6 +106,18 @@ impl StateDir {
         self.path.join("mail")
     }
 
+    /// Where backups go unless somebody says otherwise.
+    #[must_use]
+    pub fn backups(&self) -> PathBuf {
+        self.path.join("backups")
+    }
+
+    /// Where somebody may say otherwise.
+    #[must_use]
+    pub fn backups_file(&self) -> PathBuf {
+        self.path.join("backups.toml")
+    }
+
     /// Where the relay node keeps who it is.
     #[must_use]
     pub fn relay_node(&self) -> PathBuf {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
+use crate::backups;
 use crate::cli::{self, Up};
 use crate::print;
 use crate::run_file::{Admin, RunFile};
@@ -50,6 +51,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     let ports = Ports::new(arguments.port_base);
     ports.check()?;
     let secrets = Secrets::ensure(&state_dir.secrets())?;
+    let backups = backups::configured(arguments.backups_file.as_deref(), &state_dir)?;
     let mut database = Database::open(arguments.database_url.as_deref(), state_dir.path())?;
     database.migrate()?;
     let settings = Settings {
@@ -63,6 +65,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         mail_from: arguments.mail_from.clone(),
         providers_file: arguments.providers_file.clone(),
         dns_file: arguments.dns_file.clone(),
+        backups,
         asn_database: arguments.asn_database.clone(),
         region: arguments.region.clone(),
     };

@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub(super) mail_from: Option<String>,
     pub(super) providers_file: Option<PathBuf>,
     pub(super) dns_file: Option<PathBuf>,
+    pub(super) backups: Option<backup::Config>,
     pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) struct Instance {
     pub(crate) dir: TempDir,
     pub(crate) port_base: u16,
+    /// Where its backups go, if it makes any by itself.
+    pub(crate) backups_file: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -33,6 +35,7 @@ impl Instance {
         Self {
             dir,
             port_base: free_ports(),
+            backups_file: None,
             child: None,
         }
     }
@@ -72,6 +75,9 @@ impl Instance {
         let mut command = streamhaul();
         command.arg("up").arg("--state-dir").arg(self.state_dir());
         command.args(["--port-base", &self.port_base.to_string()]);
+        if let Some(file) = &self.backups_file {
+            command.arg("--backups-file").arg(file);
+        }
         command
     }
 

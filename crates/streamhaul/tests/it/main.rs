@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a helper that panics fails its test
 
+mod backups;
 mod instance;
 mod refusals;
 mod up;

@@ -13,6 +13,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         service_token_file: settings.secrets.service_token(),
         api_grpc: settings.api_grpc(),
         dns: dns::read(settings)?.jobs,
+        backups: settings.backups.clone().unwrap_or_default(),
         ..Config::default()
     };
     Ok(service_kit::launch("jobs", config, jobs::run)?)
