@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// `bench control [--nodes N] [--seconds N] [--json]`,
     /// `bench jobs [--jobs N] [--held-seconds N] [--peer-river PATH] [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage|flood|srtla|jobs|replica|restart [--json] …`.
+    /// Break things on purpose: `drill garbage|flood|srtla|jobs|backup|replica|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
@@ -146,7 +146,7 @@ impl Command {
             Self::Up(options) => up::run(&options),
             Self::Test(options) => suite::run(&options),
             Self::Bench(rest) => bench::run(&rest.arguments).map(up::exit_code),
-            Self::Drill(rest) => drill::run(&rest.arguments).map(up::exit_code),
+            Self::Drill(rest) => drill::run(&rest.arguments),
             Self::Fuzz(options) => fuzz::run(&options),
             Self::Interop(any) => interop::run(&any.arguments).map(up::exit_code),
             Self::Qa(any) => qa::run(&any.arguments).map(up::exit_code),
