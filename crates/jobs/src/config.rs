@@ -20,8 +20,9 @@ use crate::engine::Settings;
 use crate::engine::cadence::Cadence;
 use crate::engine::schedule::{CatchUp, Schedule};
 use crate::jobs::{
-    ArchiveLog, BackupDatabase, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves,
-    ReapProvisioning, RotateKeys, SettleBudgets, SweepNodes, SyncDns, VerifyBackup,
+    ArchiveLog, BackupDatabase, BuyAdvice, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves,
+    ProbeNodes, ReapProvisioning, ReconcileOutage, RollUpUsage, RotateKeys, SettleBudgets,
+    SweepNodes, SyncDns, VerifyBackup,
 };
 
 /// Configuration of jobs.
@@ -86,6 +87,14 @@ pub struct Schedules {
     pub expire_tokens_seconds: u32,
     /// Between looks at how long the current key has signed leases.
     pub rotate_keys_seconds: u32,
+    /// Between two calls of every node.
+    pub probe_nodes_seconds: u32,
+    /// Between two times that usage is taken into the history.
+    pub roll_up_usage_seconds: u32,
+    /// Between looks for times without word of sessions that are to be made good.
+    pub reconcile_outage_seconds: u32,
+    /// Between two looks at when regions' bytes run out.
+    pub buy_advice_seconds: u32,
     /// How long a key signs leases, 1 to 3650.
     pub rotate_keys_days: u32,
 }
@@ -106,6 +115,10 @@ impl Schedules {
             expire_bans_seconds: 0,
             expire_tokens_seconds: 0,
             rotate_keys_seconds: 0,
+            probe_nodes_seconds: 0,
+            roll_up_usage_seconds: 0,
+            reconcile_outage_seconds: 0,
+            buy_advice_seconds: 0,
             ..Self::default()
         }
     }
@@ -168,6 +181,10 @@ impl Default for Schedules {
             expire_bans_seconds: 5,
             expire_tokens_seconds: 300,
             rotate_keys_seconds: 3600,
+            probe_nodes_seconds: 30,
+            roll_up_usage_seconds: 60,
+            reconcile_outage_seconds: 120,
+            buy_advice_seconds: 3600,
             rotate_keys_days: 30,
         }
     }
@@ -260,6 +277,10 @@ impl Config {
             (ExpireBans::KIND, its.expire_bans_seconds),
             (ExpireTokens::KIND, its.expire_tokens_seconds),
             (RotateKeys::KIND, its.rotate_keys_seconds),
+            (ProbeNodes::KIND, its.probe_nodes_seconds),
+            (RollUpUsage::KIND, its.roll_up_usage_seconds),
+            (ReconcileOutage::KIND, its.reconcile_outage_seconds),
+            (BuyAdvice::KIND, its.buy_advice_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))

@@ -2,12 +2,16 @@
 
 mod archive_log;
 mod backup_database;
+mod buy_advice;
 mod deliver_webhook;
 mod expire_bans;
 mod expire_sessions;
 mod expire_tokens;
 mod plan_moves;
+mod probe_nodes;
 mod reap_provisioning;
+mod reconcile_outage;
+mod roll_up_usage;
 mod rotate_keys;
 mod settle_budgets;
 mod sweep_nodes;
@@ -19,12 +23,16 @@ use std::time::Duration;
 
 pub use archive_log::ArchiveLog;
 pub use backup_database::BackupDatabase;
+pub use buy_advice::BuyAdvice;
 pub use deliver_webhook::DeliverWebhook;
 pub use expire_bans::ExpireBans;
 pub use expire_sessions::ExpireSessions;
 pub use expire_tokens::ExpireTokens;
 pub use plan_moves::PlanMoves;
+pub use probe_nodes::ProbeNodes;
 pub use reap_provisioning::ReapProvisioning;
+pub use reconcile_outage::ReconcileOutage;
+pub use roll_up_usage::RollUpUsage;
 pub use rotate_keys::RotateKeys;
 pub use settle_budgets::SettleBudgets;
 pub use sweep_nodes::SweepNodes;
@@ -46,11 +54,15 @@ pub fn registry(
     signs_for: Duration,
 ) -> Registry {
     Registry::default()
+        .with(BuyAdvice::new(upkeep.clone()))
         .with(ExpireBans::new(upkeep.clone()))
         .with(ExpireSessions::new(control.clone()))
         .with(ExpireTokens::new(upkeep.clone()))
         .with(PlanMoves::new(upkeep.clone()))
+        .with(ProbeNodes::new(upkeep.clone()))
         .with(ReapProvisioning::new(upkeep.clone()))
+        .with(ReconcileOutage::new(upkeep.clone()))
+        .with(RollUpUsage::new(upkeep.clone()))
         .with(RotateKeys::new(upkeep.clone(), signs_for))
         .with(SettleBudgets::new(upkeep.clone()))
         .with(SweepNodes::new(control.clone(), offline_after))

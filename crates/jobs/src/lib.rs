@@ -21,6 +21,7 @@ pub mod job;
 pub mod jobs;
 pub mod metrics;
 mod names;
+mod probe;
 mod signer;
 mod upkeep;
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use proto::fleet::upkeep_client::UpkeepClient;
 use proto::fleet::{
-    ExpireBansRequest, ExpireTokensRequest, ExpireTokensResponse, PlanMovesRequest,
-    ReapProvisioningRequest, RotateKeysRequest, SettleBudgetsRequest, SettleBudgetsResponse,
+    AdviseFleetRequest, ExpireBansRequest, ExpireTokensRequest, ExpireTokensResponse,
+    ListProbeTargetsRequest, ListProbeTargetsResponse, PlanMovesRequest, Probe,
+    ReapProvisioningRequest, ReconcileOutageRequest, ReconcileOutageResponse, RecordProbesRequest,
+    RegionAdvice, RollUpUsageRequest, RollUpUsageResponse, RotateKeysRequest, SettleBudgetsRequest,
+    SettleBudgetsResponse,
 };
 use secrecy::SecretString;
 use service_kit::GrpcConfig;
@@ -71,5 +74,41 @@ impl Upkeep {
         let request = RotateKeysRequest { signs_for_ms };
         let response = self.0.clone().rotate_keys(request).await?;
         Ok(response.into_inner().kid)
+    }
+
+    pub(crate) async fn probe_targets(
+        &self,
+        after_node_id: String,
+    ) -> Result<ListProbeTargetsResponse, Status> {
+        let request = ListProbeTargetsRequest {
+            limit: 0,
+            after_node_id,
+        };
+        let response = self.0.clone().list_probe_targets(request).await?;
+        Ok(response.into_inner())
+    }
+
+    /// Returns the nodes that count as unreachable now.
+    pub(crate) async fn record_probes(&self, probes: Vec<Probe>) -> Result<Vec<String>, Status> {
+        let request = RecordProbesRequest { probes };
+        let response = self.0.clone().record_probes(request).await?;
+        Ok(response.into_inner().unreachable_node_ids)
+    }
+
+    pub(crate) async fn roll_up_usage(&self) -> Result<RollUpUsageResponse, Status> {
+        let request = RollUpUsageRequest { limit: 0 };
+        let response = self.0.clone().roll_up_usage(request).await?;
+        Ok(response.into_inner())
+    }
+
+    pub(crate) async fn reconcile_outage(&self) -> Result<ReconcileOutageResponse, Status> {
+        let request = ReconcileOutageRequest { limit: 0 };
+        let response = self.0.clone().reconcile_outage(request).await?;
+        Ok(response.into_inner())
+    }
+
+    pub(crate) async fn advise_fleet(&self) -> Result<Vec<RegionAdvice>, Status> {
+        let response = self.0.clone().advise_fleet(AdviseFleetRequest {}).await?;
+        Ok(response.into_inner().regions)
     }
 }

@@ -18,6 +18,7 @@ pub mod live;
 pub mod moving;
 pub mod node;
 pub mod passphrase;
+pub mod probe;
 pub mod provider;
 pub mod reach;
 mod reasons;

@@ -9,8 +9,9 @@
 //! [`choose`] is a pure function: candidates, a request and `now` in, a [`Ranking`] out
 //! that names every candidate with each term of its cost, the refused ones with their
 //! reason. [`Account`] turns a node's counters into what is used and what is to come.
-//! [`vitals::Vitals`] turns heartbeats and silence into a node's health, and
-//! [`standing::Facts`] that, the operator's intent and the budget into its state.
+//! [`vitals::Vitals`] turns heartbeats and silence into a node's health, [`reach::Reach`] what
+//! callers from outside find, and [`standing::Facts`] that, the operator's intent and the
+//! budget into its state. [`advice`] says when a region's bytes run out.
 //! This crate refuses to know where candidates come from, what time it is and to change
 //! anything: whoever acts on a ranking reserves under a lock, and asks again there.
 //!
@@ -20,6 +21,7 @@
 //! [`Budget`] how it runs out. `examples/fleet_sim` shows what the change is worth.
 
 pub mod account;
+pub mod advice;
 pub mod budget;
 mod choice;
 pub mod counter;
@@ -28,6 +30,7 @@ pub mod forecast;
 pub mod gate;
 mod moves;
 pub mod policy;
+pub mod reach;
 mod score;
 pub mod standing;
 pub mod vitals;

@@ -217,6 +217,9 @@ impl Relay {
         let Some(stream_id) = &request.stream_id else {
             return Err(unreadable);
         };
+        if stream_id.as_str() == model::probe::STREAM_ID {
+            return Err(Refused::unknown(RefusalReason::Probe));
+        }
         let text = StreamIdText::parse(stream_id.as_str()).map_err(|_| unreadable)?;
         if text.is_lease() && !self.buckets.lease_checks.take(now, 1) {
             return Err(Refused::unknown(RefusalReason::Busy));

@@ -105,6 +105,8 @@ reasons! {
         Revoked = "revoked",
         /// No stream id, or one we cannot read.
         BadStreamId = "bad_stream_id",
+        /// Asks only whether the node is there.
+        Probe = "probe",
         /// The caller asks for more latency than the node allows.
         LatencyTooHigh = "latency_too_high",
         /// The caller encrypts where nobody does.
@@ -141,7 +143,7 @@ impl RefusalReason {
             }
             Self::Draining => RejectReason::DOWN,
             Self::Conflict => RejectReason::CONFLICT,
-            Self::BadStreamId | Self::Unsupported => RejectReason::BAD_REQUEST,
+            Self::BadStreamId | Self::Probe | Self::Unsupported => RejectReason::BAD_REQUEST,
             Self::LatencyTooHigh => RejectReason::UNACCEPTABLE,
             Self::EncryptionUnexpected
             | Self::EncryptionRequired

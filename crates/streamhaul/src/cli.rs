@@ -4,6 +4,7 @@ mod backups;
 mod bans;
 mod budget;
 mod dns;
+mod fleet;
 mod jobs;
 mod keys;
 mod nodes;
@@ -23,6 +24,7 @@ pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
 use clap::{Args, Parser, Subcommand};
 pub use dns::Dns;
+pub use fleet::Fleet;
 pub use jobs::{Jobs, JobsTarget};
 pub use keys::Keys;
 use model::Region;
@@ -71,6 +73,9 @@ pub enum Command {
     /// Relay nodes.
     #[command(subcommand)]
     Nodes(Nodes),
+    /// The fleet as a whole: what it lacks.
+    #[command(subcommand)]
+    Fleet(Fleet),
     /// The keys that sign leases.
     #[command(subcommand)]
     Keys(Keys),

@@ -6,6 +6,7 @@ mod bans;
 mod budget;
 mod dns;
 mod dock_url;
+mod fleet;
 mod jobs;
 mod keys;
 mod nodes;
@@ -38,6 +39,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Webhooks(command) => webhooks::run(command)?,
         Command::Streams(command) => streams::run(command)?,
         Command::Nodes(command) => nodes::run(command)?,
+        Command::Fleet(command) => fleet::run(command)?,
         Command::Keys(command) => keys::run(command)?,
         Command::Plans(command) => plans::run(command)?,
         Command::Dns(command) => dns::run(command)?,

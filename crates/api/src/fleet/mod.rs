@@ -4,6 +4,7 @@
 //! told its node and sends the difference. A lost wake, a lost Ack or a lost process
 //! costs time, never correctness.
 
+pub(crate) mod advice;
 pub(crate) mod bans;
 pub(crate) mod budget;
 pub(crate) mod connection;
@@ -12,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod looks;
 pub(crate) mod pause;
+pub(crate) mod probes;
 pub(crate) mod registry;
 pub(crate) mod standing;
 pub(crate) mod watch;

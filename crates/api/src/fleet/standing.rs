@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{NodeId, UnixMillis};
 use placement::Restriction;
+use placement::reach;
 use placement::standing::Facts;
 use placement::vitals::Vitals;
 use serde::Deserialize as _;
@@ -64,7 +65,7 @@ pub(crate) async fn judge(
     let mut vitals = vitals(&known);
     learn(&mut vitals);
     let facts = Facts {
-        health: vitals.health(),
+        health: reach::health(vitals.health(), known.is_reachable),
         intent: known.intent,
         restriction: restriction(known.restriction.as_deref()),
         sessions: known.sessions,
@@ -75,7 +76,11 @@ pub(crate) async fn judge(
         health: facts.health,
         vitals: document(&vitals),
         state,
-        reason: facts.reason(vitals.reason()),
+        reason: facts.reason(reach::reason(
+            facts.health,
+            known.is_reachable,
+            vitals.reason(),
+        )),
         changed_at: has_changed.then_some(judge.now),
     };
     if has_changed || found.health != known.health || known.vitals.as_ref() != Some(&found.vitals) {
@@ -118,7 +123,7 @@ async fn record(
 /// Whether what was written of a node is what is known of it.
 pub(crate) fn is_current(orders: &Orders, vitals: &Vitals, sessions: usize) -> bool {
     let facts = Facts {
-        health: vitals.health(),
+        health: reach::health(vitals.health(), orders.is_reachable),
         intent: orders.intent,
         restriction: restriction(orders.restriction.as_deref()),
         sessions: u32::try_from(sessions).unwrap_or(u32::MAX),

@@ -6,6 +6,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod links;
 pub(crate) mod moves;
 pub(crate) mod names;
+pub(crate) mod outage;
 pub(crate) mod place;
 pub(crate) mod relief;
 pub(crate) mod request;

@@ -32,6 +32,8 @@ struct Inner {
     unconfirmed: VecDeque<String>,
     budgets: VecDeque<String>,
     token_batches: u32,
+    targets: Vec<pb::ProbeTarget>,
+    probes: Vec<pb::Probe>,
 }
 
 impl Script {
@@ -79,6 +81,21 @@ impl Script {
     /// So many calls drop tokens until none is left.
     pub(crate) fn make_token_batches(&self, batches: u32) {
         self.inner.lock().unwrap().token_batches = batches;
+    }
+
+    pub(crate) fn add_target(&self, node: &str, host: &str, port: u16) {
+        self.inner.lock().unwrap().targets.push(pb::ProbeTarget {
+            node_id: node.to_owned(),
+            host: host.to_owned(),
+            port: port.into(),
+        });
+    }
+
+    /// What it was told of nodes, in their order.
+    pub(crate) fn probes(&self) -> Vec<pb::Probe> {
+        let mut probes = self.inner.lock().unwrap().probes.clone();
+        probes.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+        probes
     }
 
     /// The calls of upkeep that were answered.
@@ -225,6 +242,63 @@ impl Upkeep for Script {
             pb::RotateKeysResponse {
                 kid: "0123456789ab".to_owned(),
             }
+        })
+    }
+
+    async fn list_probe_targets(
+        &self,
+        _request: Request<pb::ListProbeTargetsRequest>,
+    ) -> Result<Response<pb::ListProbeTargetsResponse>, Status> {
+        self.answer(|inner| pb::ListProbeTargetsResponse {
+            targets: inner.targets.clone(),
+            next_after_node_id: String::new(),
+        })
+    }
+
+    async fn record_probes(
+        &self,
+        request: Request<pb::RecordProbesRequest>,
+    ) -> Result<Response<pb::RecordProbesResponse>, Status> {
+        let told = request.into_inner().probes;
+        self.answer(|inner| {
+            inner.probes.extend(told);
+            pb::RecordProbesResponse::default()
+        })
+    }
+
+    async fn roll_up_usage(
+        &self,
+        _request: Request<pb::RollUpUsageRequest>,
+    ) -> Result<Response<pb::RollUpUsageResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("roll up".to_owned());
+            pb::RollUpUsageResponse {
+                rolled_up: 1000,
+                more: inner.asked.len() < 3,
+            }
+        })
+    }
+
+    async fn reconcile_outage(
+        &self,
+        _request: Request<pb::ReconcileOutageRequest>,
+    ) -> Result<Response<pb::ReconcileOutageResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("reconcile".to_owned());
+            pb::ReconcileOutageResponse {
+                more: inner.asked.len() < 2,
+                ..Default::default()
+            }
+        })
+    }
+
+    async fn advise_fleet(
+        &self,
+        _request: Request<pb::AdviseFleetRequest>,
+    ) -> Result<Response<pb::AdviseFleetResponse>, Status> {
+        self.answer(|inner| {
+            inner.asked.push("advise".to_owned());
+            pb::AdviseFleetResponse::default()
         })
     }
 }

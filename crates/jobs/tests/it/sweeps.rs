@@ -8,8 +8,8 @@ use service_kit::GrpcConfig;
 use storage::queue::NewJob;
 use streamhaul_jobs::job::Registry;
 use streamhaul_jobs::jobs::{
-    self, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves, ReapProvisioning, RotateKeys,
-    SettleBudgets, SweepNodes,
+    self, BuyAdvice, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves, ReapProvisioning,
+    ReconcileOutage, RollUpUsage, RotateKeys, SettleBudgets, SweepNodes,
 };
 use streamhaul_jobs::{Control, Upkeep};
 use testkit::control_plane::SERVICE_TOKEN;
@@ -77,6 +77,10 @@ async fn what_comes_in_batches_is_asked_for_until_nothing_is_left() {
         ]
     );
     let api = FakeApi::start().await;
+    assert_eq!(asked(RollUpUsage::KIND, &api).await, ["roll up"; 3]);
+    let api = FakeApi::start().await;
+    assert_eq!(asked(ReconcileOutage::KIND, &api).await, ["reconcile"; 2]);
+    let api = FakeApi::start().await;
     api.script.make_token_batches(3);
     let expired = asked(ExpireTokens::KIND, &api).await;
     assert_eq!(expired, ["expire tokens"; 3]);
@@ -88,6 +92,7 @@ async fn what_comes_at_once_is_asked_for_once() {
         (PlanMoves::KIND, "plan moves"),
         (ExpireBans::KIND, "expire bans"),
         (RotateKeys::KIND, "rotate after 2592000000 ms"),
+        (BuyAdvice::KIND, "advise"),
     ] {
         let api = FakeApi::start().await;
         assert_eq!(asked(kind, &api).await, [what]);

@@ -1913,6 +1913,108 @@ pub struct RotateKeysResponse {
     #[prost(string, tag = "1")]
     pub kid: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProbeTargetsRequest {
+    /// Nodes in one answer; 0: as many as one may have.
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+    /// Nodes after this one in the order of their ids; empty: from the first.
+    #[prost(string, tag = "2")]
+    pub after_node_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProbeTargetsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<ProbeTarget>,
+    /// Where the next call goes on; empty: that was all.
+    #[prost(string, tag = "2")]
+    pub next_after_node_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProbeTarget {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    /// A name or an address.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordProbesRequest {
+    /// At most 500.
+    #[prost(message, repeated, tag = "1")]
+    pub probes: ::prost::alloc::vec::Vec<Probe>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Probe {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    /// How long the answer took; 0 without one.
+    #[prost(uint64, tag = "2")]
+    pub rtt_us: u64,
+    /// Why there was no answer; empty: there was one.
+    #[prost(string, tag = "3")]
+    pub failure: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordProbesResponse {
+    /// Those of the request that count as unreachable now.
+    #[prost(string, repeated, tag = "1")]
+    pub unreachable_node_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdviseFleetRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AdviseFleetResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub regions: ::prost::alloc::vec::Vec<RegionAdvice>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegionAdvice {
+    #[prost(string, tag = "1")]
+    pub region: ::prost::alloc::string::String,
+    /// When bytes are missing first; 0: not within the time that is looked ahead.
+    #[prost(int64, tag = "2")]
+    pub runs_out_unix_ms: i64,
+    /// What is missing on the days on which something is.
+    #[prost(uint64, tag = "3")]
+    pub missing_bytes_per_day: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RollUpUsageRequest {
+    /// Sessions in one call; 0: as many as one call may.
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RollUpUsageResponse {
+    #[prost(uint32, tag = "1")]
+    pub rolled_up: u32,
+    /// Whether there are more.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileOutageRequest {
+    /// Such times in one call; 0: as many as one call may.
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileOutageResponse {
+    #[prost(uint32, tag = "1")]
+    pub reconciled: u32,
+    /// Published time that counts now and did not before.
+    #[prost(uint64, tag = "2")]
+    pub raised_ms: u64,
+    /// Published time that counted before and does not now.
+    #[prost(uint64, tag = "3")]
+    pub lowered_ms: u64,
+    /// Whether there are more.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
+}
 /// Generated client implementations.
 pub mod upkeep_client {
     #![allow(
@@ -2145,6 +2247,135 @@ pub mod upkeep_client {
                 .insert(GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "RotateKeys"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says where nodes that are heard can be called.
+        pub async fn list_probe_targets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListProbeTargetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProbeTargetsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Upkeep/ListProbeTargets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "ListProbeTargets"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes what calls from outside came to, as evidence of what nodes are.
+        pub async fn record_probes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecordProbesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecordProbesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Upkeep/RecordProbes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "RecordProbes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes what sessions carried into the users' history of usage.
+        pub async fn roll_up_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RollUpUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RollUpUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Upkeep/RollUpUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "RollUpUsage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes good what was counted for times in which nobody heard of a session.
+        pub async fn reconcile_outage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileOutageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileOutageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Upkeep/ReconcileOutage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "ReconcileOutage"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says when each region's bytes run out and what to add.
+        pub async fn advise_fleet(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdviseFleetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AdviseFleetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Upkeep/AdviseFleet",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.fleet.v1.Upkeep", "AdviseFleet"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2206,6 +2437,46 @@ pub mod upkeep_server {
             request: tonic::Request<super::RotateKeysRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RotateKeysResponse>,
+            tonic::Status,
+        >;
+        /// Says where nodes that are heard can be called.
+        async fn list_probe_targets(
+            &self,
+            request: tonic::Request<super::ListProbeTargetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProbeTargetsResponse>,
+            tonic::Status,
+        >;
+        /// Takes what calls from outside came to, as evidence of what nodes are.
+        async fn record_probes(
+            &self,
+            request: tonic::Request<super::RecordProbesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecordProbesResponse>,
+            tonic::Status,
+        >;
+        /// Takes what sessions carried into the users' history of usage.
+        async fn roll_up_usage(
+            &self,
+            request: tonic::Request<super::RollUpUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RollUpUsageResponse>,
+            tonic::Status,
+        >;
+        /// Makes good what was counted for times in which nobody heard of a session.
+        async fn reconcile_outage(
+            &self,
+            request: tonic::Request<super::ReconcileOutageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileOutageResponse>,
+            tonic::Status,
+        >;
+        /// Says when each region's bytes run out and what to add.
+        async fn advise_fleet(
+            &self,
+            request: tonic::Request<super::AdviseFleetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AdviseFleetResponse>,
             tonic::Status,
         >;
     }
@@ -2534,6 +2805,231 @@ pub mod upkeep_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RotateKeysSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Upkeep/ListProbeTargets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListProbeTargetsSvc<T: Upkeep>(pub Arc<T>);
+                    impl<
+                        T: Upkeep,
+                    > tonic::server::UnaryService<super::ListProbeTargetsRequest>
+                    for ListProbeTargetsSvc<T> {
+                        type Response = super::ListProbeTargetsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListProbeTargetsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Upkeep>::list_probe_targets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListProbeTargetsSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Upkeep/RecordProbes" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordProbesSvc<T: Upkeep>(pub Arc<T>);
+                    impl<
+                        T: Upkeep,
+                    > tonic::server::UnaryService<super::RecordProbesRequest>
+                    for RecordProbesSvc<T> {
+                        type Response = super::RecordProbesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecordProbesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Upkeep>::record_probes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordProbesSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Upkeep/RollUpUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct RollUpUsageSvc<T: Upkeep>(pub Arc<T>);
+                    impl<
+                        T: Upkeep,
+                    > tonic::server::UnaryService<super::RollUpUsageRequest>
+                    for RollUpUsageSvc<T> {
+                        type Response = super::RollUpUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RollUpUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Upkeep>::roll_up_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RollUpUsageSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Upkeep/ReconcileOutage" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileOutageSvc<T: Upkeep>(pub Arc<T>);
+                    impl<
+                        T: Upkeep,
+                    > tonic::server::UnaryService<super::ReconcileOutageRequest>
+                    for ReconcileOutageSvc<T> {
+                        type Response = super::ReconcileOutageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileOutageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Upkeep>::reconcile_outage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileOutageSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Upkeep/AdviseFleet" => {
+                    #[allow(non_camel_case_types)]
+                    struct AdviseFleetSvc<T: Upkeep>(pub Arc<T>);
+                    impl<
+                        T: Upkeep,
+                    > tonic::server::UnaryService<super::AdviseFleetRequest>
+                    for AdviseFleetSvc<T> {
+                        type Response = super::AdviseFleetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdviseFleetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Upkeep>::advise_fleet(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AdviseFleetSvc(inner);
                         let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -88,6 +88,12 @@ fn unknown_keys_and_unreadable_stream_ids() {
 }
 
 #[test]
+fn a_probe_is_refused_as_one() {
+    let probe = Spec::new(9, model::probe::STREAM_ID);
+    assert_refused(&mut world(), probe, 1400, RefusalReason::Probe);
+}
+
+#[test]
 fn a_key_works_in_its_own_role_and_on_its_own_port_only() {
     let mut world = world();
     let publish_key = key(1, Role::Publish).expose().to_owned();

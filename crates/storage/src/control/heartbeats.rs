@@ -11,6 +11,10 @@ use super::usage::{self, COUNTED_MAX};
 use super::{column, millis, stored, stored_count, wake};
 use crate::{Error, Pool};
 
+/// A longer time between two words of a node that both say published is remembered, and made
+/// good later: see [`usage_gaps`](super::usage_gaps).
+const GAP_MIN: Duration = Duration::from_secs(20);
+
 /// How long a heartbeat keeps a session alive.
 #[derive(Debug, Clone, Copy)]
 pub struct Renewal {
@@ -168,13 +172,24 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
     usage::turn(pool, held).await?;
     sqlx::query!(
         "WITH b AS MATERIALIZED (
-             SELECT s.id, b.publishing, b.pulled, b.at, b.boot_id, b.ingress, b.egress
+             SELECT s.id, b.publishing, b.pulled, b.at, b.boot_id, b.ingress, b.egress,
+                 CASE WHEN s.publishing AND b.publishing THEN s.last_published_at END AS silent_since,
+                 s.ingress_bytes AS ingress_before, s.published_ms AS published_before,
+                 greatest(coalesce(b.ingress - CASE
+                     WHEN s.counted_boot_id = b.boot_id THEN s.counted_ingress_bytes ELSE 0 END, 0), 0)
+                     AS ingress_since
              FROM unnest($1::text[], $2::text[], $3::bool[], $4::int8[], $8::bool[], $9::text[],
                      $10::int8[], $11::int8[])
                  AS b(id, node_id, publishing, at, pulled, boot_id, ingress, egress)
              JOIN control.sessions s ON s.id = b.id AND s.node_id = b.node_id
              WHERE s.state <> 'stopped'
-             ORDER BY s.id FOR NO KEY UPDATE OF s)
+             ORDER BY s.id FOR NO KEY UPDATE OF s),
+         gaps AS (
+             INSERT INTO control.usage_gaps (session_id, began_at, ended_at, counted_ms,
+                 ingress_bytes, ingress_bytes_before, published_ms_before)
+             SELECT id, silent_since, at, least(at - silent_since, $5), ingress_since,
+                 ingress_before, published_before
+             FROM b WHERE at - silent_since > $12)
          UPDATE control.sessions s
          SET published_ms = published_ms + CASE WHEN s.publishing AND b.publishing
                  THEN least(greatest(b.at - last_published_at, 0), $5) ELSE 0 END,
@@ -190,8 +205,7 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
                          WHERE c.user_id = s.user_id AND c.name = s.connection_id)
                  THEN greatest(lease_expires_at, least(b.at + $6::int8, ends_at))
                  ELSE lease_expires_at END,
-             ingress_bytes = s.ingress_bytes + greatest(coalesce(b.ingress - CASE
-                 WHEN counted_boot_id = b.boot_id THEN counted_ingress_bytes ELSE 0 END, 0), 0),
+             ingress_bytes = s.ingress_bytes + b.ingress_since,
              egress_bytes = s.egress_bytes + greatest(coalesce(b.egress - CASE
                  WHEN counted_boot_id = b.boot_id THEN counted_egress_bytes ELSE 0 END, 0), 0),
              counted_boot_id = CASE WHEN b.ingress IS NULL THEN counted_boot_id ELSE b.boot_id END,
@@ -208,7 +222,8 @@ async fn renew(pool: &Pool, held: &Held<'_>, renewal: Renewal) -> Result<(), Err
         &held.pulled,
         &held.boots as &[&str],
         &held.ingress_bytes as &[Option<i64>],
-        &held.egress_bytes as &[Option<i64>]
+        &held.egress_bytes as &[Option<i64>],
+        millis(GAP_MIN)
     )
     .execute(pool)
     .await?;

@@ -321,6 +321,8 @@ pub struct Orders {
     pub is_heard_since: bool,
     /// What its provider lets through: a word of placement; none: no budget.
     pub restriction: Option<String>,
+    /// Whether callers from outside find it.
+    pub is_reachable: bool,
 }
 
 /// Stands for everything that a node should be told: its orders, its sessions and their
@@ -332,7 +334,7 @@ macro_rules! select_orders {
     ($tail:tt, $argument:expr) => {
         sqlx::query!(
             r#"SELECT o.id, o.intent, o.sessions_limit, o.health, o.standing, o.restriction,
-                o.is_heard_since AS "is_heard_since!",
+                o.is_heard_since AS "is_heard_since!", o.is_reachable AS "is_reachable!",
                 hashtextextended(o::text, 0) # coalesce((
                     SELECT bit_xor(hashtextextended(s.id || t::text || coalesce(p.node_id, ''), 0))
                     FROM control.sessions s JOIN control.streams t ON t.id = s.stream_id
@@ -342,8 +344,9 @@ macro_rules! select_orders {
                 SELECT n.id, n.intent, n.sessions_limit, n.health, n.standing,
                     b.outlook->>'restriction' AS restriction,
                     n.health = 'offline' AND coalesce(n.heartbeat_at >= n.standing_at, false)
-                        AS is_heard_since
+                        AS is_heard_since, coalesce(p.is_reachable, true) AS is_reachable
                 FROM control.nodes n LEFT JOIN control.node_budgets b ON b.node_id = n.id
+                LEFT JOIN control.node_probes p ON p.node_id = n.id
                 WHERE n.removed_at IS NULL) o "#
                 + $tail,
             $argument
@@ -370,6 +373,7 @@ pub async fn orders(pool: &Pool, id: &NodeId) -> Result<Option<(Orders, Fingerpr
             state: column("nodes.standing", &row.standing)?,
             is_heard_since: row.is_heard_since,
             restriction: row.restriction,
+            is_reachable: row.is_reachable,
         };
         Ok((orders, Fingerprint(row.fingerprint)))
     })

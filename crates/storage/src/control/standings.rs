@@ -34,6 +34,8 @@ pub struct Standing {
     pub state_at: Option<UnixMillis>,
     /// What its provider lets through: a word of placement; none: no budget.
     pub restriction: Option<String>,
+    /// Whether callers from outside find it.
+    pub is_reachable: bool,
     /// Live sessions on it.
     pub sessions: u32,
     /// Its last heartbeat.
@@ -73,9 +75,11 @@ macro_rules! select_standings {
             r#"SELECT n.id, n.health, n.vitals, n.intent, n.intent_reason, n.intent_at,
                 n.drain_deadline, n.standing, n.standing_reason, n.standing_at, n.heartbeat_at,
                 b.outlook->>'restriction' AS restriction,
+                coalesce(p.is_reachable, true) AS "is_reachable!",
                 (SELECT count(*) FROM control.sessions s
                  WHERE s.node_id = n.id AND s.state <> 'stopped') AS "sessions!"
-            FROM control.nodes n LEFT JOIN control.node_budgets b ON b.node_id = n.id "# + $tail
+            FROM control.nodes n LEFT JOIN control.node_budgets b ON b.node_id = n.id
+            LEFT JOIN control.node_probes p ON p.node_id = n.id "# + $tail
             $(, $argument)*
         )
     };
@@ -235,6 +239,7 @@ struct Row {
     standing_at: Option<i64>,
     heartbeat_at: Option<i64>,
     restriction: Option<String>,
+    is_reachable: bool,
     sessions: i64,
 }
 
@@ -253,6 +258,7 @@ impl TryFrom<Row> for (NodeId, Standing) {
             state_reason: row.standing_reason,
             state_at: row.standing_at.map(UnixMillis),
             restriction: row.restriction,
+            is_reachable: row.is_reachable,
             sessions: number("sessions", row.sessions)?,
             heartbeat_at: row.heartbeat_at.map(UnixMillis),
         };

@@ -117,6 +117,62 @@ fn background_work_is_looked_at_and_steered() {
 }
 
 #[test]
+fn what_runs_by_itself_runs_and_finds_the_node() {
+    let mut instance = Instance::new();
+    instance.start();
+    let schedules = || {
+        let listed = instance.json(&["jobs", "schedules"]);
+        listed["schedules"].as_array().unwrap().clone()
+    };
+    let mut names: Vec<String> = Vec::new();
+    for schedule in schedules() {
+        names.push(schedule["schedule"].as_str().unwrap().to_owned());
+    }
+    let known = [
+        "buy_advice",
+        "expire_bans",
+        "expire_sessions",
+        "expire_tokens",
+        "plan_moves",
+        "probe_nodes",
+        "reap_provisioning",
+        "reconcile_outage",
+        "roll_up_usage",
+        "rotate_keys",
+        "settle_budgets",
+        "sweep_nodes",
+    ];
+    for name in known {
+        assert!(names.iter().any(|it| it == name), "{name} of {names:?}");
+        instance.json(&["jobs", "run", name]);
+    }
+    eventually("each has done its work", || {
+        let schedules = schedules();
+        let mut done = schedules
+            .iter()
+            .filter(|it| known.contains(&it["schedule"].as_str().unwrap()));
+        done.all(|it| !it["last_success"].is_null())
+    });
+    // The relay was called over UDP, and refused.
+    let nodes = instance.json(&["nodes", "list"]);
+    let node = nodes["nodes"][0]["name"].as_str().unwrap();
+    eventually("the node answers", || {
+        let probe = &instance.json(&["nodes", "show", node])["probe"];
+        probe["reachable"] == true && probe["rtt_ms"].as_f64().is_some_and(|rtt| rtt > 0.0)
+    });
+    let advice = instance.json(&["fleet", "advice"]);
+    assert_eq!(
+        advice["undescribed"].as_array().unwrap().len(),
+        1,
+        "{advice}"
+    );
+    let table = instance.ask(&["fleet", "advice"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("nodes budget set"), "{table}");
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
 fn a_killed_database_is_started_again() {
     let mut instance = Instance::new();
     instance.start();

@@ -10,6 +10,7 @@ mod capacity;
 mod device;
 mod dns;
 mod dock;
+mod fleet;
 mod health;
 mod keys;
 mod live;
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
         node_intents::routes(),
         nodes::routes(),
         placement::routes(),
+        fleet::routes(),
         plans::routes(),
         plugin::routes(),
         preferences::routes(),

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::nodes::{self, Beat, NewNode};
+use storage::control::probes::{self, Probed};
 use storage::control::sessions::{self, Record};
 use storage::control::standings::{self, Standing};
 use storage::control::{audit, budgets};
@@ -139,6 +140,8 @@ struct NodeDetails {
     intent_since: Option<String>,
     /// What its last heartbeat said; null: none came yet.
     heartbeat: Option<FiguresView>,
+    /// What callers from outside found; null: nobody called yet.
+    probe: Option<ProbeView>,
     /// Null: the operator described no offer.
     budget: Option<BudgetSummary>,
     live_sessions: Vec<NodeSession>,
@@ -154,6 +157,20 @@ struct FiguresView {
     /// Since it was created, whatever boots there were.
     ingress_bytes_total: u64,
     egress_bytes_total: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = nodes::ProbeView)]
+struct ProbeView {
+    /// Whether it counts as reachable: of the last five calls three have to fail.
+    reachable: bool,
+    at: String,
+    /// When it last answered.
+    answered_at: Option<String>,
+    /// How long that took.
+    rtt_ms: Option<f64>,
+    /// Why the last call was not answered; null: it was.
+    failure: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -253,6 +270,7 @@ async fn show(
     let (node, standing) = find(&app, &id).await?;
     let figures = nodes::figures(&app.pool, &id).await?.ok_or_else(unknown)?;
     let budget = budget::find(&app.pool, &id).await?;
+    let probed = probes::find(&app.pool, &id).await?;
     let live = sessions::live_of_node(&app.pool, &id).await?;
     let address = node.address.as_ref();
     Ok(Json(NodeDetails {
@@ -263,10 +281,23 @@ async fn show(
         sessions_limit: figures.sessions_limit,
         intent_since: standing.intent_at.map(rfc3339),
         heartbeat: figures.beat.map(Into::into),
+        probe: probed.map(Into::into),
         budget: budget.as_ref().and_then(|row| summary(row, app.now())),
         live_sessions: live.into_iter().map(Into::into).collect(),
         node: NodeView::new(node, &standing),
     }))
+}
+
+impl From<Probed> for ProbeView {
+    fn from(probed: Probed) -> Self {
+        Self {
+            reachable: probed.is_reachable,
+            at: rfc3339(probed.at),
+            answered_at: probed.answered_at.map(rfc3339),
+            rtt_ms: probed.rtt_us.map(|rtt_us| rtt_us as f64 / 1000.0),
+            failure: probed.failure,
+        }
+    }
 }
 
 fn summary(row: &budgets::Budget, now: UnixMillis) -> Option<BudgetSummary> {

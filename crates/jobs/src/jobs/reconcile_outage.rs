@@ -1,0 +1,56 @@
+//! Makes recorded usage agree with what nodes carried while nobody counted: it may raise what
+//! counts, and lower it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::MINUTE_POLICY;
+use crate::job::{Done, Failure, Job, Policy, Run};
+use crate::metrics::upkeep as metrics;
+use crate::upkeep::Upkeep;
+
+/// Calls per attempt; what is left then is the next slot's.
+const CALLS_MAX: u32 = 100;
+
+/// The job.
+pub struct ReconcileOutage {
+    upkeep: Upkeep,
+}
+
+impl ReconcileOutage {
+    /// Its kind.
+    pub const KIND: &'static str = "reconcile_outage";
+
+    pub(crate) fn new(upkeep: Upkeep) -> Self {
+        Self { upkeep }
+    }
+
+    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
+        for _ in 0..CALLS_MAX {
+            let call = self.upkeep.reconcile_outage();
+            let done = call.await.context("reconcile usage at the api")?;
+            metrics::reconciled(&done);
+            if !done.more || run.stopping.is_cancelled() {
+                break;
+            }
+        }
+        Ok(Done::Completed)
+    }
+}
+
+impl Job for ReconcileOutage {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn policy(&self) -> Policy {
+        MINUTE_POLICY
+    }
+
+    fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
+        async move { self.attempt(&run).await }.boxed()
+    }
+}
