@@ -323,5 +323,6 @@ fn bounds(app: &App) -> Bounds {
                 head_timeout,
             }
         }),
+        http2: false,
     }
 }

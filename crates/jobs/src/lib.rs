@@ -33,12 +33,12 @@ use anyhow::Context as _;
 use proto::jobs::jobs_server::JobsServer;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::Context;
+use service_kit::grpc::Incoming;
 use storage::Pool;
 use storage::queue::Queue;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 pub use backups::Vault;
 pub use config::{
@@ -93,8 +93,10 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     }
     let queue = Queue::new(pool.clone());
     let server = serve(
-        config.kit.grpc.server()?,
-        listener,
+        (
+            config.kit.grpc.server()?,
+            config.kit.grpc.incoming(listener),
+        ),
         grpc::Jobs {
             queue: queue.clone(),
             registry: registry.clone(),
@@ -185,8 +187,7 @@ async fn migrate(pool: &Pool, is_proxied: bool) -> Result<(), storage::Error> {
 }
 
 async fn serve(
-    server: Server,
-    listener: TcpListener,
+    (server, incoming): (Server, Incoming),
     jobs: grpc::Jobs,
     token: &SecretString,
     shutdown: CancellationToken,
@@ -200,7 +201,7 @@ async fn serve(
     let served = server
         .timeout(Duration::from_secs(30))
         .add_service(guarded)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopping)
+        .serve_with_incoming_shutdown(incoming, stopping)
         .await;
     // A server that ended by itself takes the service with it.
     shutdown.cancel();

@@ -1,14 +1,23 @@
 //! This service's configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
+use service_kit::http::{Bounds, Terms};
+use service_kit::places::{Places, network};
+use service_kit::tls::is_private_address;
 use service_kit::{KitConfig, ServiceConfig};
 
 use crate::live::Limits;
+
+/// How long a request's head may take, and a viewer's connection idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection from our own networks may idle.
+const API_IDLE_MAX: Duration = Duration::from_secs(120);
 
 /// Configuration of the metrics-gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +47,10 @@ pub struct Config {
     pub viewers_max: usize,
     /// Viewers of one session.
     pub viewers_per_session_max: usize,
+    /// HTTP connections at the same time; more are closed.
+    pub connections_max: usize,
+    /// And from one address outside our own networks, where the api brings everybody's.
+    pub connections_each_max: usize,
 }
 
 impl Default for Config {
@@ -55,6 +68,8 @@ impl Default for Config {
             nodes_max: 1000,
             viewers_max: 1000,
             viewers_per_session_max: 16,
+            connections_max: 2048,
+            connections_each_max: 64,
         }
     }
 }
@@ -83,6 +98,8 @@ impl ServiceConfig for Config {
             ("nodes_max", self.nodes_max),
             ("viewers_max", self.viewers_max),
             ("viewers_per_session_max", self.viewers_per_session_max),
+            ("connections_max", self.connections_max),
+            ("connections_each_max", self.connections_each_max),
         ])
     }
 }
@@ -98,6 +115,31 @@ impl Config {
             viewers_max: self.viewers_max,
             viewers_per_session_max: self.viewers_per_session_max,
         }
+    }
+}
+
+impl Config {
+    /// What connections of viewers may take.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: Places::new(self.connections_max, self.connections_each_max),
+            terms: Arc::new(terms),
+            http2: false,
+        }
+    }
+}
+
+/// The api keeps its connections for the next viewer, and brings everybody's.
+fn terms(peer: IpAddr) -> Terms {
+    if is_private_address(peer) {
+        return Terms {
+            holder: None,
+            head_timeout: API_IDLE_MAX,
+        };
+    }
+    Terms {
+        holder: Some(network(peer)),
+        head_timeout: HEAD_TIMEOUT,
     }
 }
 

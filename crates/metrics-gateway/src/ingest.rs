@@ -43,6 +43,7 @@ impl pb::telemetry_server::Telemetry for Ingest {
         let credential = service_kit::grpc::bearer(request.metadata());
         let credential = credential.unwrap_or_default().to_owned();
         self.node(&credential).await?;
+        service_kit::grpc::admit(request.extensions());
         let mut reports = request.into_inner();
         let mut accepted = 0;
         while let Some(report) = self.next(&mut reports).await? {

@@ -28,17 +28,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt;
 use proto::telemetry::live_server::LiveServer;
 use proto::telemetry::telemetry_server::TelemetryServer;
 use service_kit::Context;
-use service_kit::grpc::RequireBearer;
+use service_kit::grpc::{Incoming, RequireBearer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use access::Access;
 pub use config::Config;
@@ -51,7 +49,6 @@ use newest::Newest;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer that takes nothing for this long is gone.
 const PEER_SILENT_MAX: Duration = Duration::from_secs(20);
-const STREAMS_PER_CONNECTION_MAX: u32 = 16;
 
 /// Runs the service until its shutdown.
 ///
@@ -73,6 +70,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let live = Arc::new(Live::new(config.limits()));
 
     let grpc = bind("listen_grpc", config.listen_grpc).await?;
+    let grpc = config.kit.grpc.incoming(grpc);
     let http = bind("listen_http", config.listen_http).await?;
     let ingest = Ingest {
         access: access.clone(),
@@ -100,13 +98,14 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         stopping: context.shutdown.clone(),
     };
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
-    let (reports, viewers, (), ()) = tokio::join!(
+    let router = http::router(state);
+    let (reports, (), (), ()) = tokio::join!(
         serve_grpc((server, grpc), ingest, newest, context.shutdown.clone()),
-        serve_viewers(http, state, context.shutdown.clone()),
+        service_kit::http::serve(http, router, config.bounds(), context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
     );
-    reports.and(viewers)
+    reports
 }
 
 async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -119,7 +118,7 @@ async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Resu
 
 /// A server that ends by itself takes the service with it.
 async fn serve_grpc(
-    (server, listener): (Server, TcpListener),
+    (server, incoming): (Server, Incoming),
     ingest: Ingest,
     newest: InterceptedService<LiveServer<Newest>, RequireBearer>,
     shutdown: CancellationToken,
@@ -127,36 +126,12 @@ async fn serve_grpc(
     let served = server
         .http2_keepalive_interval(Some(PEER_SILENT_MAX / 2))
         .http2_keepalive_timeout(Some(PEER_SILENT_MAX / 2))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .add_service(TelemetryServer::new(ingest))
         .add_service(newest)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.clone().cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned())
         .await;
     shutdown.cancel();
     served.context("gRPC server")
-}
-
-async fn serve_viewers(
-    listener: TcpListener,
-    state: http::State,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        let socket = socket2::SockRef::from(&*stream);
-        // A viewer that reads nothing is cut, even while its connection lives.
-        let limited = socket.set_tcp_user_timeout(Some(PEER_SILENT_MAX));
-        if let Err(error) = limited.and_then(|()| stream.set_nodelay(true)) {
-            tracing::debug!(%error, "a viewer's socket takes no options");
-        }
-    });
-    let served = axum::serve(listener, http::router(state))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .await;
-    shutdown.cancel();
-    served.context("HTTP server")
 }
 
 async fn sweep(live: &Live, fleet: &Fleet, context: &Context) {

@@ -2,6 +2,8 @@
 //! and reflection on the same port.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -14,11 +16,17 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
+use crate::http::{self, Bounds, Terms};
 use crate::metrics::Recorder;
+use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::telemetry;
 
 const LOG_FILTER_BYTES_MAX: usize = 4096;
+const CONNECTIONS_MAX: usize = 256;
+/// How long a request's head may take, and a connection idle: longer than the usual
+/// scrape interval of a minute.
+const IDLE_MAX: Duration = Duration::from_secs(90);
 
 #[derive(Clone)]
 struct Admin {
@@ -56,10 +64,20 @@ pub(crate) async fn serve(
 ",
             )
         });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await?;
+    http::serve(listener, router, bounds(), stop).await;
     Ok(())
+}
+
+/// Whoever reaches this listener is trusted; what dawdles is bounded all the same.
+fn bounds() -> Bounds {
+    Bounds {
+        connections: Places::new(CONNECTIONS_MAX, CONNECTIONS_MAX),
+        terms: Arc::new(|_| Terms {
+            holder: None,
+            head_timeout: IDLE_MAX,
+        }),
+        http2: true,
+    }
 }
 
 fn router(parts: Parts) -> Router {

@@ -1,6 +1,7 @@
 //! gRPC between our services: bearer tokens on both sides, and the client's channel.
 
 mod failure;
+mod incoming;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 pub use failure::{why, why_not};
+pub use incoming::{Connections, Incoming, admit};
 
 use crate::tls::GrpcConfig;
 
@@ -100,7 +102,7 @@ pub fn channel(
     Ok(InterceptedService::new(channel, bearer))
 }
 
-/// Refuses calls without the expected token.
+/// Refuses calls without the expected token. Who shows it is admitted, see [`admit`].
 #[derive(Clone)]
 pub struct RequireBearer {
     expected: SecretString,
@@ -120,6 +122,7 @@ impl Interceptor for RequireBearer {
         let given = bearer(request.metadata()).unwrap_or_default();
         let expected = self.expected.expose_secret();
         if !expected.is_empty() && bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
+            admit(request.extensions());
             Ok(request)
         } else {
             Err(Status::unauthenticated("a valid bearer token is required"))

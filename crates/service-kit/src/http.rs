@@ -11,10 +11,12 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,11 @@ use crate::places::Places;
 /// The largest head of a request, in bytes: browsers bring cookies of other pages on the
 /// same host.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// What a connection of HTTP/2 begins with; no method of HTTP/1.1 does.
+const HTTP2: &[u8; 3] = b"PRI";
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`).
+const SILENT_MAX: Duration = Duration::from_secs(30);
 /// Waits this long when the process has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,9 +51,11 @@ pub struct Bounds {
     pub connections: Places<IpAddr>,
     /// What a peer is granted, by its address; IPv4 is never mapped to IPv6.
     pub terms: Arc<dyn Fn(IpAddr) -> Terms + Send + Sync>,
+    /// Whether gRPC is answered as well, by HTTP/2 with prior knowledge.
+    pub http2: bool,
 }
 
-/// Answers HTTP/1.1 by `router`, with [`ConnectInfo`] among the extensions, until the
+/// Answers HTTP/1.1, and HTTP/2 if the bounds say so, by `router`, with [`ConnectInfo`] among the extensions, until the
 /// shutdown; then lets the requests under way end.
 pub async fn serve(
     listener: TcpListener,
@@ -64,8 +73,9 @@ pub async fn serve(
                     // Beyond the bounds it is closed without a word: writing one would
                     // take the time of those who are served.
                     if let Ok(place) = bounds.connections.take(terms.holder) {
-                        let head = terms.head_timeout;
-                        let served = serve_one((stream, peer), router.clone(), head, shutdown.clone());
+                        let patience = (terms.head_timeout, bounds.http2);
+                        let served =
+                            serve_one((stream, peer), router.clone(), patience, shutdown.clone());
                         connections.spawn(async move {
                             served.await;
                             drop(place);
@@ -88,10 +98,11 @@ async fn pause_after(error: &io::Error) {
 async fn serve_one(
     (stream, peer): (TcpStream, SocketAddr),
     router: Router,
-    head_timeout: Duration,
+    (head_timeout, http2): (Duration, bool),
     shutdown: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
+    let silent_max = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENT_MAX));
+    if let Err(error) = silent_max.and_then(|()| stream.set_nodelay(true)) {
         tracing::debug!(%error, "A connection takes no options");
     }
     let router = TowerToHyperService::new(router);
@@ -99,16 +110,37 @@ async fn serve_one(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.call(request)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), answer);
+    if http2 && begins_http2(&stream, head_timeout).await {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(head_timeout)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .serve_connection(TokioIo::new(stream), answer);
+        until_ended(connection, &shutdown).await;
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), answer);
+        until_ended(connection, &shutdown).await;
+    }
+}
+
+/// What goes wrong is the peer's doing, and the peer sees it.
+async fn until_ended(connection: impl GracefulConnection, shutdown: &CancellationToken) {
     let mut connection = std::pin::pin!(connection);
-    // What goes wrong is the peer's doing, and the peer sees it.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+/// Whether the peer's first bytes are those of HTTP/2 (RFC 9113 section 3.4); they stay
+/// where they are. A peer that says nothing in time is left to HTTP/1.1, which ends it.
+async fn begins_http2(stream: &TcpStream, patience: Duration) -> bool {
+    let mut first = [0; HTTP2.len()];
+    let peeked = tokio::time::timeout(patience, stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(_)) if first == *HTTP2)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Places that are shared. Clones share the same ones.
@@ -97,6 +98,18 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
+/// With whom an address counts together: a subscriber of IPv6 has a /64 at least.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
+    }
+}
+
 fn lock<K>(taken: &Mutex<Taken<K>>) -> MutexGuard<'_, Taken<K>> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -121,5 +134,16 @@ mod tests {
         assert!(places.take(Some("me")).is_ok());
         drop(other);
         assert!(lock(&places.taken).by.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn a_subscriber_is_one_network() {
+        let same = |one: &str, other: &str| {
+            network(one.parse().unwrap()) == network(other.parse().unwrap())
+        };
+        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("203.0.113.7", "::ffff:203.0.113.7"));
+        assert!(!same("203.0.113.7", "203.0.113.8"));
     }
 }

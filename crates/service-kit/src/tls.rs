@@ -8,12 +8,18 @@ use anyhow::{Context as _, bail};
 use axum::http::Uri;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
 
+use crate::grpc::{Connections, Incoming};
 use crate::secret;
 
 /// How long either side waits for the other's part of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls at the same time on one connection: a node has one, a service a few.
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// The largest head of a call, in bytes: it has a token and a few lines more.
+const HEAD_BYTES_MAX: u32 = 16 << 10;
 /// Names that no public resolver answers (RFC 6761, RFC 6762, RFC 8375 and what
 /// Kubernetes and cloud providers use inside).
 const PRIVATE_NAMES: [&str; 6] = [
@@ -41,14 +47,17 @@ pub struct GrpcConfig {
     pub ca_file: Option<PathBuf>,
     /// Sends tokens without TLS to whatever host. For networks on which nobody else is.
     pub insecure: bool,
+    /// How many connections our listener takes.
+    pub connections: Connections,
 }
 
 impl GrpcConfig {
-    /// Checks that a certificate comes with its key.
+    /// Checks that a certificate comes with its key, and that somebody can connect.
     ///
     /// # Errors
-    /// When one of them is missing.
+    /// The setting that is wrong.
     pub fn validate(&self) -> Result<(), String> {
+        self.connections.validate()?;
         if self.cert_file.is_some() == self.key_file.is_some() {
             return Ok(());
         }
@@ -62,15 +71,21 @@ impl GrpcConfig {
     pub fn server(&self) -> anyhow::Result<Server> {
         self.validate().map_err(anyhow::Error::msg)?;
         let Some((cert, key)) = self.cert_file.as_ref().zip(self.key_file.as_ref()) else {
-            return Ok(Server::builder());
+            return Ok(bounded());
         };
         let cert = read("kit.grpc.cert_file", cert)?;
         let key = secret::read_file(key).context("kit.grpc.key_file")?;
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(cert, key.expose_secret()))
             .timeout(HANDSHAKE_TIMEOUT);
-        let server = Server::builder().tls_config(tls);
+        let server = bounded().tls_config(tls);
         server.context("kit.grpc: not a certificate and its key in PEM")
+    }
+
+    /// The connections of a listener, as many as may be.
+    #[must_use]
+    pub fn incoming(&self, listener: TcpListener) -> Incoming {
+        Incoming::new(listener, &self.connections)
     }
 
     /// Checks that a token may be sent to a service's address.
@@ -118,6 +133,12 @@ impl GrpcConfig {
     }
 }
 
+fn bounded() -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .http2_max_header_list_size(HEAD_BYTES_MAX)
+}
+
 fn read(setting: &'static str, path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path);
     let text = text.with_context(|| format!("{setting}: {}", path.display()))?;
@@ -132,14 +153,16 @@ fn read(setting: &'static str, path: &Path) -> anyhow::Result<String> {
 fn is_private(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = host.parse::<IpAddr>() {
-        return is_private_address(address.to_canonical());
+        return is_private_address(address);
     }
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     !name.contains('.') || PRIVATE_NAMES.iter().any(|suffix| name.ends_with(suffix))
 }
 
-fn is_private_address(address: IpAddr) -> bool {
-    match address {
+/// Whether an address is this machine's, or in a network of our own.
+#[must_use]
+pub const fn is_private_address(address: IpAddr) -> bool {
+    match address.to_canonical() {
         IpAddr::V4(v4) => {
             v4.is_loopback()
                 || v4.is_private()
@@ -157,7 +180,7 @@ fn is_private_address(address: IpAddr) -> bool {
 }
 
 /// 100.64.0.0/10 (RFC 6598), where overlay networks such as Tailscale's have their addresses.
-fn is_shared(address: Ipv4Addr) -> bool {
+const fn is_shared(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     first == 100 && second & 0b1100_0000 == 64
 }

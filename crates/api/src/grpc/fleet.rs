@@ -87,7 +87,7 @@ impl Fleet {
         request: Request<Streaming<pb::NodeMessage>>,
     ) -> Result<<Self as pb::fleet_server::Fleet>::ConnectStream, Status> {
         let node = self.authenticate(&request).await?;
-        let mut incoming = request.into_inner();
+        let (_, extensions, mut incoming) = request.into_parts();
         let hello = hello(&mut incoming).await?;
         if hello.node_id != node {
             return Err(Status::permission_denied(
@@ -96,6 +96,7 @@ impl Fleet {
         }
         let welcome = self.welcome(&hello).await.map_err(status)?;
         let (epoch, vitals) = welcome.ok_or_else(refused)?;
+        service_kit::grpc::admit(&extensions);
         tracing::info!(node.id = %node, version = hello.version, held = hello.held.len(),
             "A node connected");
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);

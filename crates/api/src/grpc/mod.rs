@@ -18,7 +18,6 @@ use proto::fleet::webhooks_server::WebhooksServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Response, Status};
 
 use crate::metrics;
@@ -55,24 +54,17 @@ pub(crate) async fn serve(
     health
         .set_serving::<ControlServer<control::Control>>()
         .await;
-    app.config
-        .kit
-        .grpc
-        .server()?
+    let grpc = &app.config.kit.grpc;
+    grpc.server()?
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .tcp_nodelay(true)
-        .max_concurrent_streams(Some(64))
         .add_service(health_service)
         .add_service(fleet)
         .add_service(InterceptedService::new(control, guard.clone()))
         .add_service(InterceptedService::new(dns, guard.clone()))
         .add_service(InterceptedService::new(upkeep, guard.clone()))
         .add_service(InterceptedService::new(webhooks, guard))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stopping.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(grpc.incoming(listener), stopping.cancelled_owned())
         .await
         .context("gRPC server")
 }

@@ -5,12 +5,20 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use http::header::SET_COOKIE;
+use proto::fleet as pb;
+use proto::fleet::control_message::Directive;
+use proto::fleet::fleet_client::FleetClient;
+use proto::fleet::node_message::Message;
 use serde_json::json;
 use storage::control::device_logins::{self, Kind, NewDeviceLogin};
 use storage::control::pending::PendingMax;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request};
 
 use crate::accounts::{self, PASSWORD};
 use crate::house::{ADMIN, House, Raw, eventually};
+use crate::node;
 
 const EMAIL: &str = "someone@example.com";
 const SIGN_IN: &str = "/api/v1/auth/sign-in";
@@ -247,6 +255,34 @@ async fn one_network_has_a_few_connections_at_once() {
     eventually("bounded", closed).await;
     drop(held);
     eventually("free again", async || !closed().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_says_no_hello_is_cut_and_one_that_did_stays() {
+    let house = House::with(|config| config.kit.grpc.connections.stranger_seconds = 1).await;
+    let (_, mut welcome) = node::joined(&house, "one", 10).await;
+    // With a good credential, too.
+    let join_token = node::create(&house, "two").await;
+    let enrolled = node::enrol(&house, &join_token).await.unwrap();
+    let (_nothing, messages) = mpsc::channel(1);
+    let mut request = Request::new(ReceiverStream::new(messages));
+    let bearer = format!("Bearer {}", enrolled.credential).parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    let mut client = FleetClient::new(house.channel().await);
+    let cut = client.connect(request).await.unwrap_err();
+    assert_ne!(cut.code(), Code::DeadlineExceeded, "its own time is longer");
+    let sequence = 7;
+    let beat = pb::Heartbeat {
+        boot_id: "boot".into(),
+        sequence,
+        ..Default::default()
+    };
+    welcome.say(Message::Heartbeat(beat)).await;
+    let (_, heard) = welcome.next().await;
+    assert_eq!(
+        heard,
+        Directive::HeartbeatAck(pb::HeartbeatAck { sequence })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,13 @@
 //! Who may report, and what Prometheus sees of it.
 
+use streamhaul_metrics_gateway::Config;
 use testkit::control_plane::SERVICE_TOKEN;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::fake_api::{NOBODYS, NODE};
-use crate::world::{World, now_ms, report};
+use crate::world::{PATIENCE, World, now_ms, report};
 
 const SESSION: &str = "ses_mine1";
 
@@ -22,6 +25,25 @@ async fn a_wrong_credential_is_refused() {
     world
         .shows("streamhaul_gateway_reports_accepted_total 0")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_no_credential_is_cut_and_a_node_that_did_reports_on() {
+    let mut config = Config::default();
+    config.kit.grpc.connections.stranger_seconds = 1;
+    let world = World::with(config).await;
+    let (node, start) = (world.node(NODE), now_ms());
+    node.send(report(SESSION, start, 3)).await;
+    world
+        .shows("streamhaul_gateway_reports_accepted_total 1")
+        .await;
+    let mut silent = TcpStream::connect(world.grpc).await.unwrap();
+    // Came later: when its time is up, that of the node would be, too.
+    let mut said = Vec::new();
+    let cut = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut said)).await;
+    assert!(cut.is_ok(), "it stays");
+    node.send(report(SESSION, start + 1000, 3)).await;
+    assert_eq!(node.end().await.unwrap(), 2, "by one stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     pub(crate) http: SocketAddr,
-    grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     admin: SocketAddr,
     running: Running,
     pub(crate) api: FakeApi,
@@ -49,7 +49,10 @@ impl World {
         writeln!(token, "{SERVICE_TOKEN}").unwrap();
         let (http, grpc) = (free_address(), free_address());
         let config = Config {
-            kit: KitConfig::with_admin_port(0),
+            kit: KitConfig {
+                grpc: config.kit.grpc.clone(),
+                ..KitConfig::with_admin_port(0)
+            },
             listen_http: http,
             listen_grpc: grpc,
             service_token_file: token.path().to_owned(),

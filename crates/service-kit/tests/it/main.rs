@@ -6,6 +6,7 @@ mod admin;
 mod configuration;
 mod grpc;
 mod lifecycle;
+mod strangers;
 mod tls;
 
 use std::io::{Read, Write};
