@@ -136,6 +136,9 @@ pub struct HeldLease {
     pub ingress_bytes: u64,
     /// Media bytes sent for it since boot, retransmissions included.
     pub egress_bytes: u64,
+    /// The smoothed round trip to its publisher in microseconds, if that called and was
+    /// measured.
+    pub publisher_rtt_us: Option<u32>,
 }
 
 /// What a node moved for one session.
@@ -149,6 +152,9 @@ pub struct SessionTraffic {
     pub egress_bytes: u64,
     /// Whether what is published comes from a remote that the node called itself.
     pub pulled: bool,
+    /// The smoothed round trip to the publisher in microseconds, if that called and was
+    /// measured.
+    pub publisher_rtt_us: Option<u32>,
 }
 
 /// A node's regular sign of life.

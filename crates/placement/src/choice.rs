@@ -15,7 +15,9 @@ pub struct Candidate {
     pub node: Node,
     /// Its traffic offer and what is left of it; none: the operator described none.
     pub budget: Option<Budget>,
-    /// The round trip between it and the caller, if it was measured, milliseconds.
+    /// The round trip between it and the caller, if it was measured, milliseconds. One
+    /// that was not counts as the nearest: nobody is kept from a place because nobody
+    /// was there.
     pub rtt_ms: Option<f64>,
 }
 
@@ -127,6 +129,8 @@ pub struct Verdict {
     pub node_id: NodeId,
     /// Its region.
     pub region: Region,
+    /// The round trip between it and the caller, if it was measured, milliseconds.
+    pub rtt_ms: Option<f64>,
     /// Its cost, or why it is out.
     pub outcome: Result<Cost, Refusal>,
 }
@@ -201,6 +205,7 @@ fn judge(
     Verdict {
         node_id: candidate.node.id.clone(),
         region: candidate.node.region.clone(),
+        rtt_ms: candidate.rtt_ms,
         outcome: refusal.map_or_else(|| Ok(cost(&subject, request, now)), Err),
     }
 }

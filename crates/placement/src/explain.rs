@@ -13,6 +13,9 @@ pub struct Explained {
     pub node_id: NodeId,
     /// Its region.
     pub region: Region,
+    /// The measured round trip between it and the caller, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
     /// The sum of the terms; absent when it is out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
@@ -36,6 +39,7 @@ fn explained(verdict: &Verdict) -> Explained {
     Explained {
         node_id: verdict.node_id.clone(),
         region: verdict.region.clone(),
+        rtt_ms: verdict.rtt_ms,
         cost: cost.map(Cost::total),
         terms: cost.copied(),
         refusal: refusal.map(|refusal| refusal.as_str()),

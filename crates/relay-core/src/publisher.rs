@@ -304,6 +304,13 @@ impl Publisher {
         output.send_to_all(self.route, &buffer[..length]);
     }
 
+    /// The round trip to a caller in microseconds, once an ACK was answered: how far it is.
+    pub(crate) fn caller_rtt_us(&self) -> Option<u32> {
+        let rtt = self.receiver.rtt();
+        let is_known = rtt.is_measured() && !self.is_pulled();
+        is_known.then(|| rtt.smoothed().as_micros() as u32)
+    }
+
     pub(crate) fn sample(&self, now: Instant) -> PublisherSample {
         let statistics = self.receiver.statistics();
         PublisherSample {

@@ -279,6 +279,7 @@ impl Relay {
             pulled: publisher.is_some_and(Publisher::is_pulled),
             ingress_bytes: traffic.ingress_bytes,
             egress_bytes: traffic.egress_bytes,
+            publisher_rtt_us: publisher.and_then(Publisher::caller_rtt_us),
         }
     }
 

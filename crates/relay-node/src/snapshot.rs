@@ -162,6 +162,7 @@ fn merge_held(held: &mut BTreeMap<SessionId, HeldLease>, lease: HeldLease) {
     known.pulled |= lease.pulled;
     known.ingress_bytes += lease.ingress_bytes;
     known.egress_bytes += lease.egress_bytes;
+    known.publisher_rtt_us = known.publisher_rtt_us.or(lease.publisher_rtt_us);
 }
 
 fn merge_sample(samples: &mut BTreeMap<SessionId, SessionSample>, sample: SessionSample) {
@@ -191,6 +192,7 @@ mod tests {
                 pulled: false,
                 ingress_bytes: 10,
                 egress_bytes: 20,
+                publisher_rtt_us: publishing.then_some(40_000),
             }],
             samples: vec![SessionSample {
                 session_id,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use model::{NodeId, SessionId, UnixMillis};
+use model::{NodeId, SessionId, UnixMillis, UserId};
 use placement::counter::Reading;
 use placement::{Account, BandwidthPolicy, Budget, Candidate, Held, budget};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use storage::control::budgets::{self, Counters, Event, Ledger};
-use storage::control::nodes;
+use storage::control::{nodes, round_trips};
 use storage::{Pool, Transaction};
 
 use crate::state::App;
@@ -28,6 +28,22 @@ pub(crate) async fn candidates(
         candidate(node, budget)
     });
     Ok(candidates.flatten().collect())
+}
+
+/// Adds how far the nodes' regions are from a user's senders, where streams of that user
+/// measured it.
+pub(crate) async fn measure(
+    transaction: &mut Transaction,
+    user: &UserId,
+    candidates: &mut [Candidate],
+    now: UnixMillis,
+) -> Result<(), storage::Error> {
+    let measured_us = round_trips::of_user(&mut **transaction, user, now).await?;
+    for candidate in candidates {
+        let rtt_us = measured_us.get(&candidate.node.region);
+        candidate.rtt_ms = rtt_us.map(|rtt_us| f64::from(*rtt_us) / 1000.0);
+    }
+    Ok(())
 }
 
 /// One node with its budget, locked until the transaction ends: nobody else holds anything

@@ -12,7 +12,7 @@ use std::time::Duration;
 use model::NodeId;
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
-use storage::control::heartbeats;
+use storage::control::{heartbeats, round_trips};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -79,7 +79,10 @@ async fn write_batch(app: &App, batch: Vec<Heard>) {
     let renewal = app.config.sessions.renewal();
     let written = heartbeats::record(&app.pool, &beats, renewal).await;
     match written {
-        Ok(superseded) => conclude(&batch, &superseded),
+        Ok(superseded) => {
+            conclude(&batch, &superseded);
+            learn(app, &beats).await;
+        }
         Err(error) if error.is_retryable() || batch.len() == 1 => {
             failed(app, &error, batch.len());
         }
@@ -93,6 +96,14 @@ async fn write_batch(app: &App, batch: Vec<Heard>) {
                 }
             }
         }
+    }
+}
+
+/// Takes the round trips that nodes measured; the next time makes up for one that failed.
+async fn learn(app: &App, beats: &[heartbeats::Beat]) {
+    if let Err(error) = round_trips::learn(&app.pool, beats).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::debug!(error, "Round trips could not be written");
     }
 }
 

@@ -265,7 +265,7 @@ impl Round<'_> {
             (None, None) => Among::Others(here),
         };
         let wanted = place::wanted(self.app, self.region(old), &old.settings);
-        place::place(self.app, transaction, &wanted, among).await
+        place::place(self.app, transaction, &old.session.user_id, &wanted, among).await
     }
 
     /// Until when its publisher may stay with the old session without the move being undone.

@@ -102,12 +102,14 @@ pub(super) fn wanted(app: &App, region: Option<Region>, settings: &StreamSetting
 pub(super) async fn place(
     app: &App,
     transaction: &mut Transaction,
+    user: &UserId,
     wanted: &Request,
     among: Among<'_>,
 ) -> Result<Place, Failure> {
     let now = app.now();
     let mut candidates = budget::candidates(transaction).await?;
     candidates.retain(|candidate| among.contains(candidate));
+    budget::measure(transaction, user, &mut candidates, now).await?;
     let ranking = placement::choose(&candidates, wanted, now);
     let Some(best) = ranking.best().cloned() else {
         return Err(Failure::NoRoom(ranking));

@@ -221,7 +221,14 @@ impl Round<'_> {
         let region = self.region(transaction).await?;
         let settings = streams::settings_of(&mut **transaction, &stream.id).await?;
         let wanted = place::wanted(self.app, region.clone(), &settings);
-        let place = place::place(self.app, transaction, &wanted, Among::All).await?;
+        let place = place::place(
+            self.app,
+            transaction,
+            &self.account.user_id,
+            &wanted,
+            Among::All,
+        )
+        .await?;
         let session = NewSession {
             id: SessionId::from_u128(token::id_bits()),
             account: self.account.clone(),

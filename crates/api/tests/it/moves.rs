@@ -35,6 +35,7 @@ pub(crate) async fn beat(node: &Node, session: &str, pulled: bool) {
             ingress_bytes: 1000,
             egress_bytes: 2000,
             pulled,
+            ..Default::default()
         }],
         ..Default::default()
     }))

@@ -355,6 +355,7 @@ async fn advice_knows_what_sessions_moved_and_what_offers_cost() {
             ingress_bytes: 10_000_000_000,
             egress_bytes: 10_000_000_000,
             pulled: false,
+            ..Default::default()
         }],
         ..Default::default()
     }))
@@ -399,6 +400,7 @@ async fn carry(house: &House, node: &node::Node, session: &str, ingress: u64, eg
             ingress_bytes: ingress,
             egress_bytes: egress,
             pulled: false,
+            ..Default::default()
         }],
         ..Default::default()
     }))

@@ -9,6 +9,9 @@ use super::{Error, REASON_LENGTH_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX};
 use super::{invalid, list, parse, port, text, word};
 use crate::fleet as pb;
 
+/// What SRT itself takes for a round trip at most, microseconds.
+const RTT_US_MAX: u32 = 60_000_000;
+
 impl TryFrom<pb::Hello> for Hello {
     type Error = Error;
 
@@ -58,6 +61,7 @@ impl TryFrom<pb::HeldLease> for HeldLease {
             pulled: held.pulled,
             ingress_bytes: held.ingress_bytes,
             egress_bytes: held.egress_bytes,
+            publisher_rtt_us: None,
         })
     }
 }
@@ -84,6 +88,9 @@ impl TryFrom<pb::SessionTraffic> for SessionTraffic {
             ingress_bytes: traffic.ingress_bytes,
             egress_bytes: traffic.egress_bytes,
             pulled: traffic.pulled,
+            publisher_rtt_us: (1..=RTT_US_MAX)
+                .contains(&traffic.publisher_rtt_us)
+                .then_some(traffic.publisher_rtt_us),
         })
     }
 }
@@ -95,6 +102,7 @@ impl From<SessionTraffic> for pb::SessionTraffic {
             ingress_bytes: traffic.ingress_bytes,
             egress_bytes: traffic.egress_bytes,
             pulled: traffic.pulled,
+            publisher_rtt_us: traffic.publisher_rtt_us.unwrap_or_default(),
         }
     }
 }
@@ -290,6 +298,7 @@ mod tests {
                 ingress_bytes: 1,
                 egress_bytes: 2,
                 pulled: true,
+                publisher_rtt_us: 40_000,
             }],
             ..Default::default()
         };

@@ -1276,6 +1276,10 @@ pub struct SessionTraffic {
     /// What is published comes from the session's `pull`.
     #[prost(bool, tag = "4")]
     pub pulled: bool,
+    /// The smoothed round trip to the publisher, as SRT's ACKs measure it, while one is
+    /// connected that called; 0: not measured.
+    #[prost(uint32, tag = "5")]
+    pub publisher_rtt_us: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {

@@ -66,6 +66,17 @@ fn both_legs_say_what_is_on_the_way_and_what_was_acknowledged() {
 }
 
 #[test]
+fn a_held_session_says_how_far_its_caller_is_once_that_was_measured() {
+    let mut world = World::with_session();
+    let far = |world: &World| world.relay.held()[0].publisher_rtt_us;
+    assert_eq!(far(&world), None, "nobody publishes");
+    let _ = world.publisher(Spec::new(1, live(1)), 0, &delayed(20));
+    world.run_ms(5000);
+    let rtt_us = far(&world).unwrap();
+    assert!((40_000..50_000).contains(&rtt_us), "{rtt_us}");
+}
+
+#[test]
 fn a_buffered_stream_says_how_much_waits() {
     let mut world = World::new();
     world.assign(assignment_with(1, |claims| {

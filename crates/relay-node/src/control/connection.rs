@@ -365,6 +365,7 @@ fn traffic(held: &HeldLease) -> Option<SessionTraffic> {
         ingress_bytes: held.ingress_bytes,
         egress_bytes: held.egress_bytes,
         pulled: held.pulled,
+        publisher_rtt_us: held.publisher_rtt_us,
     })
 }
 

@@ -151,6 +151,7 @@ mod tests {
             pulled: false,
             ingress_bytes: 0,
             egress_bytes: 0,
+            publisher_rtt_us: None,
         }
     }
 

@@ -30,6 +30,7 @@ pub mod probes;
 pub mod provider_visits;
 pub mod provisioning;
 pub mod relief;
+pub mod round_trips;
 pub mod session_events;
 pub mod session_list;
 pub mod sessions;

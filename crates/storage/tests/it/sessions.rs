@@ -12,6 +12,7 @@ use storage::control::epochs::StreamEpoch;
 use storage::control::heartbeats::{self, Beat, Renewal};
 use storage::control::nodes::{self, NewNode};
 use storage::control::plans;
+use storage::control::round_trips;
 use storage::control::sessions::{self, NewSession};
 use storage::control::streams::{self, Slot};
 use streamhaul_storage as storage;
@@ -101,6 +102,7 @@ fn moved(boot_id: &str, bytes: u64) -> Heartbeat {
             ingress_bytes: bytes,
             egress_bytes: 2 * bytes,
             pulled: false,
+            publisher_rtt_us: None,
         }],
         ..beat(true)
     }
@@ -279,4 +281,46 @@ async fn the_silence_that_a_session_ends_with_does_not_count() {
     assert_eq!(totals(&pool).await.0, 5_000);
     stop(&pool, at(66)).await;
     assert_eq!(totals(&pool).await.0, 5_000, "it has ended");
+}
+
+#[tokio::test]
+async fn the_shortest_way_of_a_week_counts_and_for_a_month() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let database = TestDb::new().await;
+    let pool = with_session(&database).await;
+    let learn = async |node: u128, rtt_us: u32, at: UnixMillis| {
+        let mut said = moved("a", 1);
+        said.traffic[0].publisher_rtt_us = Some(rtt_us);
+        let beat = Beat {
+            node: NodeId::from_u128(node),
+            epoch: StreamEpoch::default(),
+            at,
+            said,
+        };
+        round_trips::learn(&pool, &[beat]).await.unwrap();
+    };
+    let known = async |now: UnixMillis| {
+        let user = account().user_id;
+        let known = round_trips::of_user(&pool, &user, now).await.unwrap();
+        known.get(&Region::parse("local").unwrap()).copied()
+    };
+    assert_eq!(known(NOW).await, None);
+    learn(NODE + 1, 10_000, NOW).await;
+    assert_eq!(known(NOW).await, None, "the session is another node's");
+    for (rtt_us, after, expected) in [
+        (50_000, Duration::ZERO, 50_000),
+        (90_000, DAY, 50_000),
+        (40_000, DAY * 2, 40_000),
+        (90_000, DAY * 8, 40_000),
+        (90_000, DAY * 10, 90_000),
+    ] {
+        let at = NOW.plus(after);
+        learn(NODE, rtt_us, at).await;
+        assert_eq!(known(at).await, Some(expected), "{after:?}");
+    }
+    assert_eq!(known(NOW.plus(DAY * 39)).await, Some(90_000));
+    assert_eq!(known(NOW.plus(DAY * 41)).await, None);
+    set(&pool, SessionState::Stopped, None).await;
+    learn(NODE, 1, NOW.plus(DAY * 42)).await;
+    assert_eq!(known(NOW.plus(DAY * 42)).await, None);
 }

@@ -23,6 +23,9 @@ pub enum Placement {
         /// How many players it would have
         #[arg(long, value_name = "N")]
         players: Option<u32>,
+        /// Whose stream it would be: the round trips that their streams measured count
+        #[arg(long, value_name = "USER_ID", conflicts_with = "session")]
+        user: Option<String>,
         /// How long it would last
         #[arg(long, value_name = "N")]
         hours: Option<f64>,

@@ -15,6 +15,7 @@ pub(super) fn run(command: &Placement) -> anyhow::Result<()> {
         mbps,
         players,
         hours,
+        user,
         target,
     } = command;
     let client = Client::of(target)?;
@@ -25,6 +26,7 @@ pub(super) fn run(command: &Placement) -> anyhow::Result<()> {
             "region": region.as_ref().map(model::Region::as_str),
             "stream_bps": mbps.map(|mbps| (mbps * 1e6).round() as u64),
             "players": players,
+            "user_id": user,
             "duration_seconds": hours.map(|hours| (hours * 3600.0).round() as u64),
         });
         client.post("/api/v1/ops/placement/explain", &request, None)?
@@ -38,7 +40,7 @@ pub(super) fn run(command: &Placement) -> anyhow::Result<()> {
 
 fn show(client: &Client, answer: &Value) -> anyhow::Result<()> {
     let listed = client.get("/api/v1/ops/nodes")?;
-    let head: Vec<&str> = ["node", "region", "cost"]
+    let head: Vec<&str> = ["node", "region", "rtt, ms", "cost"]
         .into_iter()
         .chain(TERMS)
         .chain(["refused"])
@@ -66,11 +68,18 @@ fn row(candidate: &Value, listed: &Value) -> Vec<String> {
     let mut row = vec![
         print::text(name),
         print::text(&candidate["region"]),
+        milliseconds(&candidate["rtt_ms"]),
         price(&candidate["cost"]),
     ];
     row.extend(TERMS.map(|term| price(&candidate["terms"][term])));
     row.push(print::text(&candidate["refusal"]));
     row
+}
+
+fn milliseconds(value: &Value) -> String {
+    value
+        .as_f64()
+        .map_or_else(|| "-".to_owned(), |rtt_ms| format!("{rtt_ms:.0}"))
 }
 
 fn price(value: &Value) -> String {

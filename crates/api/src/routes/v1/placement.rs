@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use http::Method;
-use model::{NodeId, Region, SessionId};
+use model::{NodeId, Region, SessionId, UserId};
 use placement::{Demand, Explained, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +62,9 @@ struct ExplainRequest {
     stream_bps: Option<u64>,
     players: Option<u32>,
     duration_seconds: Option<u32>,
+    /// Whose: what their streams measured counts.
+    #[schema(value_type = Option<String>)]
+    user_id: Option<UserId>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -98,8 +101,12 @@ async fn explain(
         probation_sessions_max: app.config.fleet.probation_sessions_max,
     };
     let mut transaction = storage::begin(&app.pool).await?;
-    let candidates = budget::candidates(&mut transaction).await?;
-    let ranking = placement::choose(&candidates, &wanted, app.now());
+    let mut candidates = budget::candidates(&mut transaction).await?;
+    let now = app.now();
+    if let Some(user) = &request.user_id {
+        budget::measure(&mut transaction, user, &mut candidates, now).await?;
+    }
+    let ranking = placement::choose(&candidates, &wanted, now);
     Ok(Json(ExplainResponse {
         node_id: ranking.best().map(|best| best.node_id.clone()),
         region_fallback: ranking.region_fallback,
