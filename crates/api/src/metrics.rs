@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use model::NodeId;
 use model::node::NodeState;
 use model::session::SessionState;
 
@@ -32,6 +33,44 @@ pub const SESSIONS_STOPPED_TOTAL: &str = "streamhaul_api_sessions_stopped_total"
 pub const SIGN_INS_TOTAL: &str = "streamhaul_api_sign_ins_total";
 /// Label `outcome`.
 pub const LETTERS_TOTAL: &str = "streamhaul_api_letters_total";
+
+/// Label `node`, as with the rest of the budget's: only nodes that have one are shown.
+pub const BUDGET_LIMIT_BYTES: &str = "streamhaul_api_budget_limit_bytes";
+/// Bytes used of that limit.
+pub const BUDGET_USED_BYTES: &str = "streamhaul_api_budget_used_bytes";
+/// Above 1 it does not last.
+pub const BUDGET_PROJECTED_RATIO: &str = "streamhaul_api_budget_projected_ratio";
+/// Infinite while it lasts.
+pub const BUDGET_EXHAUSTION_TIMESTAMP_SECONDS: &str =
+    "streamhaul_api_budget_exhaustion_timestamp_seconds";
+/// As of the last reading of the provider's.
+pub const BUDGET_RECONCILE_ERROR_RATIO: &str = "streamhaul_api_budget_reconcile_error_ratio";
+
+/// A node's byte budget; what is not known is not a number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BudgetGauges {
+    /// What is planned with.
+    pub(crate) limit_bytes: f64,
+    /// What of it is used.
+    pub(crate) used_bytes: f64,
+    /// What of it will be used when its window ends.
+    pub(crate) projected_ratio: f64,
+    /// When it is used up at the rate of now.
+    pub(crate) exhaustion_timestamp_seconds: f64,
+    /// By how much we were off.
+    pub(crate) reconcile_error_ratio: f64,
+}
+
+impl BudgetGauges {
+    /// The budget was taken away.
+    pub(crate) const NONE: Self = Self {
+        limit_bytes: f64::NAN,
+        used_bytes: f64::NAN,
+        projected_ratio: f64::NAN,
+        exhaustion_timestamp_seconds: f64::NAN,
+        reconcile_error_ratio: f64::NAN,
+    };
+}
 
 /// What came of signing in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +220,7 @@ pub(crate) fn start() {
     describe_counter!(SESSIONS_STOPPED_TOTAL, "Sessions stopped by reason.");
     describe_counter!(SIGN_INS_TOTAL, "Sign-ins by outcome.");
     describe_counter!(LETTERS_TOTAL, "Letters by whether they were sent.");
+    describe_budgets();
     for outcome in SignIn::ALL {
         counter!(SIGN_INS_TOTAL, "outcome" => outcome.as_str()).absolute(0);
     }
@@ -202,6 +242,43 @@ pub(crate) fn start() {
     nodes(&[]);
     sessions(&[]);
     fleet_streams(0);
+}
+
+fn describe_budgets() {
+    describe_gauge!(
+        BUDGET_LIMIT_BYTES,
+        "Bytes of a node's allowance that are planned with."
+    );
+    describe_gauge!(
+        BUDGET_USED_BYTES,
+        "Bytes used of a node's allowance, as its provider counts them."
+    );
+    describe_gauge!(
+        BUDGET_PROJECTED_RATIO,
+        "Share of what is planned with that will be used when the window ends."
+    );
+    describe_gauge!(
+        BUDGET_EXHAUSTION_TIMESTAMP_SECONDS,
+        "When the allowance is used up at the rate of now; infinite: not before it is renewed."
+    );
+    describe_gauge!(
+        BUDGET_RECONCILE_ERROR_RATIO,
+        "By how much our count was off when the provider's reading was last taken."
+    );
+}
+
+pub(crate) fn budget(node: &NodeId, gauges: &BudgetGauges) {
+    let set = |name: &'static str, value: f64| {
+        gauge!(name, "node" => node.to_string()).set(value);
+    };
+    set(BUDGET_LIMIT_BYTES, gauges.limit_bytes);
+    set(BUDGET_USED_BYTES, gauges.used_bytes);
+    set(BUDGET_PROJECTED_RATIO, gauges.projected_ratio);
+    set(
+        BUDGET_EXHAUSTION_TIMESTAMP_SECONDS,
+        gauges.exhaustion_timestamp_seconds,
+    );
+    set(BUDGET_RECONCILE_ERROR_RATIO, gauges.reconcile_error_ratio);
 }
 
 pub(crate) fn http(method: &'static str, route: String, status: u16, took: Duration) {

@@ -35,7 +35,7 @@ use crate::fleet::keys::SigningSeed;
 use crate::fleet::leases::Issuer;
 use crate::fleet::pause::Pause;
 use crate::fleet::registry::Registry;
-use crate::fleet::{heartbeats, looks, watch};
+use crate::fleet::{budget_gauges, heartbeats, looks, watch};
 use crate::limits::RateLimits;
 use crate::mail::Post;
 use crate::relay::capacity::Surveys;
@@ -200,6 +200,7 @@ impl Server {
             result = answer(&app, self.http, self.grpc, &shutdown) => result,
             () = watch::database(app.clone(), readiness) => Ok(()),
             () = watch::wakes(app.clone()) => Ok(()),
+            () = budget_gauges::run(app.clone()) => Ok(()),
             () = heartbeats::run(app.clone(), unwritten) => Ok(()),
             () = looks::keep(app.clone()) => Ok(()),
             () = ready::keep(app.clone()) => Ok(()),

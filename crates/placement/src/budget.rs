@@ -342,6 +342,49 @@ impl Budget {
         }
     }
 
+    /// The bytes that are planned with, and how many of them are used; none where no bytes
+    /// run out.
+    #[must_use]
+    pub const fn allowance(&self) -> Option<(u64, u64)> {
+        match &self.outlook.quota {
+            Quota::Bytes { limit_bytes, .. } => Some((*limit_bytes, self.outlook.used_bytes)),
+            Quota::Bucket {
+                depth_bytes,
+                deficit_bytes,
+                ..
+            } => Some((*depth_bytes, *deficit_bytes)),
+            Quota::Unlimited | Quota::Bursts { .. } => None,
+        }
+    }
+
+    /// When the allowance is used up if all that runs goes on at its rate; none: not before
+    /// it is renewed.
+    #[must_use]
+    pub fn exhausted_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let bps = self.load().counted_bps;
+        match &self.outlook.quota {
+            Quota::Unlimited | Quota::Bursts { .. } => None,
+            Quota::Bytes {
+                limit_bytes,
+                horizons,
+            } => {
+                let at = |horizon: &Horizon| {
+                    let left = limit_bytes.saturating_sub(horizon.used_bytes);
+                    moved_at(now, left, bps).filter(|at| *at <= horizon.until)
+                };
+                horizons.iter().filter_map(at).min()
+            }
+            Quota::Bucket {
+                refill_bps,
+                depth_bytes,
+                deficit_bytes,
+            } => {
+                let left = depth_bytes.saturating_sub(*deficit_bytes);
+                moved_at(now, left, bps.saturating_sub(*refill_bps))
+            }
+        }
+    }
+
     /// What `new` costs in money, in the operator's currency.
     #[must_use]
     pub fn money(&self, new: Held) -> f64 {
@@ -400,6 +443,16 @@ impl Budget {
             planned
         }
     }
+}
+
+/// When so many bytes have moved at a rate; none: never.
+fn moved_at(now: UnixMillis, bytes: u64, bps: u64) -> Option<UnixMillis> {
+    if bytes == 0 {
+        return Some(now);
+    }
+    let millis = u128::from(bytes) * 8 * 1000 / u128::from((bps > 0).then_some(bps)?);
+    let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+    Some(now.plus(Duration::from_millis(millis)))
 }
 
 /// What a rate moves in some time.

@@ -7,6 +7,7 @@
 pub(crate) mod advice;
 pub(crate) mod bans;
 pub(crate) mod budget;
+pub(crate) mod budget_gauges;
 pub(crate) mod connection;
 pub(crate) mod heartbeats;
 pub(crate) mod keys;

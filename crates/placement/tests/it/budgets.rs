@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use model::UnixMillis;
+use streamhaul_placement::budget::Horizon;
 use streamhaul_placement::counter::Reading;
 use streamhaul_placement::policy::{After, Confidence, Counts};
 use streamhaul_placement::window::Anchor;
 use streamhaul_placement::{
-    Account, Allowance, BandwidthPolicy, Budget, Demand, Held, Quota, Restriction,
+    Account, Allowance, BandwidthPolicy, Budget, Demand, Held, Quota, Rate, Restriction,
 };
 
-use crate::fleet::{TB, monthly};
+use crate::fleet::{NOW, TB, budget, monthly};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// 2026-04-01T00:00:00Z
@@ -271,4 +272,45 @@ fn a_used_up_allowance_closes_the_gate() {
     let mut node = Node::new(policy, APRIL);
     node.run(400_000_000, HOUR * 3);
     assert_eq!(node.account.gate().restriction(), Restriction::Exhausted);
+}
+
+#[test]
+fn an_allowance_is_used_up_once_its_bytes_have_moved_or_not_before_it_is_renewed() {
+    let after = |quota: Quota, counted_bps: u64| {
+        let mut budget = budget(monthly(TB), 0);
+        budget.outlook.quota = quota;
+        budget.held = Held::default();
+        budget.outlook.measured = Rate {
+            counted_bps,
+            port_bps: counted_bps,
+        };
+        budget.exhausted_at(NOW).map(|at| at.since(NOW))
+    };
+    let horizon = |days: u32, used_bytes: u64| Horizon {
+        until: NOW.plus(HOUR * 24 * days),
+        used_bytes,
+        forecast_bytes: 0,
+    };
+    let bytes = |horizons: Vec<Horizon>| Quota::Bytes {
+        limit_bytes: TB,
+        horizons,
+    };
+    // Half a terabyte at 40 Mbit/s.
+    let half = Some(Duration::from_secs(100_000));
+    assert_eq!(after(bytes(vec![horizon(10, TB / 2)]), 40_000_000), half);
+    assert_eq!(after(bytes(vec![horizon(1, TB / 2)]), 40_000_000), None);
+    // What rolls off makes room; what is used sooner counts.
+    let rolling = vec![horizon(1, TB / 2), horizon(2, TB / 4), horizon(3, TB / 2)];
+    assert_eq!(after(bytes(rolling), 40_000_000), half);
+    assert_eq!(after(bytes(vec![horizon(10, 0)]), 0), None);
+    let spent = bytes(vec![horizon(10, TB)]);
+    assert_eq!(after(spent, 0), Some(Duration::ZERO));
+    let bucket = || Quota::Bucket {
+        refill_bps: 25_000_000,
+        depth_bytes: TB,
+        deficit_bytes: TB / 2,
+    };
+    assert_eq!(after(bucket(), 65_000_000), half);
+    assert_eq!(after(bucket(), 25_000_000), None);
+    assert_eq!(after(Quota::Unlimited, 65_000_000), None);
 }

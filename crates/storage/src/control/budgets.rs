@@ -1,6 +1,7 @@
 //! Budgets of nodes: the offer, the account, the prospects, and what is held for
 //! sessions. The documents are the domain's; this module keeps them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{NodeId, SessionId, UnixMillis, UserId};
@@ -129,6 +130,30 @@ pub async fn list(
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// By how much each node's account was off when the provider's reading was last taken, as
+/// a share of that reading; above 0: we had counted too much.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reconcile_errors(pool: &Pool) -> Result<BTreeMap<NodeId, f64>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT ON (e.node_id) e.node_id,
+               (e.details ->> 'error_ratio')::float8 AS "error_ratio!"
+           FROM control.node_budget_events e
+           JOIN control.node_budgets b ON b.node_id = e.node_id
+           WHERE e.kind = 'reconciled' AND jsonb_typeof(e.details -> 'error_ratio') = 'number'
+           ORDER BY e.node_id, e.id DESC"#
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let node = column("node_budget_events.node_id", &row.node_id)?;
+            Ok((node, row.error_ratio))
+        })
+        .collect()
 }
 
 /// At most `limit` nodes whose accounts were settled last before `before`, in the order of
