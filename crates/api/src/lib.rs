@@ -13,6 +13,7 @@
 
 mod accounts;
 mod auth;
+mod believed;
 mod billing;
 mod bootstrap;
 mod client_address;

@@ -10,7 +10,6 @@ use http::HeaderMap;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use ipnet::IpNet;
 use model::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::http::{Bounds, Terms};
@@ -26,6 +25,7 @@ use crate::accounts::errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::believed::{self, Believed};
 use crate::billing::Billing;
 use crate::bootstrap::{self, First, FirstNode};
 use crate::client_address::ClientAddress;
@@ -80,7 +80,7 @@ pub struct Server {
     config: Config,
     surroundings: Surroundings,
     secrets: Secrets,
-    proxies: Vec<IpNet>,
+    proxies: Believed,
     pool: Pool,
     http: TcpListener,
     grpc: TcpListener,
@@ -108,7 +108,7 @@ impl Server {
         allow_many_connections();
         surroundings.readiness.expect(watch::DATABASE);
         let secrets = Secrets::read(&config)?;
-        let proxies = config.http.proxies()?;
+        let proxies = Believed::new(&config.http)?;
         let pool = pool(&config)?;
         let http = listen("listen_http", config.listen_http).await?;
         let grpc = listen("listen_grpc", config.listen_grpc).await?;
@@ -188,7 +188,7 @@ impl Server {
             passwords: self.secrets.passwords,
             tries: Tries::default(),
             rate_limits: RateLimits::default(),
-            proxies: self.proxies.into(),
+            proxies: Arc::new(self.proxies),
             providers: self.secrets.providers,
             billing: self.secrets.billing,
             post: self.secrets.post,
@@ -201,6 +201,7 @@ impl Server {
             () = watch::database(app.clone(), readiness) => Ok(()),
             () = watch::wakes(app.clone()) => Ok(()),
             () = budget_gauges::run(app.clone()) => Ok(()),
+            () = believed::keep(app.clone()) => Ok(()),
             () = heartbeats::run(app.clone(), unwritten) => Ok(()),
             () = looks::keep(app.clone()) => Ok(()),
             () = ready::keep(app.clone()) => Ok(()),
@@ -313,7 +314,7 @@ fn bounds(app: &App) -> Bounds {
         connections: Places::new(http.connections_max, http.connections_each_max),
         terms: Arc::new(move |peer| {
             let address = ClientAddress::of(peer, &HeaderMap::new(), &[]);
-            if address.is_in(&proxies) {
+            if address.is_in(&proxies.networks()) {
                 return Terms {
                     holder: None,
                     head_timeout: PROXY_IDLE_MAX,

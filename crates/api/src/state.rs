@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use ipnet::IpNet;
 use model::clock::Clock;
 use model::{UnixMillis, UserId};
 use secrecy::SecretString;
@@ -21,6 +20,7 @@ use crate::accounts::errands::Errands;
 use crate::accounts::password::Passwords;
 use crate::accounts::providers::Providers;
 use crate::accounts::tries::Tries;
+use crate::believed::Believed;
 use crate::billing::Billing;
 use crate::fleet::bans::Bans;
 use crate::fleet::heartbeats::Heartbeats;
@@ -66,7 +66,7 @@ pub(crate) struct App {
     pub(crate) tries: Tries,
     pub(crate) rate_limits: RateLimits,
     /// Whose `X-Forwarded-For` is believed.
-    pub(crate) proxies: Arc<[IpNet]>,
+    pub(crate) proxies: Arc<Believed>,
     /// Where else people have accounts.
     pub(crate) providers: Providers,
     /// Who tells us what is paid for.

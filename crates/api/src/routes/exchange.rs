@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use service_kit::places::Places;
 use tracing::Instrument;
 
+use crate::believed::Believed;
 use crate::client_address::{ClientAddress, forget_unbelieved};
 use crate::error::{ApiError, Code};
 use crate::{metrics, token};
@@ -27,7 +28,7 @@ pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) struct Limits {
     pub(super) timeout: Duration,
     pub(super) in_flight: Places<IpAddr>,
-    pub(super) proxies: Arc<[IpNet]>,
+    pub(super) proxies: Arc<Believed>,
 }
 
 pub(super) async fn exchange(limits: Limits, mut request: Request, next: Next) -> Response {
@@ -40,9 +41,10 @@ pub(super) async fn exchange(limits: Limits, mut request: Request, next: Next) -
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     if let Some(peer) = peer.map(|ConnectInfo(peer)| peer.ip()) {
-        let address = ClientAddress::of(peer, request.headers(), &limits.proxies);
+        let proxies = limits.proxies.networks();
+        let address = ClientAddress::of(peer, request.headers(), &proxies);
         request.extensions_mut().insert(address);
-        forget_unbelieved(request.headers_mut(), peer, &limits.proxies);
+        forget_unbelieved(request.headers_mut(), peer, &proxies);
     }
     let span = tracing::info_span!("request", request.id = id, method, route);
     let response = answer(limits, request, next).instrument(span).await;
@@ -71,7 +73,7 @@ fn rendered(response: Response, id: &str) -> Response {
 async fn answer(limits: Limits, request: Request, next: Next) -> Response {
     // Whoever restarts us because we do not answer must not be turned away by a crowd.
     let is_health_check = request.uri().path() == HEALTHZ;
-    let holder = holder(&request, &limits.proxies);
+    let holder = holder(&request, &limits.proxies.networks());
     let taken = (!is_health_check).then(|| limits.in_flight.take(holder));
     let Ok(_place) = taken.transpose() else {
         return ApiError::new(Code::Overloaded, "too many requests at once").into_response();
@@ -125,6 +127,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::HttpConfig;
 
     /// What was logged.
     #[derive(Clone, Default)]
@@ -152,7 +155,7 @@ mod tests {
         let limits = Limits {
             timeout: Duration::from_secs(30),
             in_flight: Places::new(1, 1),
-            proxies: Arc::new([]),
+            proxies: Arc::new(Believed::new(&HttpConfig::default()).unwrap()),
         };
         let handler = async || {
             tracing::info!("Begun");

@@ -12,6 +12,8 @@ use super::{Budget, Target, duration, region};
 pub enum Nodes {
     /// Lists the nodes.
     List(Target),
+    /// Lists the nodes that are drained: how many sessions each still has, and until when.
+    Drains(Target),
     /// Makes a node and prints the token it joins with.
     Add {
         /// Your name for it

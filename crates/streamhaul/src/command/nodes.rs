@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use model::Region;
+use model::node::NodeIntent;
 use serde_json::{Value, json};
 
 use super::budget;
@@ -12,6 +13,7 @@ use crate::print;
 pub(super) fn run(command: &Nodes) -> anyhow::Result<()> {
     match command {
         Nodes::List(target) => list(target),
+        Nodes::Drains(target) => drains(target),
         Nodes::Add {
             name,
             region,
@@ -105,6 +107,36 @@ fn row(node: &Value) -> Vec<String> {
         field("version"),
         field("node_id"),
     ]
+}
+
+fn drains(target: &Target) -> anyhow::Result<()> {
+    let mut listed = Client::of(target)?.get("/api/v1/ops/nodes")?;
+    if let Some(nodes) = listed["nodes"].as_array_mut() {
+        nodes.retain(|node| node["intent"] == NodeIntent::Draining.as_str());
+    }
+    if target.json {
+        print::json(&listed);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = nodes(&listed).map(drain).collect();
+    print::table(
+        &["name", "state", "sessions", "ends", "why", "node"],
+        &rows,
+        "no node is drained; `streamhaul nodes drain NODE` empties one",
+    );
+    Ok(())
+}
+
+fn drain(node: &Value) -> Vec<String> {
+    let fields = [
+        "name",
+        "state",
+        "sessions",
+        "drain_deadline",
+        "intent_reason",
+        "node_id",
+    ];
+    fields.map(|name| print::text(&node[name])).to_vec()
 }
 
 fn add(request: &Value, target: &Target) -> anyhow::Result<()> {
