@@ -8,6 +8,7 @@ use model::JobId;
 use model::job::JobState;
 
 use super::claim::columns;
+use super::row::into_history;
 use super::{Fence, Queue, Retention, kept_error};
 use crate::{Error, Transaction};
 
@@ -22,7 +23,8 @@ impl Queue {
         retention: Retention,
     ) -> Result<HashSet<JobId>, Error> {
         let (ids, attempts) = columns(fences);
-        let done = sqlx::query_scalar!(
+        let done = into_history!(
+            query_scalar,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs AS j \
                  USING unnest($1::bigint[], $2::integer[]) AS held (id, attempt) \
@@ -31,14 +33,9 @@ impl Queue {
              noted AS ( \
                  UPDATE queue.schedules AS s SET last_success_at = now() \
                  FROM (SELECT DISTINCT schedule FROM ended WHERE schedule IS NOT NULL) AS e \
-                 WHERE s.name = e.schedule) \
-             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, finished_at, keep_until) \
-             SELECT id, kind, queue, 'completed', priority, arguments, attempt, uncounted, \
-                 attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, now(), now() + make_interval(secs => $3) \
-             FROM ended RETURNING id",
+                 WHERE s.name = e.schedule) ",
+            ("'completed'", "last_error", "$3"),
+            " RETURNING id",
             &ids,
             &attempts,
             retention.completed.as_secs_f64(),
@@ -88,18 +85,13 @@ impl Queue {
         error: Option<&str>,
         keep: Duration,
     ) -> Result<bool, Error> {
-        let done = sqlx::query!(
+        let done = into_history!(
+            query,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs \
-                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *) \
-             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, finished_at, keep_until) \
-             SELECT id, kind, queue, $3, priority, arguments, attempt, uncounted, \
-                 attempts_max, run_at, locked_by, unique_key, schedule, slot, \
-                 coalesce($4, last_error), trace_context, created_at, started_at, now(), \
-                 now() + make_interval(secs => $5) \
-             FROM ended",
+                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *) ",
+            ("$3", "coalesce($4, last_error)", "$5"),
+            "",
             fence.id.0,
             fence.attempt_number(),
             state.as_str(),
@@ -170,20 +162,16 @@ impl Queue {
         fence: Fence,
         retention: Retention,
     ) -> Result<bool, Error> {
-        let done = sqlx::query!(
+        let done = into_history!(
+            query,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs \
                  WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *), \
              noted AS ( \
                  UPDATE queue.schedules AS s SET last_success_at = now() \
-                 FROM ended WHERE s.name = ended.schedule) \
-             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, finished_at, keep_until) \
-             SELECT id, kind, queue, 'completed', priority, arguments, attempt, uncounted, \
-                 attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, now(), now() + make_interval(secs => $3) \
-             FROM ended",
+                 FROM ended WHERE s.name = ended.schedule) ",
+            ("'completed'", "last_error", "$3"),
+            "",
             fence.id.0,
             fence.attempt_number(),
             retention.completed.as_secs_f64(),

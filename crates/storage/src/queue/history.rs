@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Queue;
+use super::row::into_history;
 use crate::Error;
 
 /// How long finished jobs stay to be looked at.
@@ -60,22 +61,20 @@ impl Queue {
     /// # Errors
     /// When the database is away.
     pub async fn adopt_finished(&self, retention: Retention, limit: u32) -> Result<u64, Error> {
-        let moved = sqlx::query!(
+        let moved = into_history!(
+            query,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs WHERE id IN ( \
                      SELECT id FROM queue.jobs \
                      WHERE state IN ('completed', 'cancelled', 'discarded') \
                      LIMIT $3 FOR UPDATE SKIP LOCKED) \
-                 RETURNING *) \
-             INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                 uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, finished_at, keep_until) \
-             SELECT id, kind, queue, state, priority, arguments, attempt, uncounted, \
-                 attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
-                 trace_context, created_at, started_at, coalesce(finished_at, now()), \
-                 now() + make_interval(secs => CASE state WHEN 'discarded' THEN $2::float8 \
-                                                          ELSE $1::float8 END) \
-             FROM ended",
+                 RETURNING *) ",
+            (
+                "state",
+                "last_error",
+                "CASE state WHEN 'discarded' THEN $2::float8 ELSE $1::float8 END"
+            ),
+            "",
             retention.completed.as_secs_f64(),
             retention.discarded.as_secs_f64(),
             i64::from(limit),

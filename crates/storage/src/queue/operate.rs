@@ -2,6 +2,7 @@
 
 use model::JobId;
 
+use super::row::into_history;
 use super::{Queue, Retention, wake};
 use crate::Error;
 
@@ -63,16 +64,11 @@ impl Queue {
             wake::notify_cancel(&mut transaction, id).await?;
             Cancelled::Asked
         } else {
-            sqlx::query!(
-                "WITH ended AS (DELETE FROM queue.jobs WHERE id = $1 RETURNING *) \
-                 INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                     uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, \
-                     last_error, trace_context, created_at, started_at, finished_at, keep_until) \
-                 SELECT id, kind, queue, 'cancelled', priority, arguments, attempt, uncounted, \
-                     attempts_max, run_at, locked_by, unique_key, schedule, slot, last_error, \
-                     trace_context, created_at, started_at, now(), \
-                     now() + make_interval(secs => $2) \
-                 FROM ended",
+            into_history!(
+                query,
+                "WITH ended AS (DELETE FROM queue.jobs WHERE id = $1 RETURNING *) ",
+                ("'cancelled'", "last_error", "$2"),
+                "",
                 id.0,
                 retention.completed.as_secs_f64(),
             )

@@ -3,9 +3,9 @@
 use model::job::JobState;
 use model::{JobId, UnixMillis};
 
+use super::row::{self, into_history};
 use super::{Queue, Retention};
 use crate::Error;
-use crate::queue::row;
 
 /// A job taken from a silent worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Queue {
         limit: u32,
         retention: Retention,
     ) -> Result<Vec<Rescued>, Error> {
-        let rows = sqlx::query!(
+        let rows = into_history!(
+            query,
             "WITH silent AS MATERIALIZED ( \
                  SELECT id, CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' \
                                  WHEN attempt - uncounted >= attempts_max THEN 'discarded' \
@@ -51,16 +52,13 @@ impl Queue {
                  DELETE FROM queue.jobs AS j USING silent \
                  WHERE j.id = silent.id AND silent.becomes <> 'available' \
                  RETURNING j.*, silent.becomes, silent.reason), \
-             kept AS ( \
-                 INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
-                     uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, \
-                     last_error, trace_context, created_at, started_at, finished_at, keep_until) \
-                 SELECT id, kind, queue, becomes, priority, arguments, attempt, uncounted, \
-                     attempts_max, run_at, locked_by, unique_key, schedule, slot, reason, \
-                     trace_context, created_at, started_at, now(), \
-                     now() + make_interval(secs => CASE becomes WHEN 'discarded' THEN $4::float8 \
-                                                                ELSE $3::float8 END) \
-                 FROM ended RETURNING id, kind, state) \
+             kept AS ( ",
+            (
+                "becomes",
+                "reason",
+                "CASE becomes WHEN 'discarded' THEN $4::float8 ELSE $3::float8 END"
+            ),
+            " RETURNING id, kind, state) \
              SELECT id AS \"id!\", kind AS \"kind!\", state AS \"state!\" FROM again \
              UNION ALL SELECT id, kind, state FROM kept",
             i64::from(limit),

@@ -121,4 +121,29 @@ macro_rules! any_job_query {
     };
 }
 
-pub(super) use {any_job_query, job_query};
+/// `sqlx::$query!` that moves the jobs which `$head` deletes in its part `ended` to the history:
+/// in a state, with a last error, kept for seconds. The one place that knows its columns.
+macro_rules! into_history {
+    ($query:ident, $head:literal, ($state:literal, $error:literal, $keep:literal), $tail:literal
+     $(, $argument:expr)* $(,)?) => {
+        sqlx::$query!(
+            $head
+                + "INSERT INTO queue.history (id, kind, queue, state, priority, arguments, attempt, \
+                   uncounted, attempts_max, run_at, worker, unique_key, schedule, slot, last_error, \
+                   trace_context, created_at, started_at, finished_at, keep_until) \
+                   SELECT id, kind, queue, "
+                + $state
+                + ", priority, arguments, attempt, uncounted, attempts_max, run_at, locked_by, \
+                   unique_key, schedule, slot, "
+                + $error
+                + ", trace_context, created_at, started_at, coalesce(finished_at, now()), \
+                   now() + make_interval(secs => "
+                + $keep
+                + ") FROM ended"
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+pub(super) use {any_job_query, into_history, job_query};
