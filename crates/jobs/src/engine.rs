@@ -21,14 +21,15 @@ mod leader;
 mod outage;
 pub mod schedule;
 mod settle;
+mod stragglers;
 mod wake;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use storage::queue::{QUEUE_DEFAULT, Queue, Retention};
+use storage::queue::{Frontier, QUEUE_DEFAULT, Queue, Retention};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -103,6 +104,14 @@ struct Lane {
     workers: usize,
     slots: Arc<Semaphore>,
     wake: Notify,
+    frontier: Mutex<Frontier>,
+}
+
+impl Lane {
+    /// Where its claims begin.
+    fn frontier(&self) -> MutexGuard<'_, Frontier> {
+        self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the engine's loops share.
@@ -169,6 +178,7 @@ pub async fn run(
     let claimers = TaskTracker::new();
     for index in 0..core.lanes.len() {
         claimers.spawn(claim::run(core.clone(), index));
+        helpers.spawn(stragglers::run(core.clone(), index));
     }
     claimers.close();
     claimers.wait().await;
@@ -185,6 +195,7 @@ fn lanes(registry: &Registry, settings: &Settings) -> Vec<Lane> {
         workers,
         slots: Arc::new(Semaphore::new(workers)),
         wake: Notify::new(),
+        frontier: Mutex::default(),
     });
     lanes.collect()
 }

@@ -54,7 +54,7 @@ pub use claim::{Claimed, Kept};
 pub use enqueue::{
     ATTEMPTS_MAX_DEFAULT, Enqueued, NewJob, PRIORITY_DEFAULT, QUEUE_DEFAULT, enqueue,
 };
-pub use frontier::{Bounds, Frontier};
+pub use frontier::{Bounds, Firsts, Frontier};
 pub use history::Retention;
 pub use leader::Lead;
 pub use operate::{Cancelled, Retried};

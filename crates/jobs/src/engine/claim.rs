@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::queue::{Claimed, Frontier};
+use storage::queue::Claimed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::outage::Outage;
@@ -21,13 +21,12 @@ const GATHER_TIME: Duration = Duration::from_millis(5);
 pub(super) async fn run(core: Arc<Core>, lane: usize) {
     let lane = &core.lanes[lane];
     let kinds = core.registry.kinds();
-    let mut frontier = Frontier::default();
     let mut outage = Outage::new("claiming jobs");
     let mut is_busy = false;
     while let Some(mut idle) = idle_workers(&core, lane, is_busy).await {
         let limit = idle.num_permits();
         // Not cancelled by a stop: a claim whose answer nobody reads would have to be rescued.
-        let claim = claim(&core, lane, &kinds, limit, &mut frontier).await;
+        let claim = claim(&core, lane, &kinds, limit).await;
         let claimed = outage.note(claim).unwrap_or_default();
         is_busy = claimed.len() == limit;
         start(&core, claimed, &mut idle);
@@ -43,21 +42,20 @@ async fn claim(
     lane: &Lane,
     kinds: &[String],
     limit: usize,
-    frontier: &mut Frontier,
 ) -> Result<Vec<Claimed>, storage::Error> {
-    if frontier.wants_sample(Instant::now()) {
-        let asked = Instant::now();
-        frontier.sample(asked, core.queue.ready_drawn().await?);
+    let asked = Instant::now();
+    if lane.frontier().wants_sample(asked) {
+        let drawn = core.queue.ready_drawn().await?;
+        lane.frontier().sample(asked, drawn);
     }
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let started = Instant::now();
-    let bounds = frontier.bounds(started);
+    let (started, bounds) = (Instant::now(), lane.frontier().bounds());
     let lease = core.settings.lease;
     let claimed = core
         .queue
         .claim_from(&lane.name, bounds, &core.name, kinds, limit, lease)
         .await?;
-    frontier.note(started, bounds, &claimed, limit);
+    lane.frontier().note(started, &claimed, limit);
     Ok(claimed)
 }
 

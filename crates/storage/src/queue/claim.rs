@@ -6,7 +6,7 @@ use model::JobId;
 use model::job::Job;
 
 use super::row::{JobRow, job_query};
-use super::{Bounds, Fence, Queue};
+use super::{Bounds, Fence, Firsts, Queue};
 use crate::Error;
 
 /// A job that the caller now holds.
@@ -89,6 +89,31 @@ impl Queue {
             .fetch_one(&self.pool)
             .await?;
         Ok(drawn)
+    }
+
+    /// The first available job of `kinds` in `queue`, looking from the start, whether the queue is
+    /// paused or not: what a [`Frontier`](super::Frontier) wants now and then. Walks over the
+    /// dead, and takes nothing.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn first_ready(&self, queue: &str, kinds: &[String]) -> Result<Firsts, Error> {
+        let firsts = sqlx::query_scalar!(
+            "SELECT ( \
+                 SELECT j.ready FROM queue.jobs AS j \
+                 WHERE j.state = 'available' AND j.queue = $1 AND j.priority = p.priority \
+                     AND j.kind = ANY($2) ORDER BY j.ready LIMIT 1) AS \"first?\" \
+             FROM generate_series(1, 4) AS p (priority) ORDER BY p.priority",
+            queue,
+            kinds,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut by_priority = Firsts::default();
+        for (place, first) in by_priority.iter_mut().zip(firsts) {
+            *place = first;
+        }
+        Ok(by_priority)
     }
 
     /// Takes up to `limit` available jobs of `kinds` in `queue` for `worker`, who must extend or

@@ -7,7 +7,8 @@
 //!
 //! Numbers of readiness are drawn before their transaction commits, so a lower one may appear
 //! after a higher one. The frontier therefore stays behind what was drawn a moment ago, and
-//! now and then a claim looks from the start: seldom, in proportion to what a look takes.
+//! now and then somebody looks from the start for what waits behind it: seldom, in proportion
+//! to what a look takes, and beside the claims, which wait for no look.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,26 +22,26 @@ pub(super) const PRIORITIES: usize = 4;
 const COMMITTED_AFTER: Duration = Duration::from_millis(500);
 /// How often it is asked which numbers were drawn.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
-/// Between full looks, at least.
-const FULL_INTERVAL: Duration = Duration::from_secs(1);
+/// Between looks from the start, at least.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// And this many times as long as the last one took.
-const FULL_SHARE: u32 = 100;
+const LOOK_SHARE: u32 = 100;
 
 /// Where a claim begins, by priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub(super) after: [i64; PRIORITIES],
-    /// Whether it looks from the start.
-    pub is_full: bool,
 }
 
 impl Bounds {
     /// From the start.
     pub const NONE: Self = Self {
         after: [0; PRIORITIES],
-        is_full: true,
     };
 }
+
+/// The first available job of a queue, by priority: its place among those that were available.
+pub type Firsts = [Option<i64>; PRIORITIES];
 
 /// What one claimer knows of one queue.
 #[derive(Debug, Default)]
@@ -48,7 +49,6 @@ pub struct Frontier {
     after: [i64; PRIORITIES],
     /// The last number drawn by the time of asking, the oldest first.
     samples: VecDeque<(Instant, i64)>,
-    full_due: Option<Instant>,
 }
 
 impl Frontier {
@@ -67,44 +67,50 @@ impl Frontier {
         }
     }
 
-    /// Where the claim that begins now should begin.
+    /// Where the next claim should begin.
     #[must_use]
-    pub fn bounds(&self, now: Instant) -> Bounds {
-        if self.full_due.is_none_or(|due| now >= due) {
-            return Bounds::NONE;
-        }
-        Bounds {
-            after: self.after,
-            is_full: false,
+    pub fn bounds(&self) -> Bounds {
+        Bounds { after: self.after }
+    }
+
+    /// A claim that began at `started` at the frontier brought `claimed` of at most `limit` jobs.
+    pub fn note(&mut self, started: Instant, claimed: &[Claimed], limit: u32) {
+        let committed = self.committed(started);
+        let is_drained = claimed.len() < limit as usize;
+        let last = claimed.iter().map(|claim| claim.job.priority).max();
+        let last = last.map_or(0, usize::from);
+        for (priority, after) in (1..).zip(&mut self.after) {
+            // Those that come before the last one were looked at as a whole.
+            if is_drained || priority < last {
+                *after = (*after).max(committed);
+            } else if priority == last {
+                let of_last = claimed
+                    .iter()
+                    .filter(|claim| usize::from(claim.job.priority) == last);
+                let seen = of_last.map(|claim| claim.ready).max().unwrap_or(0);
+                *after = (*after).max(seen.min(committed));
+            }
         }
     }
 
-    /// A claim that began at `started` in `bounds` brought `claimed` of at most `limit` jobs.
-    pub fn note(&mut self, started: Instant, bounds: Bounds, claimed: &[Claimed], limit: u32) {
-        let now = Instant::now();
-        let took = now.duration_since(started);
-        if bounds.is_full {
-            self.full_due = Some(now + FULL_INTERVAL.max(took * FULL_SHARE));
-        }
-        let committed = self.committed(started);
-        let is_drained = claimed.len() < limit as usize;
-        for (index, after) in self.after.iter_mut().enumerate() {
-            let of_priority = claimed
-                .iter()
-                .filter(|claim| usize::from(claim.job.priority) == index + 1);
-            let seen = of_priority.map(|claim| claim.ready).max();
-            // All of it was looked at when there was room left, else as far as it came.
-            let reached = match seen {
-                _ if is_drained => Some(committed),
-                seen => seen.map(|seen| seen.min(committed)),
-            };
-            if bounds.is_full {
-                // What was skipped before, because its queue paused for instance, lies ahead again.
-                *after = reached.unwrap_or(0);
-            } else if let Some(reached) = reached {
-                *after = (*after).max(reached);
+    /// A look from the start found these: what waits behind the frontier lies ahead again.
+    pub fn found(&mut self, firsts: &Firsts) -> bool {
+        let mut is_behind = false;
+        for (after, first) in self.after.iter_mut().zip(firsts) {
+            if let Some(first) = first
+                && *first <= *after
+            {
+                *after = first - 1;
+                is_behind = true;
             }
         }
+        is_behind
+    }
+
+    /// How long to wait for the next look from the start when the last one took so long.
+    #[must_use]
+    pub fn look_pause(took: Duration) -> Duration {
+        LOOK_INTERVAL.max(took * LOOK_SHARE)
     }
 
     /// The number below which all had committed, or failed, at `started`.
@@ -153,32 +159,28 @@ mod tests {
         }
     }
 
-    fn looked(frontier: &mut Frontier, at: Instant) {
-        frontier.note(at, Bounds::NONE, &[], 10);
+    fn drained(frontier: &mut Frontier, at: Instant) {
+        frontier.note(at, &[], 10);
     }
 
     #[test]
-    fn the_first_look_is_from_the_start_and_the_next_from_the_frontier() {
+    fn the_first_claim_is_from_the_start_and_the_next_from_the_frontier() {
         let (mut frontier, start) = (Frontier::default(), Instant::now());
-        assert_eq!(frontier.bounds(start), Bounds::NONE);
+        assert_eq!(frontier.bounds(), Bounds::NONE);
         frontier.sample(start, 100);
-        looked(&mut frontier, start + LATER);
-        let bounds = frontier.bounds(start + LATER);
-        assert!(!bounds.is_full);
-        assert_eq!(bounds.after, [100; PRIORITIES]);
-        assert!(frontier.bounds(Instant::now() + FULL_INTERVAL * 2).is_full);
+        drained(&mut frontier, start + LATER);
+        assert_eq!(frontier.bounds().after, [100; PRIORITIES]);
     }
 
     #[test]
     fn numbers_drawn_a_moment_ago_are_never_behind() {
         let (mut frontier, start) = (Frontier::default(), Instant::now());
         frontier.sample(start, 100);
-        looked(&mut frontier, start + COMMITTED_AFTER / 2);
-        assert_eq!(frontier.bounds(start).after, [0; PRIORITIES]);
+        drained(&mut frontier, start + COMMITTED_AFTER / 2);
+        assert_eq!(frontier.bounds(), Bounds::NONE);
         frontier.sample(start + LATER, 200);
-        let claims = [claim(2, 150)];
-        frontier.note(start + LATER, frontier.bounds(start), &claims, 1);
-        assert_eq!(frontier.bounds(start).after, [0, 100, 0, 0]);
+        frontier.note(start + LATER, &[claim(2, 150)], 1);
+        assert_eq!(frontier.bounds().after, [100, 100, 0, 0]);
     }
 
     #[test]
@@ -186,18 +188,34 @@ mod tests {
         let (mut frontier, start) = (Frontier::default(), Instant::now());
         frontier.sample(start, 1000);
         let claims = [claim(1, 10), claim(1, 30), claim(3, 7)];
-        frontier.note(start + LATER, Bounds::NONE, &claims, 3);
-        assert_eq!(frontier.bounds(start).after, [30, 0, 7, 0]);
+        frontier.note(start + LATER, &claims, 3);
+        assert_eq!(frontier.bounds().after, [1000, 1000, 7, 0]);
     }
 
     #[test]
-    fn a_full_look_finds_what_was_skipped() {
+    fn a_claim_never_moves_the_frontier_back() {
         let (mut frontier, start) = (Frontier::default(), Instant::now());
         frontier.sample(start, 1000);
-        looked(&mut frontier, start + LATER);
-        assert_eq!(frontier.bounds(start).after, [1000; PRIORITIES]);
-        frontier.note(start + LATER, Bounds::NONE, &[claim(2, 5)], 1);
-        assert_eq!(frontier.bounds(start).after, [0, 5, 0, 0]);
+        drained(&mut frontier, start + LATER);
+        frontier.note(start + LATER, &[claim(2, 5)], 1);
+        assert_eq!(frontier.bounds().after, [1000; PRIORITIES]);
+    }
+
+    #[test]
+    fn a_look_finds_what_was_skipped() {
+        let (mut frontier, start) = (Frontier::default(), Instant::now());
+        frontier.sample(start, 1000);
+        drained(&mut frontier, start + LATER);
+        assert!(!frontier.found(&[None, Some(1001), None, None]));
+        assert!(frontier.found(&[None, Some(5), Some(2000), Some(1000)]));
+        assert_eq!(frontier.bounds().after, [1000, 4, 1000, 999]);
+    }
+
+    #[test]
+    fn looks_take_a_hundredth_of_the_time_at_most() {
+        assert_eq!(Frontier::look_pause(Duration::ZERO), LOOK_INTERVAL);
+        let took = Duration::from_millis(300);
+        assert_eq!(Frontier::look_pause(took), Duration::from_secs(30));
     }
 
     #[test]
