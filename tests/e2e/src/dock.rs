@@ -12,14 +12,15 @@ use testkit::linksim::Impairment;
 use testkit::srtla_sender::udp::UdpSender;
 use testkit::srtla_sender::{KeepAlives, Uplink};
 
-use crate::house::{House, Options, Service};
+use crate::house::{ELSEWHERE, House, Options, Service};
 
 const SEED: u64 = 11;
 /// One way, of each of the phone's links.
 const DELAYS_MS: [u64; 3] = [20, 35, 60];
 
 /// Runs the page's browser tests in `web` against a house of their own, with a bonded
-/// phone that waits for an encoder.
+/// phone that waits for an encoder. Sessions begin on the node that the phone knows, and
+/// may move to another.
 ///
 /// # Errors
 /// When the house does not start, Node is missing or a test fails.
@@ -30,7 +31,13 @@ pub fn check(web: &Path) -> anyhow::Result<()> {
     let path = carriers.path().display().to_string();
     let provider = IdentityProvider::start(json!({"id": "1", "username": "someone-there"}))?;
     let options = Options::default().with(Service::RelayNode, "ASN_DATABASE", &path);
-    let house = House::start_with(with_discord(options, &provider))?;
+    let mut house = House::start_with(with_discord(options, &provider))?;
+    house.add_node()?;
+    let here = json!({"preferred_region": "local"});
+    house
+        .api()
+        .put("/api/v1/user/preferences", &here)?
+        .success()?;
     let ways = DELAYS_MS.map(|delay| Impairment::delayed(Duration::from_millis(delay)));
     let uplinks = Uplink::numbered(ways);
     let phone = UdpSender::start(house.relay(), uplinks, KeepAlives::Extended, SEED)?;
@@ -39,6 +46,7 @@ pub fn check(web: &Path) -> anyhow::Result<()> {
         .args(["run", "--silent", "test:browser"])
         .current_dir(web)
         .env("STREAMHAUL_PHONE", phone.address().to_string())
+        .env("STREAMHAUL_ELSEWHERE", ELSEWHERE)
         .envs(house.administrator());
     let status = tests.status().context("npm run test:browser")?;
     ensure!(status.success(), "npm run test:browser: {status}");

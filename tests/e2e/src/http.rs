@@ -121,6 +121,18 @@ impl Client {
         answer(request.header("Idempotency-Key", key).send_json(body)?)
     }
 
+    /// Puts JSON at a path.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn put(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let mut request = self.agent.put(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(request.send_json(body)?)
+    }
+
     /// Changes what a path stands for.
     ///
     /// # Errors

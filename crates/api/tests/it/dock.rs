@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::expiry::expire;
 use crate::house::{ADMIN, House, Raw, eventually};
-use crate::node;
+use crate::{moves, node};
 
 const SESSION: &str = "/api/v1/dock/session";
 const CONNECTIONS: &str = "/api/v1/dock/connections";
@@ -190,6 +191,32 @@ async fn a_connection_from_adding_to_removing() {
         house.browse("GET", &urls, &cookie, None).await.status(),
         404
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_knows_of_a_move_until_the_sender_has_followed() {
+    let house = House::new().await;
+    let (old, mut eu, mut us) = moves::published(&house).await;
+    let cookie = signed_in(&house, ADMIN).await;
+    let session = async || connections(&house, &cookie).await["connections"][0]["session"].clone();
+    assert_eq!(session().await["moving_from"], Value::Null);
+    assert_eq!(moves::migrate(&house, "us").await.status, 202);
+    let new = us.assigned().await.session_id;
+    let listed = session().await;
+    assert_eq!(listed["session_id"], new);
+    assert_eq!(listed["node"]["name"], "node-us");
+    assert_eq!(
+        listed["moving_from"],
+        json!({"session_id": old, "node_name": "node-eu"})
+    );
+
+    moves::beat(&us, &new, false).await;
+    eventually("moved", async || {
+        expire(&house).await;
+        session().await["moving_from"].is_null()
+    })
+    .await;
+    assert_eq!(eu.revoked().await.session_id, old);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,13 @@ export async function sessionStatus(token: string): Promise<number> {
   return (await fetch(`${API}/api/v1/auth/session`, { headers })).status;
 }
 
+/** Moves a connection's stream to the house's other node. */
+export async function move(connection: string): Promise<void> {
+  const wish = { connection_id: connection, new_region: setting("STREAMHAUL_ELSEWHERE") };
+  const { status, body } = await ask("/api/v1/relay/migrate", wish, TOKEN);
+  if (status !== 202) throw new Error(`not moved: ${status} ${JSON.stringify(body)}`);
+}
+
 async function ask(path: string, body: unknown, token?: string): Promise<{ status: number; body: unknown }> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const response = await fetch(API + path, { method: "POST", headers, body: JSON.stringify(body) });

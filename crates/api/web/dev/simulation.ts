@@ -39,7 +39,7 @@ const node = (name: string, region: string): Node => ({
 
 export const connection = (name: string, at: Node, more: Partial<Session> = {}): Connection => ({
   name,
-  session: { session_id: `ses_${name}`, status: "active", publishing: true, region_fallback: false, node: at, ...more },
+  session: { session_id: `ses_${name}`, status: "active", publishing: true, region_fallback: false, node: at, moving_from: null, ...more },
   listed_at: 0,
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as decode from "../src/api/decode";
 import { AMS } from "../dev/simulation";
-import { connection, link, point } from "./fixtures";
+import { connection, link, ORIGIN, point } from "./fixtures";
 
 /** Words of secrets that clients of other systems found in their snapshots. */
 const SECRET_NAMES = [
@@ -36,7 +36,7 @@ describe("what gets into the page", () => {
     const answer = withSecrets({
       observed_at: 1,
       regions: ["eu-west"],
-      connections: [withSecrets({ name: "Phone", session: withSecrets({ ...session, node: withSecrets(AMS) }) })],
+      connections: [withSecrets({ name: "Phone", session: withSecrets({ ...session, node: withSecrets(AMS), moving_from: withSecrets(ORIGIN) }) })],
     });
     const list = decode.connectionList(answer);
     expect(fields(list)).toEqual([
@@ -52,6 +52,8 @@ describe("what gets into the page", () => {
       "connections[].session.node.host",
       "connections[].session.node.port",
       "connections[].session.node.online",
+      "connections[].session.moving_from.session_id",
+      "connections[].session.moving_from.node_name",
       "connections[].listed_at",
     ]);
     expect(JSON.stringify(list)).not.toContain("secret");
@@ -105,8 +107,11 @@ describe("answers that are not the API's", () => {
   });
 
   it("is the news of a session and no more", () => {
-    const news = { observed_at: 1, status: "stopped", publishing: false };
+    const news = { observed_at: 1, status: "stopped", publishing: false, moved_to: null };
     expect(decode.sessionNews(withSecrets({ ...news, node_id: "nod_1", stop_reason: "requested" }))).toEqual(news);
+    const moved_to = withSecrets({ session_id: "ses_2", node_id: "nod_2", urls: withSecrets({}) });
+    const leaving = { ...news, status: "draining", publishing: true };
+    expect(decode.sessionNews({ ...leaving, moved_to })).toEqual({ ...leaving, moved_to: "ses_2" });
     expect(() => decode.sessionNews({ ...news, status: "lost" })).toThrow(decode.DecodeError);
   });
 

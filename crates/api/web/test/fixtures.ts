@@ -1,9 +1,12 @@
 // Points and connections for tests.
 
-import type { Connection, Link, Point, Publisher, Session } from "../src/api/types";
+import type { Connection, Link, Origin, Point, Publisher, Session } from "../src/api/types";
 import { AMS, connection as simulated } from "../dev/simulation";
 
 export const START_MS = 1_763_700_000_000;
+
+/** Where a stream comes from that moves. */
+export const ORIGIN: Origin = { session_id: "ses_before", node_name: "ams-0" };
 
 export function connection(more: Partial<Session> = {}): Connection {
   return simulated("Backpack", AMS, more);

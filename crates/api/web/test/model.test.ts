@@ -8,9 +8,9 @@ import { shownLinks } from "../src/model/links";
 import { masked } from "../src/model/mask";
 import { moblinLink } from "../src/model/moblin";
 import { series } from "../src/model/series";
-import { state } from "../src/model/state";
+import { state, telling } from "../src/model/state";
 import { AMS } from "../dev/simulation";
-import { connection, link, point, points, publisher, START_MS } from "./fixtures";
+import { connection, link, ORIGIN, point, points, publisher, START_MS } from "./fixtures";
 
 const tracked = (told: readonly Point[]): readonly TrackedPoint[] => accept(EMPTY, { kind: "snapshot", points: told }, START_MS, 0).points;
 
@@ -31,7 +31,7 @@ describe("a history", () => {
   });
 
   it("keeps what was said about the session when its points come", () => {
-    const news = { observed_at: 7, status: "active", publishing: true } as const;
+    const news = { observed_at: 7, status: "active", publishing: true, moved_to: null } as const;
     const told = accept(EMPTY, { kind: "state", news }, START_MS, 0);
     const known = accept(told, { kind: "snapshot", points: points(3) }, START_MS, 0);
     expect(accept(known, { kind: "sample", point: point(3) }, START_MS, 0)).toMatchObject({ news, points: { length: 4 } });
@@ -159,14 +159,21 @@ describe("a state", () => {
     ["active", false, "ready"],
     ["active", true, "live"],
     ["grace", false, "grace"],
+    ["draining", true, "live"],
+    ["draining", false, "ready"],
     ["stopped", false, "provisioning"],
   ] as const)("follows the news: %s, publishing %s", (status, publishing, expected) => {
     const listed = { ...connection({ status: "provisioning", publishing: false }), listed_at: 1000 };
-    expect(state(listed, { observed_at: 1001, status, publishing }, null, "gone")).toBe(expected);
+    expect(state(listed, { observed_at: 1001, status, publishing, moved_to: null }, null, "gone")).toBe(expected);
+  });
+
+  it("is told by the session that a moving stream leaves", () => {
+    const [{ session }, { session: moving }] = [connection(), connection({ moving_from: ORIGIN })];
+    expect([session, moving].map((one) => one && telling(one))).toEqual(["ses_Backpack", "ses_before"]);
   });
 
   it("is the list's when that is newer than the news", () => {
-    const news = { observed_at: 1000, status: "grace", publishing: false } as const;
+    const news = { observed_at: 1000, status: "grace", publishing: false, moved_to: null } as const;
     expect(state({ ...connection({ publishing: false }), listed_at: 1001 }, news, null, "gone")).toBe("ready");
   });
 });

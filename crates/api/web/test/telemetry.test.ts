@@ -52,6 +52,26 @@ describe("telemetry", () => {
     expect(server.telemetry.history("a").points).toHaveLength(4);
   });
 
+  it("tells once when a stream goes to another session", () => {
+    const server = new Server();
+    let moves = 0;
+    const forget = server.telemetry.onMove(() => moves++);
+    server.telemetry.want(["a"]);
+    const say = (status: "active" | "draining" | "stopped", moved_to: string | null): void =>
+      server.follows[0]?.onEvent({ kind: "state", news: { observed_at: 1, status, publishing: true, moved_to } }, null);
+    say("active", null);
+    expect(moves).toBe(0);
+    say("draining", "b");
+    server.follows[0]?.onEvent({ kind: "sample", point: point(0) }, "1");
+    say("stopped", "b");
+    expect(moves).toBe(1);
+    say("stopped", "c");
+    expect(moves).toBe(2);
+    forget();
+    say("stopped", "d");
+    expect(moves).toBe(2);
+  });
+
   it("takes nothing from a stream that it left", () => {
     const server = new Server();
     server.telemetry.want(["a"]);

@@ -49,6 +49,17 @@ pub struct ConnectionSession {
     pub address: Option<NodeAddress>,
     /// The name of its stream that the DNS has.
     pub dns_name: Option<String>,
+    /// Where its sender is to come from.
+    pub moving_from: Option<Origin>,
+}
+
+/// The session that a stream leaves, as long as its sender is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The session.
+    pub session_id: SessionId,
+    /// The operator's name of its node.
+    pub node_name: String,
 }
 
 struct WantedRow {
@@ -168,6 +179,8 @@ struct ConnectionRow {
     publish_port: Option<i32>,
     play_port: Option<i32>,
     dns_name: Option<String>,
+    origin_id: Option<String>,
+    origin_node_name: Option<String>,
 }
 
 impl TryFrom<ConnectionRow> for Connection {
@@ -204,6 +217,17 @@ fn session(row: ConnectionRow) -> Result<Option<ConnectionSession>, Error> {
             [row.udp_port, row.publish_port, row.play_port],
         )?,
         dns_name: row.dns_name,
+        moving_from: origin(row.origin_id.as_deref(), row.origin_node_name)?,
+    }))
+}
+
+fn origin(id: Option<&str>, node_name: Option<String>) -> Result<Option<Origin>, Error> {
+    let (Some(id), Some(node_name)) = (id, node_name) else {
+        return Ok(None);
+    };
+    Ok(Some(Origin {
+        session_id: column("sessions.id", id)?,
+        node_name,
     }))
 }
 
@@ -220,12 +244,14 @@ pub async fn list(pool: &Pool, user: &UserId, limit: u32) -> Result<Vec<Connecti
                s.region_requested AS "region_requested?", n.name AS "node_name?",
                n.standing AS "node_state?", n.public_host AS "public_host?", n.udp_port AS "udp_port?",
                n.publish_port AS "publish_port?", n.play_port AS "play_port?",
-               d.name AS "dns_name?"
+               d.name AS "dns_name?", o.id AS "origin_id?", onode.name AS "origin_node_name?"
            FROM (SELECT * FROM control.connections WHERE user_id = $1) c
            FULL JOIN (SELECT * FROM control.sessions WHERE user_id = $1
                       AND state NOT IN ('draining', 'stopped') AND connection_id IS NOT NULL) s ON s.connection_id = c.name
            LEFT JOIN control.nodes n ON n.id = s.node_id
            LEFT JOIN control.dns_records d ON d.stream_id = s.stream_id
+           LEFT JOIN control.sessions o ON o.id = s.supersedes AND o.state = 'draining'
+           LEFT JOIN control.nodes onode ON onode.id = o.node_id
            ORDER BY coalesce(c.created_at, s.started_at), 1 LIMIT $2"#,
         user.as_str(),
         i64::from(limit)

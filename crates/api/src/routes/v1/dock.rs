@@ -128,6 +128,17 @@ struct SessionView {
     publishing: bool,
     region_fallback: bool,
     node: NodeView,
+    /// While the stream moves here: where its sender is still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moving_from: Option<OriginView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = dock::OriginView)]
+struct OriginView {
+    #[schema(value_type = String)]
+    session_id: SessionId,
+    node_name: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -318,6 +329,10 @@ impl SessionView {
                 port,
                 online: session.node_state != NodeState::Offline,
             },
+            moving_from: session.moving_from.map(|origin| OriginView {
+                session_id: origin.session_id,
+                node_name: origin.node_name,
+            }),
         }
     }
 }

@@ -9,6 +9,7 @@ import type {
   Link,
   LinkType,
   Node,
+  Origin,
   Player,
   Point,
   Publisher,
@@ -37,8 +38,9 @@ export function sessionNews(value: unknown): SessionNews {
   const fields = object(value);
   return {
     observed_at: number(fields, "observed_at"),
-    status: fields.status === "stopped" ? "stopped" : status(fields),
+    status: fields.status === "stopped" || fields.status === "draining" ? fields.status : status(fields),
     publishing: flag(fields, "publishing"),
+    moved_to: fields.moved_to == null ? null : text(object(fields.moved_to), "session_id"),
   };
 }
 
@@ -105,7 +107,13 @@ function session(value: unknown): Session {
     publishing: flag(fields, "publishing"),
     region_fallback: flag(fields, "region_fallback"),
     node: node(fields.node),
+    moving_from: fields.moving_from == null ? null : origin(fields.moving_from),
   };
+}
+
+function origin(value: unknown): Origin {
+  const fields = object(value);
+  return { session_id: text(fields, "session_id"), node_name: text(fields, "node_name") };
 }
 
 function node(value: unknown): Node {

@@ -7,8 +7,10 @@ export type SessionStatus = "provisioning" | "active" | "grace";
 export interface SessionNews {
   /** The server's clock. */
   readonly observed_at: number;
-  readonly status: SessionStatus | "stopped";
+  readonly status: SessionStatus | "draining" | "stopped";
   readonly publishing: boolean;
+  /** The session that its stream goes to, or went to. */
+  readonly moved_to: string | null;
 }
 
 /** The relay node that carries a connection. */
@@ -21,6 +23,12 @@ export interface Node {
   readonly online: boolean;
 }
 
+/** The session that a stream leaves, as long as its sender is there. */
+export interface Origin {
+  readonly session_id: string;
+  readonly node_name: string;
+}
+
 /** What carries a connection: it changes when the connection moves to another node. */
 export interface Session {
   readonly session_id: string;
@@ -28,6 +36,8 @@ export interface Session {
   readonly publishing: boolean;
   readonly region_fallback: boolean;
   readonly node: Node;
+  /** Where the stream comes from while it moves here. */
+  readonly moving_from: Origin | null;
 }
 
 /** One managed connection: provisioned when it was added, until it is removed. */

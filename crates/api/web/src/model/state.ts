@@ -1,9 +1,14 @@
 // What a connection is doing, in the five words of the dock.
 
-import type { Connection, SessionNews } from "../api/types";
+import type { Connection, Session, SessionNews } from "../api/types";
 import type { Freshness } from "./figures";
 
 export type State = "provisioning" | "ready" | "live" | "grace" | "error";
+
+/** The session whose telemetry is the stream's: where its sender is. */
+export function telling({ session_id, moving_from }: Session): string {
+  return moving_from?.session_id ?? session_id;
+}
 
 /**
  * What the control plane says, in its list or since, corrected by what the node

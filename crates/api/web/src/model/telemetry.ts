@@ -28,6 +28,7 @@ export interface Surroundings {
 export class Telemetry {
   readonly #sessions = new Map<string, Session>();
   readonly #listeners = new Set<() => void>();
+  readonly #moveListeners = new Set<() => void>();
   #wanted: readonly string[] = [];
   #hidden = false;
   #clockAhead = 0;
@@ -37,6 +38,12 @@ export class Telemetry {
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  };
+
+  /** Listens to when a stream goes to another session, which the list has. */
+  readonly onMove = (listener: () => void): (() => void) => {
+    this.#moveListeners.add(listener);
+    return () => this.#moveListeners.delete(listener);
   };
 
   history(sessionId: string): History {
@@ -101,9 +108,13 @@ export class Telemetry {
   }
 
   #take(session: Session, event: LiveEvent, lastEventId: string | null): void {
+    const known = session.history.news?.moved_to ?? null;
     session.history = accept(session.history, event, this.surroundings.now(), this.#clockAhead);
     session.lastEventId = lastEventId;
     for (const listener of this.#listeners) listener();
+    const movedTo = session.history.news?.moved_to ?? null;
+    if (movedTo === null || movedTo === known) return;
+    for (const listener of this.#moveListeners) listener();
   }
 
   #end(session: Session, following: AbortController, ended: Ended): void {

@@ -45,9 +45,13 @@ export function view(connection: Connection, history: History, now: number): Con
   };
 }
 
-function uplinks({ points, lanes }: History, figures: Figures, ageMs: number): ShownLink[] {
-  const bonded = (points.at(-1)?.links.length ?? 0) > 0;
-  return bonded ? shownLinks(points, lanes, ageMs) : [direct(figures, ageMs)];
+function uplinks(history: History, figures: Figures, ageMs: number): ShownLink[] {
+  return isBonded(history) ? shownLinks(history.points, history.lanes, ageMs) : [direct(figures, ageMs)];
+}
+
+/** Whether the sender comes over several links. */
+export function isBonded({ points }: History): boolean {
+  return (points.at(-1)?.links.length ?? 0) > 0;
 }
 
 /** A sender without bonding: its one path. */

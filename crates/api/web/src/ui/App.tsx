@@ -6,6 +6,7 @@ import { useNow } from "./hooks";
 import { SignIn } from "./SignIn";
 import { useDock, type Dock } from "./useDock";
 import * as format from "../model/format";
+import { telling } from "../model/state";
 
 /** The page; `code` is what a sign-in link brought. */
 export function App({ code }: { readonly code: string | null }): React.JSX.Element {
@@ -21,7 +22,7 @@ function Connections({ dock }: { readonly dock: Dock }): React.JSX.Element {
   useEffect(() => {
     const connections = list?.connections ?? [];
     const order = [...connections.filter(({ name }) => opened.includes(name)), ...connections.filter(({ name }) => !opened.includes(name))];
-    telemetry.want(order.flatMap(({ session }) => session?.session_id ?? []));
+    telemetry.want(order.flatMap(({ session }) => (session === null ? [] : telling(session))));
   }, [list, opened, telemetry]);
   const toggle = (name: string): void => {
     setOpened((opened) => (opened.includes(name) ? opened.filter((other) => other !== name) : [name, ...opened]));

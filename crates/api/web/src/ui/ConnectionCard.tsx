@@ -1,11 +1,13 @@
 import { useId } from "react";
 import type { Connection } from "../api/types";
 import * as format from "../model/format";
-import { view, type ConnectionView } from "../model/view";
+import { telling } from "../model/state";
+import { isBonded, view, type ConnectionView } from "../model/view";
 import type { Telemetry } from "../model/telemetry";
 import { Details } from "./Details";
 import { useHistory, useNow } from "./hooks";
 import { Icon } from "./Icon";
+import { Move } from "./Move";
 import { Sparkline } from "./Sparkline";
 
 interface Props {
@@ -22,7 +24,8 @@ const TICK_MS = 500;
 export function ConnectionCard({ connection, telemetry, open, onToggle, onRemoved }: Props): React.JSX.Element {
   const id = useId();
   const now = useNow(TICK_MS);
-  const history = useHistory(telemetry, connection.session?.session_id);
+  const told = connection.session === null ? undefined : telling(connection.session);
+  const history = useHistory(telemetry, told);
   const shown = view(connection, history, now);
   return (
     <article className="card" data-state={shown.state} data-newest-at={history.newestAt ?? undefined} aria-labelledby={`${id}-name`}>
@@ -36,13 +39,14 @@ export function ConnectionCard({ connection, telemetry, open, onToggle, onRemove
         <span className="row-place">
           {place(connection)}
         </span>
-        <Headline shown={shown} followed={connection.session !== null && telemetry.follows(connection.session.session_id)} />
+        <Headline shown={shown} followed={told !== undefined && telemetry.follows(told)} />
         <Sparkline points={history.points} now={now} newestAt={history.newestAt} />
         <span className="row-health" data-level={shown.findings[0].level}>
           {shown.state === "live" && <b>{shown.findings[0].title}: </b>}
           {shown.findings[0].detail}
         </span>
       </button>
+      {connection.session !== null && <Move name={connection.name} session={connection.session} bonded={isBonded(history)} />}
       <div id={`${id}-details`} hidden={!open}>
         {open && <Details connection={connection} history={history} shown={shown} onRemoved={onRemoved} />}
       </div>

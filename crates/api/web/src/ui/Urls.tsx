@@ -45,7 +45,8 @@ const FIELDS: Readonly<Record<UrlKind, keyof UrlSet>> = {
   media: "media_source_url",
 };
 
-function UrlField({ name, node, kind, label }: Props & { readonly kind: UrlKind; readonly label: string }): React.JSX.Element {
+/** A URL that is hidden until somebody wants to see it, and is copied without. */
+export function UrlField({ name, node, kind, label }: Props & { readonly kind: UrlKind; readonly label: string }): React.JSX.Element {
   const secret = useSecret(name, FIELDS[kind]);
   const hidden = secret.value === null;
   return (

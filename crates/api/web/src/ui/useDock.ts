@@ -83,6 +83,7 @@ export function useDock(code: string | null): Dock {
     return () => clearInterval(timer);
   }, [hidden, phase, refresh]);
 
+  useEffect(() => telemetry.onMove(() => void refresh()), [refresh, telemetry]);
   useEffect(() => telemetry.hide(hidden), [hidden, telemetry]);
   useEffect(() => () => telemetry.close(), [telemetry]);
 

@@ -33,12 +33,12 @@ pub(crate) fn a_plan_limits(stage: &mut Stage) {
     let plan = format!("users/{}/plan", stage.user("limited"));
     stage.set(
         "plans/single",
-        json!({"max_concurrent_conns": 1, "included_seconds": 3600}),
+        &json!({"max_concurrent_conns": 1, "included_seconds": 3600}),
     );
-    stage.set("plans/none", json!({"max_concurrent_conns": 0}));
+    stage.set("plans/none", &json!({"max_concurrent_conns": 0}));
     stage.set(
         &plan,
-        json!({"plan_tier": "single", "plan_status": "active"}),
+        &json!({"plan_tier": "single", "plan_status": "active"}),
     );
     stage.prepare(
         &ask("POST /api/v1/relay/start 201")
@@ -47,11 +47,14 @@ pub(crate) fn a_plan_limits(stage: &mut Stage) {
     );
     stage.prepare(&PROVISIONED.by("limited"));
     stage.play(&AT_THE_LIMIT);
-    stage.set(&plan, json!({"plan_tier": "none", "plan_status": "active"}));
+    stage.set(
+        &plan,
+        &json!({"plan_tier": "none", "plan_status": "active"}),
+    );
     stage.play(&WITHOUT_A_PLAN);
     stage.set(
         &plan,
-        json!({"plan_tier": "single", "plan_status": "inactive"}),
+        &json!({"plan_tier": "single", "plan_status": "inactive"}),
     );
     stage.play(&INACTIVE);
 }

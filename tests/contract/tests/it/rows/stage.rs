@@ -185,14 +185,10 @@ impl Stage {
     }
 
     /// Something that an operator sets.
-    pub(crate) fn set(&self, what: &str, body: Value) {
-        let [_, (_, token)] = self.house.administrator();
-        let request = Request {
-            method: "PUT",
-            ..Request::post(format!("/api/v1/ops/{what}"), body)
-        };
-        let exchange = self.wire.ask(request.by(&token)).unwrap();
-        assert!(exchange.is_good(), "{exchange:?}");
+    pub(crate) fn set(&self, what: &str, body: &Value) {
+        let path = format!("/api/v1/ops/{what}");
+        let answer = self.house.api().put(&path, body).unwrap();
+        answer.success().unwrap();
     }
 }
 
