@@ -4,6 +4,7 @@
 //! through a bare UDP forwarder with the same socket calls; what the node takes
 //! longer is its own. Both are processes of their own, and take turns.
 
+use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -135,6 +136,36 @@ impl Report {
             "profiles": {"floor": self.floor.to_json(), "relay": self.relay.to_json()},
             "machine": machine::describe(),
         })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:>10} {:>10} {:>10} {:>10}",
+            "delay, µs", "p50", "p99", "p99.9", "datagrams"
+        )?;
+        for (name, delays) in [("floor", &self.floor), ("relay", &self.relay)] {
+            let us = |share| delays.quantile(share).as_micros();
+            writeln!(
+                f,
+                "{name:<10} {:>10} {:>10} {:>10} {:>10}",
+                us(0.5),
+                us(0.99),
+                us(0.999),
+                delays.received()
+            )?;
+        }
+        let us = |share| self.added(share).as_micros();
+        writeln!(
+            f,
+            "{:<10} {:>10} {:>10} {:>10}",
+            "added",
+            us(0.5),
+            us(0.99),
+            us(0.999)
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! Garbage at a node while it carries a stream, and what came of it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -212,5 +213,31 @@ impl Finding {
             "stream_identical": self.stream.is_ok(),
             "passed": self.judge().is_ok(),
         })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome {
+            sent,
+            replies,
+            elapsed,
+            ..
+        } = self.outcome;
+        writeln!(f, "sent {sent} in {elapsed:?}, {replies} replies")?;
+        for (reason, count) in self.dropped.iter().filter(|(_, count)| *count > 0.0) {
+            writeln!(f, "  {reason:<20} {count:>10}")?;
+        }
+        writeln!(f, "  {:<20} {:>10}", "(in the kernel)", self.kernel_drops)?;
+        let grown_kib = self.grown_bytes >> 10;
+        let logged = self.logged_lines;
+        writeln!(f, "memory grew by {grown_kib} KiB, {logged} lines logged")?;
+        match self.judge() {
+            Ok(()) => writeln!(
+                f,
+                "nothing else happened: the stream came out as it went in"
+            ),
+            Err(error) => writeln!(f, "FAILED: {error:#}"),
+        }
     }
 }

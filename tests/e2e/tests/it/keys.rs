@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use serde_json::json;
 use streamhaul_e2e::house::House;
-use streamhaul_e2e::{drill, media, wait};
+use streamhaul_e2e::{drill, media};
 
-use crate::{clip_path, turn};
+use crate::{Published, clip_path, published, turn, wait_cut, wait_let_in};
 
 const KEYS: &str = "/api/v1/ops/keys";
 /// How long the stream is watched on the other key.
 const AFTERWARDS: Duration = Duration::from_secs(4);
-const CUT_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_stream_runs_on_through_a_rotation_and_ends_with_its_key() {
     let _turn = turn();
     let house = House::start().unwrap();
-    let session = house.start_session("cam1").unwrap();
-    let (sent, received) = (house.file("sent.ts"), house.file("received.ts"));
-    let url = &session.publish_url;
-    let mut publisher = media::publish_repeatedly(&clip_path(), 10, url, &sent).unwrap();
-    house.wait_publishers(1).unwrap();
+    let Published {
+        session,
+        mut publisher,
+        sent,
+    } = published(&house);
+    let received = house.file("received.ts");
     let mut player = media::record(&session.play_url, &received).unwrap();
     std::thread::sleep(AFTERWARDS);
     let signer = current(&house);
@@ -32,21 +32,11 @@ fn a_stream_runs_on_through_a_rotation_and_ends_with_its_key() {
 
     let revoke = format!("{KEYS}/{signer}/revoke");
     post(&house, &revoke, &json!({"reason": "it leaked"}));
-    for program in [&mut publisher, &mut player] {
-        wait::until("it is cut", CUT_WITHIN, || {
-            (!program.is_running().unwrap()).then_some(())
-        })
-        .unwrap();
-    }
+    wait_cut([&mut publisher, &mut player]);
     drill::check_stream(&sent, &received, &clip_path()).unwrap();
 
     // The same URL is good again, with a lease of the other key.
-    let log = house.file("again.log");
-    wait::until("it is let in again", CUT_WITHIN, || {
-        let outcome = media::try_publish(&clip_path(), url, &log);
-        outcome.unwrap().is_ok().then_some(())
-    })
-    .unwrap();
+    wait_let_in(&house, &session);
 }
 
 fn current(house: &House) -> String {

@@ -26,8 +26,11 @@ mod tls;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use streamhaul_e2e::clip;
+use streamhaul_e2e::house::{House, Session};
+use streamhaul_e2e::program::Program;
+use streamhaul_e2e::{clip, media, wait};
 
 /// Two heavy streams on a small machine disturb each other: one house at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -39,6 +42,48 @@ fn turn() -> std::sync::MutexGuard<'static, ()> {
 
 fn clip_path() -> PathBuf {
     clip::make(&PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).unwrap()
+}
+
+/// A session whose publisher repeats the clip.
+struct Published {
+    session: Session,
+    publisher: Program,
+    /// What it has sent.
+    sent: PathBuf,
+}
+
+fn published(house: &House) -> Published {
+    let session = house.start_session("cam1").unwrap();
+    let sent = house.file("sent.ts");
+    let url = &session.publish_url;
+    let publisher = media::publish_repeatedly(&clip_path(), 10, url, &sent).unwrap();
+    house.wait_publishers(1).unwrap();
+    Published {
+        session,
+        publisher,
+        sent,
+    }
+}
+
+/// How long a node may take to cut who is connected, and to let them in again.
+const CUT_LIMIT: Duration = Duration::from_secs(30);
+
+fn wait_cut(programs: [&mut Program; 2]) {
+    for program in programs {
+        wait::until("it is cut", CUT_LIMIT, || {
+            (!program.is_running().unwrap()).then_some(())
+        })
+        .unwrap();
+    }
+}
+
+fn wait_let_in(house: &House, session: &Session) {
+    let log = house.file("again.log");
+    wait::until("it is let in again", CUT_LIMIT, || {
+        let outcome = media::try_publish(&clip_path(), &session.publish_url, &log);
+        outcome.unwrap().is_ok().then_some(())
+    })
+    .unwrap();
 }
 
 /// What a player of ffmpeg's stream may miss while it joins, in seconds: ffmpeg does

@@ -10,7 +10,7 @@ use streamhaul_e2e::http::Event;
 use streamhaul_e2e::program::Program;
 use streamhaul_e2e::{media, transport_stream, wait};
 
-use crate::{bytes_of, clip_path, turn};
+use crate::{Published, bytes_of, clip_path, published, turn, wait_cut};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// How much of the stream a player is to have, in seconds of the clip.
@@ -21,11 +21,12 @@ fn a_live_stream_moves_and_keeps_its_picture() {
     let _turn = turn();
     let mut house = House::start_with(Options::patient()).unwrap();
     let second_node = house.add_node().unwrap();
-    let session = house.start_session("cam1").unwrap();
-    let (sent, stays) = (house.file("sent.ts"), house.file("stays.ts"));
-    let url = &session.publish_url;
-    let mut publisher = media::publish_repeatedly(&clip_path(), 10, url, &sent).unwrap();
-    house.wait_publishers(1).unwrap();
+    let Published {
+        session,
+        mut publisher,
+        sent,
+    } = published(&house);
+    let stays = house.file("stays.ts");
     let mut stayed = media::record(&session.play_url, &stays).unwrap();
     house.wait_players(1).unwrap();
     let live = format!("/v1/sessions/{}/live", session.id);
@@ -73,12 +74,7 @@ fn a_live_stream_moves_and_keeps_its_picture() {
         (&over["stop_reason"], &over["moved_to"]),
         (&json!("superseded"), goes)
     );
-    for left in [&mut publisher, &mut stayed] {
-        wait::until("who stayed is cut", LIMIT, || {
-            (!left.is_running().unwrap()).then_some(())
-        })
-        .unwrap();
-    }
+    wait_cut([&mut publisher, &mut stayed]);
     assert_eq!(active(&house)["moving_from"], Value::Null);
     let before = std::fs::metadata(&followed).unwrap().len();
     let more = usize::try_from(before).unwrap() + bytes_of(WATCHED);
