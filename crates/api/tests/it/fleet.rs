@@ -128,13 +128,7 @@ async fn publishers_come_and_go() {
     let (_, mut node) = node::joined(&house, "one", 10).await;
     house.start(ADMIN, "cam1").await;
     let id = node.assigned().await.session_id;
-    let event = |kind: pb::SessionEventKind| {
-        Message::Event(pb::SessionEvent {
-            session_id: id.clone(),
-            kind: kind.into(),
-            ..Default::default()
-        })
-    };
+    let event = |kind| node::event(&id, kind);
     node.say(event(pb::SessionEventKind::PublisherConnected))
         .await;
     eventually("active", async || status(&house, "cam1").await == "active").await;
@@ -221,12 +215,8 @@ async fn a_new_stream_to_another_replica_ends_the_older_one_which_changes_nothin
         .await
         .unwrap();
     newer.resync().await;
-    let gone = pb::SessionEvent {
-        session_id: session.clone(),
-        kind: pb::SessionEventKind::PublisherGone.into(),
-        ..Default::default()
-    };
-    newer.say(Message::Event(gone)).await;
+    let gone = node::event(&session, pb::SessionEventKind::PublisherGone);
+    newer.say(gone).await;
     eventually("in grace", async || status(&house, "cam1").await == "grace").await;
     newer.beat(&[&session], &[&session]).await;
     eventually("published", async || {

@@ -82,20 +82,17 @@ impl House {
 
     /// Why an api that is configured like this opens no port.
     pub(crate) async fn unbound(&self, change: impl FnOnce(&mut Config)) -> anyhow::Error {
-        let secrets = tempfile::tempdir().unwrap();
-        let mut config = config(secrets.path(), self.database.url());
-        change(&mut config);
-        let surroundings = Surroundings {
-            shutdown: CancellationToken::new(),
-            readiness: Readiness::default(),
-            clock: self.clock.clone(),
-        };
-        let bound = Server::bind(config, surroundings).await;
+        let bound = self.bind(change).await;
         bound.err().expect("it cannot start")
     }
 
     /// Why an api that is configured like this does not start on the same database.
     pub(crate) async fn refused(&self, change: impl FnOnce(&mut Config)) -> anyhow::Error {
+        let server = self.bind(change).await.unwrap();
+        Box::pin(server.serve()).await.unwrap_err()
+    }
+
+    async fn bind(&self, change: impl FnOnce(&mut Config)) -> anyhow::Result<Server> {
         let secrets = tempfile::tempdir().unwrap();
         let mut config = config(secrets.path(), self.database.url());
         change(&mut config);
@@ -104,8 +101,7 @@ impl House {
             readiness: Readiness::default(),
             clock: self.clock.clone(),
         };
-        let server = Server::bind(config, surroundings).await.unwrap();
-        Box::pin(server.serve()).await.unwrap_err()
+        Server::bind(config, surroundings).await
     }
 
     async fn sharing(database: Arc<TestDb>, url: &str, change: impl FnOnce(&mut Config)) -> Self {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use proto::fleet as pb;
-use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
 use streamhaul_api::Config;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -134,13 +133,7 @@ async fn a_watcher_is_told_what_the_session_is_doing() {
     let state = viewer.state().await;
     assert_eq!(what(&state), (&json!("active"), &json!(false)));
 
-    let event = |kind: pb::SessionEventKind| {
-        Message::Event(pb::SessionEvent {
-            session_id: id.clone(),
-            kind: kind.into(),
-            ..Default::default()
-        })
-    };
+    let event = |kind| node::event(&id, kind);
     node.say(event(pb::SessionEventKind::PublisherConnected))
         .await;
     let state = viewer.state().await;

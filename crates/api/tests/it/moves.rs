@@ -63,14 +63,19 @@ pub(crate) async fn active(house: &House) -> Value {
 pub(crate) async fn published(house: &House) -> (String, Node, Node) {
     let (_, mut eu) = joined_in(house, "eu").await;
     let (_, us) = joined_in(house, "us").await;
+    (published_on(house, &mut eu).await, eu, us)
+}
+
+/// A session that is published on a node in `eu`.
+async fn published_on(house: &House, eu: &mut Node) -> String {
     start_in(house, "eu").await;
     let id = eu.assigned().await.session_id;
-    beat(&eu, &id, false).await;
+    beat(eu, &id, false).await;
     eventually("published", async || {
         active(house).await["publishing"] == true
     })
     .await;
-    (id, eu, us)
+    id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,13 +244,7 @@ async fn a_publisher_that_stays_is_cut_at_the_drains_deadline() {
     let house = House::new().await;
     let (eu_id, mut eu) = joined_in(&house, "eu").await;
     let (_, mut us) = joined_in(&house, "us").await;
-    start_in(&house, "eu").await;
-    let old = eu.assigned().await.session_id;
-    beat(&eu, &old, false).await;
-    eventually("published", async || {
-        active(&house).await["publishing"] == true
-    })
-    .await;
+    let old = published_on(&house, &mut eu).await;
     drain(&house, &eu_id, 10).await;
     expire(&house).await;
     let new = us.assigned().await.session_id;
@@ -280,13 +279,7 @@ async fn a_publisher_that_stays_is_cut_at_the_drains_deadline() {
 async fn what_no_other_node_takes_ends_at_the_drains_deadline() {
     let house = House::new().await;
     let (eu_id, mut eu) = joined_in(&house, "eu").await;
-    start_in(&house, "eu").await;
-    let id = eu.assigned().await.session_id;
-    beat(&eu, &id, false).await;
-    eventually("published", async || {
-        active(&house).await["publishing"] == true
-    })
-    .await;
+    let id = published_on(&house, &mut eu).await;
     drain(&house, &eu_id, 10).await;
     // There is nowhere to go: it stays for as long as it may.
     expire(&house).await;

@@ -113,6 +113,15 @@ fn is_label(label: &str) -> bool {
     label.len() == 16 && label.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// A session in `eu` whose name is written; says what was.
+async fn named(house: &House, eu: &mut Node, writer: &mut Writer) -> DnsChange {
+    start_in(house, "eu").await;
+    eu.assigned().await;
+    let change = writer.claim_one().await;
+    writer.done(&change).await;
+    change
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_follows_its_stream_from_node_to_node() {
     let house = house().await;
@@ -310,10 +319,7 @@ async fn records_are_written_again_when_somebody_asks_and_now_and_then() {
     let house = house().await;
     let (_, mut eu) = joined_at(&house, "eu", EU).await;
     let mut writer = Writer::of(&house).await;
-    start_in(&house, "eu").await;
-    eu.assigned().await;
-    let change = writer.claim_one().await;
-    writer.done(&change).await;
+    let change = named(&house, &mut eu, &mut writer).await;
 
     let synced = house
         .post(ADMIN, &format!("{STATUS}/sync"), json!({}))
@@ -341,10 +347,7 @@ async fn no_name_points_at_a_node_that_was_shut_out() {
     let house = house().await;
     let (node_id, mut eu) = joined_at(&house, "eu", EU).await;
     let mut writer = Writer::of(&house).await;
-    start_in(&house, "eu").await;
-    eu.assigned().await;
-    let change = writer.claim_one().await;
-    writer.done(&change).await;
+    let change = named(&house, &mut eu, &mut writer).await;
     stop(&house, ADMIN).await;
     assert_eq!(writer.claim().await, []);
     let path = format!("/api/v1/ops/nodes/{node_id}/ban");

@@ -127,6 +127,15 @@ pub(crate) async fn greeted(
     Ok((node, welcome))
 }
 
+/// What a node says when something happens to a session.
+pub(crate) fn event(session: &str, kind: pb::SessionEventKind) -> Message {
+    Message::Event(pb::SessionEvent {
+        session_id: session.to_owned(),
+        kind: kind.into(),
+        ..Default::default()
+    })
+}
+
 impl Node {
     pub(crate) async fn next(&mut self) -> (u64, Directive) {
         let message = tokio::time::timeout(Duration::from_secs(30), self.incoming.message());

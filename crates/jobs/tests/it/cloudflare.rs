@@ -1,11 +1,11 @@
 //! Records at Cloudflare.
 
 use serde_json::json;
-use streamhaul_jobs::dns::{Cloudflare, CloudflareSettings, Error, Provider, Record, Target};
+use streamhaul_jobs::dns::{Cloudflare, CloudflareSettings, Error, Provider};
 
 use crate::cloudflare_api::{self, TOKEN, ZONE_ID, failed};
+use crate::dns_record::{NAME, record};
 
-const NAME: &str = "0123456789abcdef.live.example.com";
 const OURS: Option<&str> = Some("managed by streamhaul");
 
 fn provider(fake: &cloudflare_api::Cloudflare, token: &str, zone_id: &str) -> Cloudflare {
@@ -15,14 +15,6 @@ fn provider(fake: &cloudflare_api::Cloudflare, token: &str, zone_id: &str) -> Cl
         token: token.into(),
     };
     Cloudflare::new(&settings).unwrap()
-}
-
-fn record(host: &str) -> Record {
-    Record {
-        name: NAME.to_owned(),
-        target: (!host.is_empty()).then(|| Target::parse(host).unwrap()),
-        ttl_seconds: 60,
-    }
 }
 
 fn is(kind: &str, content: &str) -> Vec<(String, String, u64)> {

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use streamhaul_jobs::dns::{Error, Provider, Record, Rfc2136, Rfc2136Settings, Target};
+use streamhaul_jobs::dns::{Error, Provider, Record, Rfc2136, Rfc2136Settings};
 
+use crate::dns_record::{NAME, record};
 use crate::name_server::{Habit, KEY_NAME, NameServer, SECRET, ZONE, wire};
-
-const NAME: &str = "0123456789abcdef.live.example.com";
 
 fn provider(server: SocketAddr, change: impl FnOnce(&mut Rfc2136Settings)) -> Rfc2136 {
     let mut settings = Rfc2136Settings {
@@ -20,14 +19,6 @@ fn provider(server: SocketAddr, change: impl FnOnce(&mut Rfc2136Settings)) -> Rf
     };
     change(&mut settings);
     Rfc2136::new(&settings).unwrap()
-}
-
-fn record(host: &str) -> Record {
-    Record {
-        name: NAME.to_owned(),
-        target: (!host.is_empty()).then(|| Target::parse(host).unwrap()),
-        ttl_seconds: 60,
-    }
 }
 
 #[tokio::test]

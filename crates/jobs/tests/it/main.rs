@@ -4,6 +4,7 @@
 
 mod cloudflare;
 mod cloudflare_api;
+mod dns_record;
 mod dynamic_updates;
 mod engine;
 mod fake_api;
