@@ -50,6 +50,9 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
+    // Known from the first connection on: who asks for an unknown service is sent away.
+    let not_yet = ServingStatus::NotServing;
+    reporter.set_service_status(parts.service, not_yet).await;
     tokio::spawn(follow(parts.service, parts.readiness.clone(), reporter));
     let mut grpc = tonic::service::Routes::new(health);
     if let Some(reflection) = reflection(parts.descriptor_sets)? {
