@@ -178,3 +178,18 @@ fn every_name_is_there_once() {
     names.dedup();
     assert_eq!(names.len(), Dialect::ALL.len());
 }
+
+/// Whoever announces a network chooses its name, and makes no fields with it.
+#[test]
+fn a_carriers_name_is_one_string_whatever_is_in_it() {
+    let name = "\"},\\\u{1}\n<script>\u{2028}\", \"addr\": \"";
+    let mut link = link(1, 1, 1, None);
+    link.carrier = Some(name.to_owned());
+    let stream = stream(publisher(), &[link]);
+    let text = serde_json::to_string(&links::encode(Some(&stream))).unwrap();
+    assert!(!text.contains(char::is_control), "{text}");
+    let read: Value = serde_json::from_str(&text).unwrap();
+    let connection = &read["groups"][0]["connections"][0];
+    assert_eq!(connection["asn_org"], name);
+    assert_eq!(connection["addr"], "192.0.2.1:40000");
+}
