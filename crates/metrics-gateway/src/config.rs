@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::http::{Bounds, Terms};
@@ -29,6 +30,14 @@ pub struct Config {
     pub listen_http: SocketAddr,
     /// Where nodes report.
     pub listen_grpc: SocketAddr,
+    /// The database; this or `database_url_file`. Without one the gateway shows what is live
+    /// and keeps nothing.
+    #[serde(serialize_with = "service_kit::secret::redacted")]
+    pub database_url: SecretString,
+    /// A file that holds the database's URL.
+    pub database_url_file: Option<PathBuf>,
+    /// Connections to the database, 3 to 256.
+    pub database_connections_max: u32,
     /// A file that holds the token which the services know each other by.
     pub service_token_file: PathBuf,
     /// The api's gRPC listener.
@@ -59,6 +68,9 @@ impl Default for Config {
             kit: KitConfig::with_admin_port(9104),
             listen_http: SocketAddr::from(([127, 0, 0, 1], 8081)),
             listen_grpc: SocketAddr::from(([127, 0, 0, 1], 7004)),
+            database_url: SecretString::default(),
+            database_url_file: None,
+            database_connections_max: 8,
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
             history_seconds: 3600,
@@ -86,6 +98,7 @@ impl ServiceConfig for Config {
     fn validate(&self) -> Result<(), String> {
         check_files(&[("service_token_file", &self.service_token_file)])?;
         self.kit.grpc.check("api_grpc", &self.api_grpc)?;
+        self.check_database()?;
         if !(1..=3600).contains(&self.history_seconds) {
             return Err("history_seconds: 1 to 3600".to_owned());
         }
@@ -105,6 +118,23 @@ impl ServiceConfig for Config {
 }
 
 impl Config {
+    /// Whether anything is kept.
+    pub(crate) fn has_database(&self) -> bool {
+        !self.database_url.expose_secret().is_empty() || self.database_url_file.is_some()
+    }
+
+    fn check_database(&self) -> Result<(), String> {
+        if !self.has_database() {
+            return Ok(());
+        }
+        let url = self.database_url.expose_secret();
+        storage::check_settings(url, self.database_url_file.as_deref())?;
+        if !(3..=256).contains(&self.database_connections_max) {
+            return Err("database_connections_max: 3 to 256".to_owned());
+        }
+        Ok(())
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             points_max: self.history_seconds as usize,
@@ -160,10 +190,16 @@ mod tests {
             ..valid
         };
         assert!(unlimited.validate().unwrap_err().contains("viewers_max"));
-        let overheard = Config {
+        let nowhere = Config {
             viewers_max: 1,
-            api_grpc: "http://api.example:7001".to_owned(),
+            database_url: "localhost".to_owned().into(),
             ..unlimited
+        };
+        assert!(nowhere.validate().unwrap_err().contains("database_url"));
+        let overheard = Config {
+            database_url: SecretString::default(),
+            api_grpc: "http://api.example:7001".to_owned(),
+            ..nowhere
         };
         assert!(overheard.validate().unwrap_err().contains("api_grpc"));
     }

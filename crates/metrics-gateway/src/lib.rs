@@ -2,7 +2,8 @@
 //!
 //! Nodes report each second over gRPC `telemetry.v1`; viewers
 //! watch a session over server-sent events; Prometheus gets the fleet's totals from
-//! the admin listener. Everything is in memory, for minutes, and bounded. This
+//! the admin listener. What is live is in memory, for minutes, and bounded; what is kept is in
+//! the schema `telemetry` of the database, if one is configured. This
 //! service refuses to know who may do what: it asks the api and remembers the
 //! answer, so that it goes on while the api is away.
 //!
@@ -14,6 +15,7 @@ mod access;
 mod block;
 mod config;
 mod control;
+mod database;
 mod fleet;
 mod health;
 mod history;
@@ -32,6 +34,7 @@ use proto::telemetry::live_server::LiveServer;
 use proto::telemetry::telemetry_server::TelemetryServer;
 use service_kit::Context;
 use service_kit::grpc::{Incoming, RequireBearer};
+use storage::Pool;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +59,10 @@ const PEER_SILENT_MAX: Duration = Duration::from_secs(20);
 /// When the service token cannot be read, or a listener cannot be opened or fails.
 pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     context.readiness.expect(health::API);
+    let pool = database::open(&config)?;
+    if pool.is_some() {
+        context.readiness.expect(database::DATABASE);
+    }
     let token = service_kit::secret::read_file(&config.service_token_file)?;
     let server = config.kit.grpc.server()?;
     let control = Control::new((&config.kit.grpc, &config.api_grpc), &token)?;
@@ -99,13 +106,32 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     };
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
     let router = http::router(state);
-    let (reports, (), (), ()) = tokio::join!(
+    let (reports, (), (), (), kept) = tokio::join!(
         serve_grpc((server, grpc), ingest, newest, context.shutdown.clone()),
         service_kit::http::serve(http, router, config.bounds(), context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
+        keep(pool, &context),
     );
-    reports
+    reports.and(kept)
+}
+
+/// What needs the database, once it has our schema. A schema that cannot be had ends the
+/// service.
+async fn keep(pool: Option<Pool>, context: &Context) -> anyhow::Result<()> {
+    let Some(pool) = pool else { return Ok(()) };
+    match database::migrated(&pool, &context.shutdown).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(error) => {
+            context.shutdown.cancel();
+            return Err(error);
+        }
+    }
+    let readiness = context.readiness.clone();
+    database::watch(pool.clone(), readiness, context.shutdown.clone()).await;
+    pool.close().await;
+    Ok(())
 }
 
 async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -32,6 +32,9 @@ pub const VIEWERS_DROPPED: &str = "streamhaul_gateway_viewers_dropped_total";
 /// Memory of all histories.
 pub const HISTORY_BYTES: &str = "streamhaul_gateway_history_bytes";
 
+/// Connections to the database, by `state`: `active`, `idle`.
+pub const DATABASE_CONNECTIONS: &str = "streamhaul_gateway_database_connections";
+
 /// An enum of reasons with a word each, for labels.
 macro_rules! reasons {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -118,6 +121,7 @@ pub(crate) fn start() {
     totals(Totals::default());
     sessions(0, 0);
     viewers(0);
+    connections(0, 0);
     counter!(REPORTS_ACCEPTED).absolute(0);
     counter!(VIEWERS_DROPPED).absolute(0);
     for reason in ReportRefusal::ALL {
@@ -163,6 +167,13 @@ fn describe() {
         Unit::Bytes,
         "Memory of all sessions' histories"
     );
+    describe_gauge!(DATABASE_CONNECTIONS, "Connections to the database by state");
+}
+
+pub(crate) fn connections(all: u32, idle: usize) {
+    let active = f64::from(all) - idle as f64;
+    gauge!(DATABASE_CONNECTIONS, "state" => "active").set(active.max(0.0));
+    gauge!(DATABASE_CONNECTIONS, "state" => "idle").set(idle as f64);
 }
 
 pub(crate) fn totals(totals: Totals) {

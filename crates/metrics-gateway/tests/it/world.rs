@@ -44,6 +44,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::start(config, PATIENCE).await.unwrap()
+    }
+
+    /// Why it is not ready after a while, else.
+    pub(crate) async fn start(config: Config, patience: Duration) -> Result<Self, String> {
         let api = FakeApi::start().await;
         let mut token = tempfile::NamedTempFile::new().unwrap();
         writeln!(token, "{SERVICE_TOKEN}").unwrap();
@@ -62,15 +67,16 @@ impl World {
         let running =
             service_kit::launch("metrics-gateway", config, streamhaul_metrics_gateway::run);
         let running = running.unwrap();
-        tokio::task::block_in_place(|| running.wait_ready(PATIENCE)).unwrap();
-        Self {
+        let ready = tokio::task::block_in_place(|| running.wait_ready(patience));
+        ready.map_err(|error| error.to_string())?;
+        Ok(Self {
             http,
             grpc,
             admin: running.admin_addr(),
             running,
             api,
             _token: token,
-        }
+        })
     }
 
     pub(crate) fn node(&self, credential: &str) -> Node {

@@ -124,6 +124,7 @@ impl House {
             Service::MetricsGateway => vec![
                 ("LISTEN_HTTP", self.local(GATEWAY_HTTP)),
                 ("LISTEN_GRPC", self.local(GATEWAY_GRPC)),
+                ("DATABASE_URL", self.postgres.url()),
                 ("SERVICE_TOKEN_FILE", secret("service_token")),
                 ("API_GRPC", api_grpc),
             ],

@@ -10,6 +10,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         kit: kit(settings.ports.admin_metrics_gateway),
         listen_http: settings.ports.gateway_http,
         listen_grpc: settings.ports.gateway_grpc,
+        database_url: settings.database_url.clone(),
         service_token_file: settings.secrets.service_token(),
         api_grpc: settings.api_grpc(),
         ..Config::default()

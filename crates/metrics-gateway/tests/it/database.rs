@@ -1,0 +1,45 @@
+//! What the gateway does with a database, and without one.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use streamhaul_metrics_gateway::Config;
+use testkit::database::TestDb;
+
+use crate::world::World;
+
+const IDLE: &str = "streamhaul_gateway_database_connections{state=\"idle\"}";
+
+/// Ready comes after the migrations, which are applied already here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_connected_to_and_shown() {
+    let database = TestDb::new().await;
+    let world = World::with(Config {
+        database_url: SecretString::from(database.url()),
+        ..Config::default()
+    })
+    .await;
+    world.shows(&format!("{IDLE} 1")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_view_needs_no_database() {
+    let world = World::new().await;
+    assert!(world.get("/healthz", "").starts_with("HTTP/1.1 200"));
+    world.shows(&format!("{IDLE} 0")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_not_ready_before_it_has_seen_its_database() {
+    let failure = World::start(
+        Config {
+            database_url: SecretString::from("postgres://nobody@127.0.0.1:1/nothing"),
+            ..Config::default()
+        },
+        Duration::from_secs(3),
+    )
+    .await
+    .err();
+    let failure = failure.unwrap();
+    assert!(failure.contains("database"), "{failure}");
+}
