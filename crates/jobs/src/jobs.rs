@@ -2,6 +2,7 @@
 
 mod archive_log;
 mod backup_database;
+mod batches;
 mod buy_advice;
 mod deliver_webhook;
 mod expire_bans;

@@ -7,14 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::SWEEP_POLICY;
+use super::batches::{More, until_done};
 use crate::control::Control;
 use crate::job::{Done, Failure, Job, Policy, Run};
 use crate::metrics;
 
 /// Sessions per call, so that no call is long.
 const BATCH_MAX: u32 = 100;
-/// Calls per attempt; what is left then is the next slot's.
-const CALLS_MAX: u32 = 100;
 
 /// The job.
 pub struct ExpireSessions {
@@ -29,16 +28,11 @@ impl ExpireSessions {
         Self { control }
     }
 
-    async fn expire(&self, run: &Run) -> Result<Done, Failure> {
-        for _ in 0..CALLS_MAX {
-            let call = self.control.expire_sessions(BATCH_MAX);
-            let expired = call.await.context("expire sessions at the api")?;
-            metrics::sessions_expired(expired.len());
-            if expired.len() < BATCH_MAX as usize || run.stopping.is_cancelled() {
-                break;
-            }
-        }
-        Ok(Done::Completed)
+    async fn expire(&self) -> anyhow::Result<More> {
+        let call = self.control.expire_sessions(BATCH_MAX);
+        let expired = call.await.context("expire sessions at the api")?;
+        metrics::sessions_expired(expired.len());
+        Ok(More(expired.len() >= BATCH_MAX as usize))
     }
 }
 
@@ -52,6 +46,6 @@ impl Job for ExpireSessions {
     }
 
     fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
-        async move { self.expire(&run).await }.boxed()
+        async move { until_done(&run, || self.expire()).await }.boxed()
     }
 }

@@ -7,12 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::MINUTE_POLICY;
+use super::batches::{More, until_done};
 use crate::job::{Done, Failure, Job, Policy, Run};
 use crate::metrics::upkeep as metrics;
 use crate::upkeep::Upkeep;
-
-/// Calls per attempt; what is left then is the next slot's.
-const CALLS_MAX: u32 = 100;
 
 /// The job.
 pub struct ExpireTokens {
@@ -27,16 +25,11 @@ impl ExpireTokens {
         Self { upkeep }
     }
 
-    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
-        for _ in 0..CALLS_MAX {
-            let call = self.upkeep.expire_tokens();
-            let dropped = call.await.context("expire tokens at the api")?;
-            metrics::dealt(metrics::TOKENS_EXPIRED, dropped.expired.into());
-            if !dropped.more || run.stopping.is_cancelled() {
-                break;
-            }
-        }
-        Ok(Done::Completed)
+    async fn attempt(&self) -> anyhow::Result<More> {
+        let call = self.upkeep.expire_tokens();
+        let dropped = call.await.context("expire tokens at the api")?;
+        metrics::dealt(metrics::TOKENS_EXPIRED, dropped.expired.into());
+        Ok(More(dropped.more))
     }
 }
 
@@ -50,6 +43,6 @@ impl Job for ExpireTokens {
     }
 
     fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
-        async move { self.attempt(&run).await }.boxed()
+        async move { until_done(&run, || self.attempt()).await }.boxed()
     }
 }

@@ -7,14 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::MINUTE_POLICY;
+use super::batches::{More, until_done};
 use crate::job::{Done, Failure, Job, Policy, Run};
 use crate::metrics::upkeep as metrics;
 use crate::upkeep::Upkeep;
 
 /// Sessions per call, so that no call is long.
 const BATCH_MAX: u32 = 100;
-/// Calls per attempt; what is left then is the next slot's.
-const CALLS_MAX: u32 = 100;
 
 /// The job.
 pub struct ReapProvisioning {
@@ -29,16 +28,11 @@ impl ReapProvisioning {
         Self { upkeep }
     }
 
-    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
-        for _ in 0..CALLS_MAX {
-            let call = self.upkeep.reap_provisioning(BATCH_MAX);
-            let reaped = call.await.context("reap sessions at the api")?;
-            metrics::dealt(metrics::SESSIONS_REAPED, reaped.len() as u64);
-            if reaped.len() < BATCH_MAX as usize || run.stopping.is_cancelled() {
-                break;
-            }
-        }
-        Ok(Done::Completed)
+    async fn attempt(&self) -> anyhow::Result<More> {
+        let call = self.upkeep.reap_provisioning(BATCH_MAX);
+        let reaped = call.await.context("reap sessions at the api")?;
+        metrics::dealt(metrics::SESSIONS_REAPED, reaped.len() as u64);
+        Ok(More(reaped.len() >= BATCH_MAX as usize))
     }
 }
 
@@ -52,6 +46,6 @@ impl Job for ReapProvisioning {
     }
 
     fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
-        async move { self.attempt(&run).await }.boxed()
+        async move { until_done(&run, || self.attempt()).await }.boxed()
     }
 }

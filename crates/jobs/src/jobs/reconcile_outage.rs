@@ -8,12 +8,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::MINUTE_POLICY;
+use super::batches::{More, until_done};
 use crate::job::{Done, Failure, Job, Policy, Run};
 use crate::metrics::upkeep as metrics;
 use crate::upkeep::Upkeep;
-
-/// Calls per attempt; what is left then is the next slot's.
-const CALLS_MAX: u32 = 100;
 
 /// The job.
 pub struct ReconcileOutage {
@@ -28,16 +26,11 @@ impl ReconcileOutage {
         Self { upkeep }
     }
 
-    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
-        for _ in 0..CALLS_MAX {
-            let call = self.upkeep.reconcile_outage();
-            let done = call.await.context("reconcile usage at the api")?;
-            metrics::reconciled(&done);
-            if !done.more || run.stopping.is_cancelled() {
-                break;
-            }
-        }
-        Ok(Done::Completed)
+    async fn attempt(&self) -> anyhow::Result<More> {
+        let call = self.upkeep.reconcile_outage();
+        let done = call.await.context("reconcile usage at the api")?;
+        metrics::reconciled(&done);
+        Ok(More(done.more))
     }
 }
 
@@ -51,6 +44,6 @@ impl Job for ReconcileOutage {
     }
 
     fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
-        async move { self.attempt(&run).await }.boxed()
+        async move { until_done(&run, || self.attempt()).await }.boxed()
     }
 }

@@ -7,12 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::MINUTE_POLICY;
+use super::batches::{More, until_done};
 use crate::job::{Done, Failure, Job, Policy, Run};
 use crate::metrics::upkeep as metrics;
 use crate::upkeep::Upkeep;
-
-/// Calls per attempt; what is left then is the next slot's.
-const CALLS_MAX: u32 = 100;
 
 /// The job.
 pub struct RollUpUsage {
@@ -27,16 +25,11 @@ impl RollUpUsage {
         Self { upkeep }
     }
 
-    async fn attempt(&self, run: &Run) -> Result<Done, Failure> {
-        for _ in 0..CALLS_MAX {
-            let call = self.upkeep.roll_up_usage();
-            let rolled = call.await.context("roll usage up at the api")?;
-            metrics::dealt(metrics::SESSIONS_ROLLED_UP, rolled.rolled_up.into());
-            if !rolled.more || run.stopping.is_cancelled() {
-                break;
-            }
-        }
-        Ok(Done::Completed)
+    async fn attempt(&self) -> anyhow::Result<More> {
+        let call = self.upkeep.roll_up_usage();
+        let rolled = call.await.context("roll usage up at the api")?;
+        metrics::dealt(metrics::SESSIONS_ROLLED_UP, rolled.rolled_up.into());
+        Ok(More(rolled.more))
     }
 }
 
@@ -50,6 +43,6 @@ impl Job for RollUpUsage {
     }
 
     fn run(self: Arc<Self>, run: Run) -> BoxFuture<'static, Result<Done, Failure>> {
-        async move { self.attempt(&run).await }.boxed()
+        async move { until_done(&run, || self.attempt()).await }.boxed()
     }
 }

@@ -9,13 +9,35 @@ use crate::{Error, Pool};
 /// Tokens of scripts that ended are kept for so long, for who wonders why one fails.
 const ENDED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// Deletes what one kind has, at most `$limit` rows.
-macro_rules! drop_expired {
+/// Runs a statement for what is over at `$until`, at most `$limit` rows; says how many.
+macro_rules! drop_ended {
     ($query:tt, $pool:expr, $until:expr, $limit:expr) => {
         sqlx::query!($query, $until.0, i64::from($limit))
             .execute($pool)
             .await?
             .rows_affected()
+    };
+}
+
+/// Deletes the rows of a table, which have a key, whose `expires_at` has come.
+macro_rules! drop_expired {
+    ($table:literal, $key:literal, $pool:expr, $until:expr, $limit:expr) => {
+        sqlx::query!(
+            "DELETE FROM "
+                + $table
+                + " WHERE "
+                + $key
+                + " IN (SELECT "
+                + $key
+                + " FROM "
+                + $table
+                + " WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            $until.0,
+            i64::from($limit)
+        )
+        .execute($pool)
+        .await?
+        .rows_affected()
     };
 }
 
@@ -28,71 +50,15 @@ macro_rules! drop_expired {
 pub async fn tokens(pool: &Pool, now: UnixMillis, limit: u32) -> Result<[u64; 10], Error> {
     let ended = now.minus(ENDED_KEPT);
     Ok([
-        drop_expired!(
-            "DELETE FROM control.access_tokens WHERE sha256 IN (
-                 SELECT sha256 FROM control.access_tokens WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.refresh_tokens WHERE sha256 IN (
-                 SELECT sha256 FROM control.refresh_tokens WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.mail_tokens WHERE sha256 IN (
-                 SELECT sha256 FROM control.mail_tokens WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.device_logins WHERE id IN (
-                 SELECT id FROM control.device_logins WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.provider_visits WHERE sha256 IN (
-                 SELECT sha256 FROM control.provider_visits WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.dock_links WHERE sha256 IN (
-                 SELECT sha256 FROM control.dock_links WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.docks WHERE sha256 IN (
-                 SELECT sha256 FROM control.docks WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
-            "DELETE FROM control.sign_ins WHERE id IN (
-                 SELECT id FROM control.sign_ins WHERE expires_at <= $1
-                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            pool,
-            now,
-            limit
-        ),
-        drop_expired!(
+        drop_expired!("control.access_tokens", "sha256", pool, now, limit),
+        drop_expired!("control.refresh_tokens", "sha256", pool, now, limit),
+        drop_expired!("control.mail_tokens", "sha256", pool, now, limit),
+        drop_expired!("control.device_logins", "id", pool, now, limit),
+        drop_expired!("control.provider_visits", "sha256", pool, now, limit),
+        drop_expired!("control.dock_links", "sha256", pool, now, limit),
+        drop_expired!("control.docks", "sha256", pool, now, limit),
+        drop_expired!("control.sign_ins", "id", pool, now, limit),
+        drop_ended!(
             "DELETE FROM control.tokens WHERE sha256 IN (
                  SELECT sha256 FROM control.tokens
                  WHERE (expires_at IS NOT NULL OR revoked_at IS NOT NULL)
@@ -102,7 +68,7 @@ pub async fn tokens(pool: &Pool, now: UnixMillis, limit: u32) -> Result<[u64; 10
             ended,
             limit
         ),
-        drop_expired!(
+        drop_ended!(
             "UPDATE control.nodes SET join_token_sha256 = NULL, join_token_expires_at = NULL
              WHERE id IN (
                  SELECT id FROM control.nodes WHERE join_token_expires_at <= $1
