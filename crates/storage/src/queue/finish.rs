@@ -1,5 +1,9 @@
 //! Attempts end. Whoever lost the claim changes nothing and is told so. A job that is done with
 //! leaves for the history in the statement that says so.
+//!
+//! A job that runs is known by its lock, here and where claims are kept: the index of running jobs
+//! is not to be used. It is empty as far as the planner knows, which then reads it as a whole, and
+//! beside an old transaction it is full of those that ran since.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -28,7 +32,7 @@ impl Queue {
             "WITH ended AS ( \
                  DELETE FROM queue.jobs AS j \
                  USING unnest($1::bigint[], $2::integer[]) AS held (id, attempt) \
-                 WHERE j.id = held.id AND j.attempt = held.attempt AND j.state = 'running' \
+                 WHERE j.id = held.id AND j.attempt = held.attempt AND j.locked_until IS NOT NULL \
                  RETURNING j.*), \
              noted AS ( \
                  UPDATE queue.schedules AS s SET last_success_at = now() \
@@ -89,7 +93,7 @@ impl Queue {
             query,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs \
-                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *) ",
+                 WHERE id = $1 AND attempt = $2 AND locked_until IS NOT NULL RETURNING *) ",
             ("$3", "coalesce($4, last_error)", "$5"),
             "",
             fence.id.0,
@@ -111,7 +115,7 @@ impl Queue {
         let done = sqlx::query!(
             "UPDATE queue.jobs SET state = 'retryable', run_at = now() + make_interval(secs => $3), \
                  last_error = $4, locked_by = NULL, locked_until = NULL \
-             WHERE id = $1 AND attempt = $2 AND state = 'running'",
+             WHERE id = $1 AND attempt = $2 AND locked_until IS NOT NULL",
             fence.id.0,
             fence.attempt_number(),
             delay.as_secs_f64(),
@@ -134,7 +138,7 @@ impl Queue {
                  ready = nextval('queue.ready_order'), \
                  run_at = now() + make_interval(secs => $3), \
                  locked_by = NULL, locked_until = NULL \
-             WHERE id = $1 AND attempt = $2 AND state = 'running'",
+             WHERE id = $1 AND attempt = $2 AND locked_until IS NOT NULL",
             fence.id.0,
             fence.attempt_number(),
             delay.as_secs_f64(),
@@ -166,7 +170,7 @@ impl Queue {
             query,
             "WITH ended AS ( \
                  DELETE FROM queue.jobs \
-                 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING *), \
+                 WHERE id = $1 AND attempt = $2 AND locked_until IS NOT NULL RETURNING *), \
              noted AS ( \
                  UPDATE queue.schedules AS s SET last_success_at = now() \
                  FROM ended WHERE s.name = ended.schedule) ",

@@ -87,8 +87,12 @@ impl Frontier {
                 let of_last = claimed
                     .iter()
                     .filter(|claim| usize::from(claim.job.priority) == last);
-                let seen = of_last.map(|claim| claim.ready).max().unwrap_or(0);
+                let seen = of_last.clone().map(|claim| claim.ready).max().unwrap_or(0);
                 *after = (*after).max(seen.min(committed));
+                if *after == 0 {
+                    // One walk from the start is enough: what appears behind is for the looks.
+                    *after = of_last.map(|claim| claim.ready - 1).min().unwrap_or(0);
+                }
             }
         }
     }
@@ -181,6 +185,16 @@ mod tests {
         frontier.sample(start + LATER, 200);
         frontier.note(start + LATER, &[claim(2, 150)], 1);
         assert_eq!(frontier.bounds().after, [100, 100, 0, 0]);
+    }
+
+    #[test]
+    fn only_one_claim_walks_from_the_start() {
+        let (mut frontier, start) = (Frontier::default(), Instant::now());
+        let claims = [claim(2, 40), claim(3, 9), claim(3, 12)];
+        frontier.note(start, &claims, 3);
+        assert_eq!(frontier.bounds().after, [0, 0, 8, 0]);
+        frontier.note(start, &[claim(3, 30)], 1);
+        assert_eq!(frontier.bounds().after, [0, 0, 8, 0]);
     }
 
     #[test]
