@@ -119,6 +119,8 @@ pub struct Hello {
     pub boot_id: String,
     /// The sessions it holds now.
     pub held: Vec<HeldLease>,
+    /// Whether it encrypts the connections that it makes itself, where it is to.
+    pub encrypts_remotes: bool,
 }
 
 /// A session that a node holds a lease for.

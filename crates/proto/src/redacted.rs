@@ -11,7 +11,7 @@ impl fmt::Debug for KeyedLease {
     }
 }
 
-/// A stream id usually is a key.
+/// A stream id usually is a key, and a passphrase always is one.
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
@@ -39,6 +39,8 @@ mod tests {
             port: 9000,
             stream_id: "secret".into(),
             latency_ms: 120,
+            passphrase: "secret".into(),
+            key_length: 32,
         };
         let assign = AssignLease {
             session_id: "ses_1".into(),

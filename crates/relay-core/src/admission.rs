@@ -18,7 +18,7 @@ use srt::streamid::StreamIdText;
 use crate::bonding::Origin;
 use crate::connections::{Connection, Leg, OwnLease};
 use crate::encryption::NoKeys;
-use crate::key_work::{KeyWorkDone, Purpose};
+use crate::key_work::{KeyWorkDone, Purpose, Task};
 use crate::reason::{DropReason, RefusalReason};
 use crate::relay::Relay;
 use crate::sessions::{Permit, Refused, end_of};
@@ -133,7 +133,8 @@ impl Relay {
             Err(NotHere::Belongs(shard)) => return Ok(Handled::Belongs(shard)),
             Err(NotHere::Wrapped(passphrase, message)) => {
                 let purpose = Purpose::Join(*origin, Box::new(request.clone()));
-                self.key_desk.ask(now, purpose, passphrase, message)?;
+                let task = Task::Unwrap(message);
+                self.key_desk.ask(now, purpose, passphrase, task)?;
             }
             Err(NotHere::Refused(Refused { reason, session })) => {
                 self.output.refuse(session, reason);

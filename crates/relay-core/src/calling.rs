@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use model::settings::Start;
 use srt::caller::{Agreement, Caller, Error, Ignored, PATIENCE, Progress, Settings};
+use srt::crypto::{KeyMaterial, ReceiveKeys};
 use srt::handshake::{Handshake, Latency};
 use srt::packet::{Control, ControlHeader, build};
 use srt::{Packet, Seq, SocketId, Timestamp};
@@ -14,12 +15,13 @@ use crate::admission::latency_ms;
 use crate::bonding::Route;
 use crate::connections::{Connection, Leg};
 use crate::dials::{Call, CallClock, Dial, State};
+use crate::key_work::Unwrapped;
 use crate::player::NewPlayer;
 use crate::publisher::NewPublisher;
 use crate::reason::{DropReason, RefusalReason};
 use crate::relay::Relay;
 use crate::remote::{Direction, RemoteFailure};
-use crate::remotes::check_clear;
+use crate::remotes::check_encryption;
 use crate::sessions::Permit;
 
 /// The socket that calls leave from.
@@ -31,10 +33,20 @@ struct Joining<'a> {
     permit: Permit,
     connection: Connection,
     agreement: &'a Agreement,
+    /// What it is encrypted with.
+    keys: Option<Unwrapped>,
 }
 
 impl Relay {
-    pub(crate) fn call(&mut self, now: Instant, key: u32, to: SocketAddr) {
+    /// Calls a remote; `keys` are what the connection will be encrypted with, and
+    /// the message that tells the remote.
+    pub(crate) fn call(
+        &mut self,
+        now: Instant,
+        key: u32,
+        to: SocketAddr,
+        keys: Option<(KeyMaterial, Unwrapped)>,
+    ) {
         let socket_id = self.make_calling_id();
         let isn = Seq::new(self.dials.roll());
         let Some(dial) = self.dials.dial(key) else {
@@ -45,17 +57,22 @@ impl Relay {
             self.dials.set_state(key, State::Standby, None);
             return;
         };
+        let (message, keys) = keys.unzip();
         let settings = Settings {
             to,
             socket_id,
             isn,
             stream_id: dial.remote.stream_id.clone(),
             latency,
-            key: None,
+            key: message,
             patience: PATIENCE,
         };
         let caller = Caller::new(settings, now);
-        let call = State::Calling(Box::new(Call { caller, clock }));
+        let call = State::Calling(Box::new(Call {
+            caller,
+            clock,
+            keys,
+        }));
         self.dials.set_state(key, call, None);
         self.go_on_calling(now, key);
     }
@@ -183,7 +200,7 @@ impl Relay {
         let permit = self
             .remote_permit(now, dial)
             .ok_or(RefusalReason::LeaseExpired)?;
-        check_clear(&permit)?;
+        check_encryption(&permit, &dial.remote)?;
         let (clock, least) = (call.clock, dial.remote.latency);
         let connection = Connection {
             socket_id: call.caller.socket_id(),
@@ -203,6 +220,7 @@ impl Relay {
             permit,
             connection,
             agreement,
+            keys: call.keys.clone(),
         };
         match clock {
             CallClock::Own(start) => self.join_pulled(now, joining, least, start),
@@ -222,7 +240,10 @@ impl Relay {
         start: Instant,
     ) -> Result<u32, RefusalReason> {
         let Joining {
-            permit, agreement, ..
+            permit,
+            agreement,
+            keys,
+            ..
         } = joining;
         let replaced = self.place_for_pull(&permit)?;
         let latency = self.latency(agreement.latency.send_ms, least, &permit)?;
@@ -238,7 +259,7 @@ impl Relay {
             latency,
             timestamp: agreement.timestamp,
             meter,
-            keys: None,
+            keys: keys.map(|keys| Box::new(ReceiveKeys::new(keys.kek, &keys.seks))),
             rate_bps_max: permit.claims.rate_bps_max,
             settings,
             clock_start: start,
@@ -271,6 +292,7 @@ impl Relay {
         self.check_connections()?;
         let meter = self.meter(&joining.permit.claims)?;
         let (connection, agreement) = (joining.connection, joining.agreement);
+        let sealer = joining.keys.map(|keys| self.sealer(keys));
         let stream = self
             .streams
             .item_mut(number)
@@ -296,7 +318,7 @@ impl Relay {
             payload_max: agreement.payload_max,
             settings,
             meter,
-            sealer: None,
+            sealer,
         };
         let place = stream.add_player(new, now);
         self.joined(now, key, number, Leg::Player(place), false);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use model::{SessionId, StreamId};
@@ -9,6 +10,7 @@ use siphasher::sip::SipHasher24;
 use srt::SocketId;
 use srt::caller::Caller;
 
+use crate::key_work::Unwrapped;
 use crate::remote::{Direction, Remote};
 use crate::shard::Shard;
 use crate::slab::Slab;
@@ -40,6 +42,8 @@ pub(crate) enum State {
     Waiting,
     /// The owner looks for the address.
     LookingUp { attempt: u64 },
+    /// The keys are derived that this address is called with.
+    Deriving { attempt: u64, to: SocketAddr },
     /// The remote is being called.
     Calling(Box<Call>),
     /// It agreed; this is the connection's number.
@@ -51,6 +55,8 @@ pub(crate) enum State {
 pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) clock: CallClock,
+    /// What the connection will be encrypted with.
+    pub(crate) keys: Option<Unwrapped>,
 }
 
 /// The clock that a call's requests are stamped with.
@@ -201,13 +207,34 @@ impl Dials {
         self.by_socket.get(&socket).copied()
     }
 
-    /// Who waits for this lookup.
-    pub(crate) fn by_attempt(&self, session: &SessionId, wanted: u64) -> Option<u32> {
-        let waits =
-            |dial: &Dial| matches!(dial.state, State::LookingUp { attempt } if attempt == wanted);
-        let mut waiting = self.table.iter();
-        let (key, _) = waiting.find(|(_, dial)| dial.session == *session && waits(dial))?;
-        Some(key)
+    /// Who waits for this attempt's address.
+    pub(crate) fn by_lookup(&self, session: &SessionId, wanted: u64) -> Option<u32> {
+        self.find(session, |state| match state {
+            State::LookingUp { attempt } => (*attempt == wanted).then_some(()),
+            _ => None,
+        })
+        .map(|(key, ())| key)
+    }
+
+    /// Who waits for this attempt's keys, and where it will call with them.
+    pub(crate) fn by_key_work(
+        &self,
+        session: &SessionId,
+        wanted: u64,
+    ) -> Option<(u32, SocketAddr)> {
+        self.find(session, |state| match state {
+            State::Deriving { attempt, to } => (*attempt == wanted).then_some(*to),
+            _ => None,
+        })
+    }
+
+    /// The session's dial whose state has something of what is looked for.
+    fn find<T>(&self, session: &SessionId, look: impl Fn(&State) -> Option<T>) -> Option<(u32, T)> {
+        let mut own = self
+            .table
+            .iter()
+            .filter(|(_, dial)| dial.session == *session);
+        own.find_map(|(key, dial)| Some((key, look(&dial.state)?)))
     }
 
     /// A number that no attempt of the node had before.
@@ -276,6 +303,7 @@ mod tests {
             port: 9000,
             stream_id: None,
             latency: Duration::ZERO,
+            secret: None,
         };
         let session = SessionId::parse("ses_1").unwrap();
         let stream = StreamId::parse("str_1").unwrap();

@@ -2,7 +2,8 @@
 //!
 //! A publisher's packets are decrypted as they come in: the stream is clear in
 //! the node's memory. A player's are encrypted as they go out, with the keys
-//! that it brought itself. So publishers and players need not share a secret.
+//! that it brought itself. So publishers and players need not share a secret. Of a
+//! connection that we make, the keys are our own: see `remote_keys`.
 
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use srt::crypto::{Error, KeyMaterial};
 use srt::listener::ConnectRequest;
 
-use crate::key_work::{KeyWork, KeyWorkDone, Purpose, Unwrapped};
+use crate::connections::Connection;
+use crate::key_work::{KeyWork, KeyWorkDone, Purpose, Task, Unwrapped};
 use crate::reason::{DropReason, RefusalReason};
 use crate::relay::Relay;
 use crate::sealer::Sealer;
@@ -39,7 +41,7 @@ impl KeySource {
     }
 
     /// A secret that nobody else gets.
-    fn make(&mut self) -> [u8; 32] {
+    pub(crate) fn make(&mut self) -> [u8; 32] {
         self.made += 1;
         Sha256::new()
             .chain_update(self.secret.0)
@@ -103,13 +105,14 @@ const fn refusal(error: Error) -> RefusalReason {
 }
 
 impl Relay {
-    /// The next keys to unwrap, on another thread; the result comes back by
+    /// The next keys to unwrap or to wrap, on another thread; the result comes back by
     /// [`handle_key_work`](Self::handle_key_work).
     pub fn poll_key_work(&mut self) -> Option<KeyWork> {
         self.key_desk.poll()
     }
 
-    /// Takes keys that were unwrapped: lets a caller in, or goes on reading one.
+    /// Takes keys that are ready: lets a caller in, goes on reading one, or calls a
+    /// remote.
     pub fn handle_key_work(&mut self, now: Instant, done: KeyWorkDone) {
         let handled = match self.key_desk.take(&done) {
             Some(Purpose::Join(origin, _)) if self.is_gone(&origin) => {
@@ -122,6 +125,10 @@ impl Relay {
                 Some((key, _)) => self.refresh(now, key, done),
                 None => Ok(()),
             },
+            Some(Purpose::Call(session, attempt)) => {
+                self.handle_call_keys(now, &session, attempt, done);
+                Ok(())
+            }
             None => Ok(()),
         };
         if let Err(reason) = handled {
@@ -162,11 +169,22 @@ impl Relay {
             return Err(DropReason::KeyWorkPending);
         }
         let passphrase = self
-            .sessions
-            .passphrase(&connection.session, Role::Publish)
-            .ok_or(DropReason::BadKeyMaterial)?;
+            .publisher_passphrase(connection)
+            .ok_or(DropReason::BadKeyMaterial)?
+            .clone();
+        let task = Task::Unwrap(message);
         self.key_desk
-            .ask(now, Purpose::Refresh(id), passphrase.clone(), message)
+            .ask(now, Purpose::Refresh(id), passphrase, task)
+    }
+
+    /// What a connection's publisher wraps its keys with: the session's, or the
+    /// remote's when it is we who called.
+    fn publisher_passphrase(&self, connection: &Connection) -> Option<&Passphrase> {
+        if connection.is_ours() {
+            let dial = self.dials.dial(connection.dial?)?;
+            return Some(&dial.remote.secret.as_ref()?.passphrase);
+        }
+        self.sessions.passphrase(&connection.session, Role::Publish)
     }
 
     fn refresh(&mut self, now: Instant, key: u32, done: KeyWorkDone) -> Result<(), DropReason> {

@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use model::Passphrase;
-use srt::crypto::{Error, Kek, KeyMaterial, SekPair};
+use model::{Passphrase, SessionId};
+use srt::crypto::{Error, Kek, KeyMaterial, SALT_LEN, Sek, SekPair};
 use srt::listener::ConnectRequest;
 use srt::{Seq, SocketId};
 
@@ -20,14 +20,24 @@ use crate::reason::DropReason;
 /// Work that may be out at once, as long as it takes to be forgotten.
 const WAITING_MAX: usize = 64;
 /// Callers give up sooner than that (libsrt's `SRTO_CONNTIMEO` is 3 s).
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
-/// Keys to be unwrapped with a passphrase: a pure computation for any thread.
+/// Keys to be unwrapped or wrapped with a passphrase: a pure computation for any
+/// thread.
 #[derive(Debug)]
 pub struct KeyWork {
     number: u64,
     passphrase: Passphrase,
-    message: KeyMaterial,
+    task: Task,
+}
+
+/// What is to be done with a passphrase.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Take the keys out of a message.
+    Unwrap(KeyMaterial),
+    /// Make the message that carries this key.
+    Wrap { salt: [u8; SALT_LEN], sek: Sek },
 }
 
 /// Key work that is done.
@@ -53,11 +63,24 @@ impl KeyWork {
         let Self {
             number,
             passphrase,
-            message,
+            task,
         } = self;
         let secret = passphrase.expose().as_bytes();
-        let kek = Kek::derive(secret, *message.salt(), message.key_length());
-        let unwrapped = kek.unwrap(&message).map(|seks| Unwrapped { kek, seks });
+        let (message, unwrapped) = match task {
+            Task::Unwrap(message) => {
+                let kek = Kek::derive(secret, *message.salt(), message.key_length());
+                let seks = kek.unwrap(&message);
+                (message, seks.map(|seks| Unwrapped { kek, seks }))
+            }
+            Task::Wrap { salt, sek } => {
+                let kek = Kek::derive(secret, salt, sek.length());
+                let seks = SekPair {
+                    even: Some(sek),
+                    odd: None,
+                };
+                (kek.wrap(&seks), Ok(Unwrapped { kek, seks }))
+            }
+        };
         KeyWorkDone {
             number,
             passphrase,
@@ -74,6 +97,8 @@ pub(crate) enum Purpose {
     Join(Origin, Box<ConnectRequest>),
     /// To go on reading what this connection sends.
     Refresh(SocketId),
+    /// To call a session's remote, in this attempt.
+    Call(SessionId, u64),
 }
 
 #[derive(Debug)]
@@ -97,7 +122,7 @@ impl KeyDesk {
         now: Instant,
         purpose: Purpose,
         passphrase: Passphrase,
-        message: KeyMaterial,
+        task: Task,
     ) -> Result<(), DropReason> {
         let is_forgotten =
             |waiting: &Waiting| now.saturating_duration_since(waiting.asked_at) >= FORGOTTEN_AFTER;
@@ -116,7 +141,7 @@ impl KeyDesk {
         self.outbox.push_back(KeyWork {
             number: self.asked,
             passphrase,
-            message,
+            task,
         });
         Ok(())
     }
@@ -127,7 +152,7 @@ impl KeyDesk {
             Purpose::Join(origin, request) => {
                 (origin.address, request.caller_id) == caller && request.isn == isn
             }
-            Purpose::Refresh(_) => false,
+            Purpose::Refresh(_) | Purpose::Call(..) => false,
         })
     }
 

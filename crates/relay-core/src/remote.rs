@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::SessionId;
+use model::{Passphrase, SessionId};
 use srt::RejectReason;
 use srt::caller::Failure;
+use srt::crypto::KeyLength;
 use srt::handshake::StreamId;
 
 use crate::reason::RefusalReason;
@@ -32,7 +33,17 @@ impl Direction {
     }
 }
 
-/// An SRT listener elsewhere. Its `Debug` does not show the stream id's text.
+/// What a connection to a remote is encrypted with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSecret {
+    /// The passphrase that the remote expects.
+    pub passphrase: Passphrase,
+    /// How long the keys are: it is the caller who says.
+    pub key_length: KeyLength,
+}
+
+/// An SRT listener elsewhere. Its `Debug` shows neither the stream id's text nor
+/// the passphrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// Its name or address, as whoever looks it up understands it.
@@ -43,14 +54,16 @@ pub struct Remote {
     pub stream_id: Option<StreamId>,
     /// The least latency of the connection; the remote may make it more.
     pub latency: Duration,
+    /// What the connection is encrypted with, both ways; `None`: it is clear.
+    pub secret: Option<RemoteSecret>,
 }
 
 /// The longest host name.
 const HOST_LENGTH_MAX: usize = 253;
 
 impl Remote {
-    /// Takes a remote as it is written down; an empty stream id is none. `None`
-    /// when the host or the stream id cannot be one, or there is no such port.
+    /// Takes a remote as it is written down, without encryption; an empty stream id
+    /// is none. `None` when the host or the stream id cannot be one, or there is no such port.
     #[must_use]
     pub fn new(host: &str, port: u32, stream_id: &str, latency: Duration) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -64,6 +77,7 @@ impl Remote {
             port: u16::try_from(port).ok().filter(|port| *port != 0)?,
             stream_id,
             latency,
+            secret: None,
         })
     }
 }
@@ -107,6 +121,8 @@ pub enum RemoteFailure {
     NoAddress,
     /// Its address may not be called from this node.
     ForbiddenAddress,
+    /// Too many keys wait to be derived on this node.
+    NoKeys,
     /// It did not answer.
     NoAnswer,
     /// It refused.
@@ -125,6 +141,7 @@ impl RemoteFailure {
         match self {
             Self::NoAddress => "no_address".into(),
             Self::ForbiddenAddress => "forbidden_address".into(),
+            Self::NoKeys => "no_keys".into(),
             Self::NoAnswer => "no_answer".into(),
             Self::Rejected(reason) => format!("rejected_{}", code(reason)),
             Self::Unusable(reason) => format!("unusable_{}", code(reason)),

@@ -6,10 +6,12 @@
 //! the stream's key. A *push* is called while somebody publishes it.
 //!
 //! ```text
-//! standby ─▶ waiting ─▶ looking up ─▶ calling ─▶ connected
-//!    ▲          ▲            │           │           │
-//!    └──────────┴────────────┴───────────┴───────────┘ a failure waits: 1 s, doubling to 30 s
+//! standby ─▶ waiting ─▶ looking up ─▶ (deriving) ─▶ calling ─▶ connected
+//!    ▲          ▲            │             │           │           │
+//!    └──────────┴────────────┴─────────────┴───────────┴───────────┘ a failure waits: 1 s, doubling to 30 s
 //! ```
+//!
+//! Keys are derived for a remote that has a passphrase, new ones for each call.
 //!
 //! Remotes in a circle cannot melt: a stream has one publisher, so nothing that
 //! goes round becomes more, and a pull whose packets are far from any player's
@@ -140,6 +142,9 @@ impl Relay {
                 Some(State::LookingUp { .. }) => {
                     self.remote_failed(now, key, RemoteFailure::NoAddress);
                 }
+                Some(State::Deriving { .. }) => {
+                    self.remote_failed(now, key, RemoteFailure::NoKeys);
+                }
                 Some(State::Calling(_)) => self.go_on_calling(now, key),
                 Some(State::Standby | State::Connected { .. }) | None => {}
             }
@@ -162,7 +167,7 @@ impl Relay {
         let Some(permit) = self.remote_permit(now, dial) else {
             return Ok(false);
         };
-        check_clear(&permit)?;
+        check_encryption(&permit, &dial.remote)?;
         match (dial.direction, self.publisher_of(&dial.stream)) {
             (Direction::Push, None) => Ok(false),
             (Direction::Push, Some(_)) => self.check_connections().map(|()| true),
@@ -215,11 +220,11 @@ impl Relay {
         attempt: u64,
         found: Result<SocketAddr, LookupError>,
     ) {
-        let Some(key) = self.dials.by_attempt(session, attempt) else {
+        let Some(key) = self.dials.by_lookup(session, attempt) else {
             return;
         };
         match found {
-            Ok(to) => self.call(now, key, to),
+            Ok(to) => self.call_with_keys(now, key, attempt, to),
             Err(error) => self.remote_failed(now, key, error.into()),
         }
     }
@@ -246,10 +251,13 @@ impl Relay {
     }
 }
 
-/// Remotes do not encrypt: a stream that must be encrypted has none.
-pub(crate) fn check_clear(permit: &Permit) -> Result<(), RefusalReason> {
-    match permit.claims.encryption {
-        Some(Encryption::Required) => Err(RefusalReason::EncryptionRequired),
-        Some(Encryption::Off | Encryption::Optional) | None => Ok(()),
+/// What must be encrypted goes to no remote, and comes from none, in the clear. A
+/// remote with a passphrase is what the control plane wants it to be, whatever our
+/// own callers do.
+pub(crate) fn check_encryption(permit: &Permit, remote: &Remote) -> Result<(), RefusalReason> {
+    match (permit.claims.encryption, &remote.secret) {
+        (Some(Encryption::Required), None) => Err(RefusalReason::EncryptionRequired),
+        (Some(Encryption::Required), Some(_))
+        | (Some(Encryption::Off | Encryption::Optional) | None, _) => Ok(()),
     }
 }

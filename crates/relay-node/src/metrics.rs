@@ -40,9 +40,10 @@ const REPORTS_DROPPED: &str = "streamhaul_relay_reports_dropped_total";
 const ASN_DATABASE_READS: &str = "streamhaul_relay_asn_database_reads_total";
 const ASN_DATABASE_BUILT: &str = "streamhaul_relay_asn_database_build_timestamp_seconds";
 
-const REMOTE_FAILURE_CAUSES: [&str; 6] = [
+const REMOTE_FAILURE_CAUSES: [&str; 7] = [
     "no_address",
     "forbidden_address",
+    "no_keys",
     "no_answer",
     "rejected",
     "unusable",
@@ -283,6 +284,7 @@ pub(crate) fn remote_failed(direction: Direction, reason: RemoteFailure) {
     let cause = match reason {
         RemoteFailure::NoAddress => "no_address",
         RemoteFailure::ForbiddenAddress => "forbidden_address",
+        RemoteFailure::NoKeys => "no_keys",
         RemoteFailure::NoAnswer => "no_answer",
         RemoteFailure::Rejected(_) => "rejected",
         RemoteFailure::Unusable(_) => "unusable",

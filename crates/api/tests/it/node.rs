@@ -96,6 +96,7 @@ pub(crate) fn hello(enrolled: &Enrolled, sessions_max: u32, held: Vec<pb::HeldLe
         sessions_max,
         boot_id: "boot".into(),
         held,
+        encrypts_remotes: true,
     }
 }
 

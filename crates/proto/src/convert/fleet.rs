@@ -29,6 +29,7 @@ impl TryFrom<pb::Hello> for Hello {
             sessions_max: hello.sessions_max,
             boot_id: word("boot_id", hello.boot_id, TEXT_LENGTH_MAX)?,
             held: list("held", hello.held, SESSIONS_MAX, TryInto::try_into)?,
+            encrypts_remotes: hello.encrypts_remotes,
         })
     }
 }
@@ -46,6 +47,7 @@ impl From<Hello> for pb::Hello {
             sessions_max: hello.sessions_max,
             boot_id: hello.boot_id,
             held: hello.held.into_iter().map(Into::into).collect(),
+            encrypts_remotes: hello.encrypts_remotes,
         }
     }
 }
@@ -248,6 +250,7 @@ mod tests {
                 ingress_bytes: 3,
                 egress_bytes: 4,
             }],
+            encrypts_remotes: true,
         }
     }
 

@@ -1211,6 +1211,9 @@ pub struct Hello {
     /// What the node still holds, so that the control plane can correct it.
     #[prost(message, repeated, tag = "10")]
     pub held: ::prost::alloc::vec::Vec<HeldLease>,
+    /// Whether it heeds Remote.passphrase.
+    #[prost(bool, tag = "11")]
+    pub encrypts_remotes: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeldLease {
@@ -1388,6 +1391,14 @@ pub struct Remote {
     /// The least latency of the connection.
     #[prost(uint32, tag = "4")]
     pub latency_ms: u32,
+    /// What the connection is encrypted with, both ways: 10 to 80 bytes. Empty: it is
+    /// clear. Secret. Only for nodes with Hello.encrypts_remotes; others would call in
+    /// the clear.
+    #[prost(string, tag = "5")]
+    pub passphrase: ::prost::alloc::string::String,
+    /// Of the keys, in bytes: 16, 24 or 32; 0 stands for 16.
+    #[prost(uint32, tag = "6")]
+    pub key_length: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

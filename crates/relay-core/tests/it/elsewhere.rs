@@ -26,7 +26,7 @@ pub(crate) fn answer(kind: Kind, to: SocketId) -> Vec<u8> {
 }
 
 /// A listener's agreement to these latencies.
-fn agreement(latency: Latency, to: SocketId) -> Vec<u8> {
+pub(crate) fn agreement(latency: Latency, to: SocketId) -> Vec<u8> {
     let features = Features {
         version: SRT_VERSION,
         flags: SRT_FLAGS,

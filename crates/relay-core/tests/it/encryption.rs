@@ -18,16 +18,20 @@ use crate::world::World;
 
 pub(crate) const PUBLISHER: Secret = Secret::new("the publisher's passphrase", KeyLength::Bits256);
 pub(crate) const PLAYER: Secret = Secret::new("the players' passphrase", KeyLength::Bits128);
-const WRONG: Secret = Secret::new("another passphrase", KeyLength::Bits128);
+pub(crate) const WRONG: Secret = Secret::new("another passphrase", KeyLength::Bits128);
 /// At 571 packets a second, a change each third of a second.
-const OFTEN: RefreshAfter = RefreshAfter {
+pub(crate) const OFTEN: RefreshAfter = RefreshAfter {
     packets: 200,
     announced_before: 90,
 };
 
-/// An assignment under `encryption` with both passphrases.
+/// An assignment of session 1 under `encryption` with both passphrases.
 fn encrypted(encryption: Encryption) -> Assignment {
-    let mut assignment = assignment_with(1, |claims| claims.encryption = Some(encryption));
+    encrypted_session(1, encryption)
+}
+
+pub(crate) fn encrypted_session(session: u8, encryption: Encryption) -> Assignment {
+    let mut assignment = assignment_with(session, |claims| claims.encryption = Some(encryption));
     for (keyed, secret) in [
         (&mut assignment.publish, PUBLISHER),
         (&mut assignment.play, PLAYER),
@@ -346,7 +350,7 @@ fn what_cannot_be_read_is_counted_and_goes_no_further() {
 }
 
 /// Key material with a new salt, under the publisher's passphrase or another.
-fn resalted(secret: Secret, salt: u8) -> KeyMaterial {
+pub(crate) fn resalted(secret: Secret, salt: u8) -> KeyMaterial {
     let kek = Kek::derive(secret.passphrase.as_bytes(), [salt; 16], secret.length);
     kek.wrap(&SekPair {
         even: None,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use srt::handshake::StreamId;
-use srt::packet::Control;
+use srt::packet::{Control, KeyParity};
 use srt::{Packet, SocketId};
 use streamhaul_relay_core::{
     Assignment, Command, Config, Event, GoneReason, Ingress, LookupError, Relay, Remote,
@@ -18,7 +18,7 @@ use testkit::linksim::{Impairment, Link};
 use crate::caller::{Caller, Spec};
 use crate::leases::{WALL_START, grant, key_set, node_id};
 use crate::player::Player;
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, number_of};
 
 /// The same for all fleets, so that runs repeat.
 const SEED: u64 = 4_711;
@@ -42,6 +42,39 @@ struct Attached<T> {
     node: SocketAddr,
 }
 
+/// Data packets as anybody on the path between the nodes sees them.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    /// Those that say that they are encrypted.
+    pub(crate) sealed: u64,
+    /// Those that say that they are not.
+    pub(crate) clear: u64,
+    /// Those whose payload is one that a publisher sent.
+    pub(crate) readable: u64,
+    /// How often new packets came under another key.
+    pub(crate) key_changes: u64,
+    /// Where the last one went.
+    pub(crate) last_socket: Option<SocketId>,
+    key: Option<KeyParity>,
+}
+
+impl Wire {
+    fn note(&mut self, datagram: &[u8]) {
+        let Ok(Packet::Data { header, payload }) = Packet::parse(datagram) else {
+            return;
+        };
+        self.last_socket = Some(header.destination);
+        let is_clear = header.key == KeyParity::Clear;
+        self.clear += u64::from(is_clear);
+        self.sealed += u64::from(!is_clear);
+        self.readable += u64::from(number_of(payload).is_some());
+        if !header.retransmitted {
+            let before = self.key.replace(header.key);
+            self.key_changes += u64::from(before.is_some_and(|before| before != header.key));
+        }
+    }
+}
+
 /// Nodes, peers and paths.
 pub(crate) struct Fleet {
     pub(crate) now: Instant,
@@ -55,6 +88,10 @@ pub(crate) struct Fleet {
     pub(crate) strays: Vec<Vec<u8>>,
     /// Datagrams sent from node to node.
     pub(crate) between_nodes: u64,
+    /// What they carried.
+    pub(crate) wire: Wire,
+    /// No key is derived while true.
+    pub(crate) is_key_work_held: bool,
     config: Config,
     callers: u32,
 }
@@ -80,6 +117,15 @@ impl Node {
 
     fn relays_mut(&mut self) -> impl Iterator<Item = &mut Relay> {
         std::iter::once(&mut self.relay).chain(&mut self.others)
+    }
+
+    /// Derives the keys that the relays wait for.
+    fn do_key_work(&mut self, now: Instant) {
+        for relay in self.relays_mut() {
+            while let Some(work) = relay.poll_key_work() {
+                relay.handle_key_work(now, work.run());
+            }
+        }
     }
 
     /// Lets the relays give each other what is not theirs.
@@ -134,6 +180,8 @@ impl Fleet {
             paths: BTreeMap::new(),
             strays: Vec::new(),
             between_nodes: 0,
+            wire: Wire::default(),
+            is_key_work_held: false,
             config,
             callers: 0,
         }
@@ -338,11 +386,17 @@ impl Fleet {
         let addrs: Vec<_> = self.nodes.iter().map(|node| node.addr).collect();
         let from = addrs[node];
         self.nodes[node].hand_over(self.now);
+        if !self.is_key_work_held {
+            self.nodes[node].do_key_work(self.now);
+        }
         let mut events = Vec::new();
         for relay in self.nodes[node].relays_mut() {
             for transmit in relay.drain_transmits().iter() {
-                self.between_nodes += u64::from(addrs.contains(&transmit.to));
                 let datagram = transmit.to_vec();
+                if addrs.contains(&transmit.to) {
+                    self.between_nodes += 1;
+                    self.wire.note(&datagram);
+                }
                 path(&mut self.paths, from, transmit.to).send(self.now, datagram.len(), datagram);
             }
             events.extend(std::iter::from_fn(|| relay.poll_event()));
@@ -413,5 +467,6 @@ pub(crate) fn remote(node: usize, stream_id: &str) -> Remote {
         port: 5000,
         stream_id: StreamId::new(stream_id),
         latency: Duration::ZERO,
+        secret: None,
     }
 }

@@ -36,6 +36,7 @@ mod remotes;
 mod restart;
 mod retransmission;
 mod samples;
+mod secret_remotes;
 mod shards;
 mod slow_player;
 mod takeover;

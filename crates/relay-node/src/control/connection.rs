@@ -138,6 +138,7 @@ impl Control {
             sessions_max: self.about.sessions_max,
             boot_id: self.about.boot_id.clone(),
             held: snapshot.held,
+            encrypts_remotes: true,
         })
     }
 

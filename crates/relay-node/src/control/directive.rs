@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use lease::{InvalidKey, KeySet, Kid};
 use model::{Passphrase, SessionId, StreamKey};
 use proto::fleet as pb;
-use relay_core::{Assignment, BANNED_PREFIXES_MAX, BannedAddresses, Command, KeyedLease, Remote};
+use relay_core::{
+    Assignment, BANNED_PREFIXES_MAX, BannedAddresses, Command, KeyLength, KeyedLease, Remote,
+    RemoteSecret,
+};
 
 /// Directives may be longer than this many sessions only by mistake.
 const SESSIONS_MAX: usize = proto::convert::SESSIONS_MAX;
@@ -95,9 +98,23 @@ pub(crate) fn assignment(assign: pb::AssignLease) -> Result<Assignment, Error> {
 fn remote(remote: &pb::Remote) -> Result<Remote, Error> {
     let latency = Duration::from_millis(remote.latency_ms.into());
     let taken = Remote::new(&remote.host, remote.port, &remote.stream_id, latency);
-    taken
-        .filter(|remote| remote.latency <= LATENCY_MAX)
-        .ok_or(Error::Remote)
+    let taken = taken.filter(|remote| remote.latency <= LATENCY_MAX);
+    Ok(Remote {
+        secret: remote_secret(remote)?,
+        ..taken.ok_or(Error::Remote)?
+    })
+}
+
+fn remote_secret(remote: &pb::Remote) -> Result<Option<RemoteSecret>, Error> {
+    let key_length = match remote.key_length {
+        0 => KeyLength::Bits128,
+        bytes => KeyLength::from_bytes(bytes as usize).ok_or(Error::Remote)?,
+    };
+    let secret = |passphrase| RemoteSecret {
+        passphrase,
+        key_length,
+    };
+    Ok(passphrase(&remote.passphrase)?.map(secret))
 }
 
 fn keyed_lease(keyed: pb::KeyedLease) -> Result<KeyedLease, Error> {
@@ -144,6 +161,8 @@ mod tests {
             port: 5000,
             stream_id: "play_1".into(),
             latency_ms: 200,
+            passphrase: "battery staple".into(),
+            key_length: 32,
         };
         pb::AssignLease {
             session_id: "ses_1".into(),
@@ -166,7 +185,20 @@ mod tests {
         let pull = assignment.pull.unwrap();
         assert_eq!((pull.host.as_str(), pull.port), ("relay.example", 5000));
         assert_eq!(pull.latency, Duration::from_millis(200));
+        let secret = pull.secret.as_ref().unwrap();
+        assert_eq!(secret.passphrase.expose(), "battery staple");
+        assert_eq!(secret.key_length, KeyLength::Bits256);
         assert_eq!(assignment.push, [pull]);
+    }
+
+    #[test]
+    fn a_remote_is_clear_without_a_passphrase_and_has_short_keys_without_a_length() {
+        let mut wire = wire().pull.unwrap();
+        wire.key_length = 0;
+        let secret = remote(&wire).unwrap().secret.unwrap();
+        assert_eq!(secret.key_length, KeyLength::Bits128);
+        wire.passphrase.clear();
+        assert_eq!(remote(&wire).unwrap().secret, None);
     }
 
     #[test]
@@ -198,6 +230,11 @@ mod tests {
         assert_eq!(remote(|r| r.port = 0), Error::Remote);
         assert_eq!(remote(|r| r.stream_id = "\n".into()), Error::Remote);
         assert_eq!(remote(|r| r.latency_ms = 60_001), Error::Remote);
+        assert_eq!(remote(|r| r.key_length = 17), Error::Remote);
+        assert_eq!(
+            remote(|r| r.passphrase = "secret".into()),
+            Error::Passphrase
+        );
     }
 
     #[test]

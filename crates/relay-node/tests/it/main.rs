@@ -12,6 +12,7 @@ mod node;
 mod plane;
 mod remotes;
 mod report;
+mod secret_remotes;
 mod start;
 mod stats;
 mod stats_http;

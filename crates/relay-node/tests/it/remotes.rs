@@ -2,6 +2,8 @@
 //!
 //! Needs `srt-live-transmit` (Debian: `srt-tools`) and `ffmpeg`.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -21,12 +23,12 @@ use crate::node::{config, start, stop};
 use crate::plane::{Line, Plane, assignment, stream_key};
 
 /// Long: the machine may be busy, and nothing here is about time.
-const LATENCY: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(20);
-const PAYLOAD: usize = 1316;
+pub(crate) const LATENCY: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PAYLOAD: usize = 1316;
 
 /// A node with its control plane; it may push to this machine.
-struct Relay {
+pub(crate) struct Relay {
     node: Running,
     line: Line,
     _plane: Plane,
@@ -34,7 +36,7 @@ struct Relay {
 }
 
 impl Relay {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let remotes = Remotes {
             push_private_allowed: true,
             ..Remotes::default()
@@ -58,17 +60,17 @@ impl Relay {
         }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.line.hello.udp_port as u16
     }
 
-    async fn assign(&mut self, assignment: pb::AssignLease) {
+    pub(crate) async fn assign(&mut self, assignment: pb::AssignLease) {
         let acknowledged = self.line.direct(Directive::Assign(assignment)).await;
         assert_eq!(acknowledged, "");
     }
 
     /// Waits until so many publishers and players are connected.
-    async fn connected(&mut self, publishers: u32, players: u32) {
+    pub(crate) async fn connected(&mut self, publishers: u32, players: u32) {
         loop {
             let beat = self.line.heartbeat().await;
             if (beat.publishers, beat.players) == (publishers, players) {
@@ -89,7 +91,7 @@ impl Relay {
     }
 
     /// Waits for what happened to a session.
-    async fn event(&mut self, kind: pb::SessionEventKind) -> String {
+    pub(crate) async fn event(&mut self, kind: pb::SessionEventKind) -> String {
         loop {
             if let Message::Event(event) = self.line.message().await
                 && event.kind() == kind
@@ -99,36 +101,38 @@ impl Relay {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         stop(self.node).await.expect("it ends well");
     }
 }
 
-fn remote(port: u16, stream_id: String) -> pb::Remote {
+pub(crate) fn remote(port: u16, stream_id: String) -> pb::Remote {
     pb::Remote {
         host: "127.0.0.1".into(),
         port: port.into(),
         stream_id,
         latency_ms: 0,
+        passphrase: String::new(),
+        key_length: 0,
     }
 }
 
-fn live(session: u128) -> String {
+pub(crate) fn live(session: u128) -> String {
     format!("live_{}", stream_key(session, KeyRole::Publish).expose())
 }
 
-fn play(session: u128) -> String {
+pub(crate) fn play(session: u128) -> String {
     format!("play_{}", stream_key(session, KeyRole::Play).expose())
 }
 
-async fn connect(port: u16, stream_id: String, role: Role) -> Caller {
+pub(crate) async fn connect(port: u16, stream_id: String, role: Role) -> Caller {
     let to = SocketAddr::from(([127, 0, 0, 1], port));
     let call = move || Caller::connect(to, &stream_id, role, LATENCY).expect("admitted");
     let called = tokio::task::spawn_blocking(call).await;
     called.expect("no panic")
 }
 
-fn payload(number: u32) -> Vec<u8> {
+pub(crate) fn payload(number: u32) -> Vec<u8> {
     number.to_be_bytes().repeat(PAYLOAD / 4)
 }
 
@@ -246,13 +250,22 @@ async fn a_player_misses_nothing_when_the_publisher_follows_its_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_pushes_to_a_libsrt_listener() {
+    push_to_libsrt("", "", 0).await;
+}
+
+/// A node pushes to a libsrt listener with these options, which plays what was sent.
+pub(crate) async fn push_to_libsrt(options: &str, passphrase: &str, key_length: u32) {
     const PAYLOADS: u32 = 500;
     let port = free_port();
-    let from = format!("srt://127.0.0.1:{port}?mode=listener&latency=200");
+    let from = format!("srt://127.0.0.1:{port}?mode=listener&latency=200{options}");
     let mut listener = Program::srt_live_transmit(&from, "file://con");
     let mut relay = Relay::start().await;
     let mut pushed = assignment(1);
-    pushed.push = vec![remote(port, "live_elsewhere".into())];
+    pushed.push = vec![pb::Remote {
+        passphrase: passphrase.into(),
+        key_length,
+        ..remote(port, "live_elsewhere".into())
+    }];
     relay.assign(pushed).await;
     let mut publisher = connect(relay.port(), live(1), Role::Publisher).await;
     relay.connected(1, 1).await;
@@ -292,13 +305,28 @@ fn feed(mut input: ChildStdin) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_pulls_from_a_libsrt_listener() {
+    pull_from_libsrt("", "", 0, 300).await;
+}
+
+/// A node pulls from a libsrt listener with these options, and its player gets so many
+/// payloads in a row.
+pub(crate) async fn pull_from_libsrt(
+    options: &str,
+    passphrase: &str,
+    key_length: u32,
+    payloads: u32,
+) {
     let port = free_port();
-    let to = format!("srt://127.0.0.1:{port}?mode=listener&latency=1000");
+    let to = format!("srt://127.0.0.1:{port}?mode=listener&latency=1000{options}");
     let mut source = Program::srt_live_transmit("file://con", &to);
     feed(source.0.stdin.take().unwrap());
     let mut relay = Relay::start().await;
     let mut pulled = assignment(1);
-    pulled.pull = Some(remote(port, String::new()));
+    pulled.pull = Some(pb::Remote {
+        passphrase: passphrase.into(),
+        key_length,
+        ..remote(port, String::new())
+    });
     relay.assign(pulled).await;
     relay.connected(1, 0).await;
     let mut player = connect(relay.port(), play(1), Role::Player).await;
@@ -315,8 +343,8 @@ async fn a_node_pulls_from_a_libsrt_listener() {
             number
         };
         let first = next();
-        let numbers: Vec<_> = (0..300).map(|_| next()).collect();
-        assert_eq!(numbers, (first + 1..=first + 300).collect::<Vec<_>>());
+        let numbers: Vec<_> = (0..payloads).map(|_| next()).collect();
+        assert_eq!(numbers, (first + 1..=first + payloads).collect::<Vec<_>>());
     });
     whole.await.unwrap();
     drop(source);

@@ -214,6 +214,7 @@ impl Node {
                 .iter()
                 .map(|session| held_lease(session))
                 .collect(),
+            encrypts_remotes: true,
         }
     }
 
