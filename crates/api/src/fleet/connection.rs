@@ -72,6 +72,8 @@ pub(crate) struct Connection {
     banned: Arc<Addresses>,
     /// Whether the node knows the complete set.
     is_synced: bool,
+    /// Whether it can be told to pull what is encrypted.
+    encrypts_remotes: bool,
 }
 
 impl Connection {
@@ -100,6 +102,7 @@ impl Connection {
             refused_directive: false,
             believed: KeySet::default(),
             is_synced: false,
+            encrypts_remotes: hello.encrypts_remotes,
         }
     }
 

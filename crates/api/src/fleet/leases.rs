@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use lease::{Claims, KeySet, Kid, SigningKey};
 use model::UnixMillis;
 use model::session::Role;
-use model::settings::Encryption;
 use proto::fleet as pb;
 use service_kit::seal::SealingKey;
 use storage::Pool;
@@ -87,13 +86,11 @@ impl Issuer {
         Ok((assign, key.kid().clone()))
     }
 
-    /// Where the stream is while it moves. Nodes call each other without a passphrase, so
-    /// a stream that may be encrypted is not pulled: it would leave the node in the clear.
+    /// Where the stream is while it moves: to the old node the new one is a player, and
+    /// encrypts as one where players may.
     fn pull(record: &Record, stream_keys: &KeyDeriver) -> Option<pb::Remote> {
         let from = record.pulls_from.as_ref()?;
-        if !matches!(record.settings.encryption, None | Some(Encryption::Off)) {
-            return None;
-        }
+        let passphrase = stream_keys.passphrase_of(Role::Play, record);
         let stream = &record.session.stream_id;
         let key = stream_keys.derive(Role::Play, stream, record.generation);
         Some(pb::Remote {
@@ -101,6 +98,8 @@ impl Issuer {
             port: from.udp_port.into(),
             stream_id: format!("play_{}", key.expose()),
             latency_ms: 0,
+            passphrase: passphrase.map_or_else(String::new, |it| it.expose().to_owned()),
+            key_length: 0,
         })
     }
 

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use model::moving::{SUPERSEDED, UNDONE};
 use model::session::SessionState;
-use model::settings::Encryption;
 use model::{NodeId, Region, SessionId, UnixMillis};
 use placement::Outlook;
 use serde_json::json;
@@ -127,11 +126,6 @@ impl Round<'_> {
             _ if self.is_there(&old) => {
                 Err(conflict("the session is there already", "already_there").into())
             }
-            _ if is_encrypted(&old) => Err(conflict(
-                "nodes cannot pull an encrypted stream from each other: stop its sender first",
-                "encrypted",
-            )
-            .into()),
             _ => Ok(old),
         }
     }
@@ -306,12 +300,6 @@ impl Round<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether its publisher is there and may encrypt. What a node pulls is clear.
-fn is_encrypted(record: &Record) -> bool {
-    let encryption = record.settings.encryption.unwrap_or(Encryption::Off);
-    record.session.publishing && encryption != Encryption::Off
 }
 
 fn ended() -> ApiError {

@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use model::settings::Encryption;
 use model::{NodeId, SessionId, StreamSettings, UnixMillis};
 use placement::budget::TAIL;
 use placement::{Candidate, Held, Movable, Move, MovePolicy, Outlook, is_pressed, plan_moves};
@@ -83,11 +82,10 @@ async fn plan(
     Ok(plan_moves(fleet, &sessions, &usual, policy, now))
 }
 
-/// Whether its stream can be pulled, and its sender did not stay behind a short while ago.
+/// Whether its sender did not stay behind a short while ago.
 fn can_move(it: &relief::Movable, policy: &MovePolicy, now: UnixMillis) -> bool {
-    let is_clear = matches!(it.settings.encryption, None | Some(Encryption::Off));
     let rests = |at| now.since(at) < policy.cool_down;
-    (is_clear || !it.publishing) && !it.tried_at.is_some_and(rests)
+    !it.tried_at.is_some_and(rests)
 }
 
 fn movable(app: &App, it: relief::Movable) -> Movable {

@@ -8,7 +8,9 @@ use storage::control::sessions;
 
 use crate::expiry::expire;
 use crate::house::{ADMIN, Answer, House, eventually};
-use crate::moves::{active, beat, joined_in, migrate, published, start_in};
+use crate::moves::{
+    active, beat, joined_as, joined_in, migrate, published, published_on, start_in,
+};
 use crate::node::Node;
 use crate::streams::set;
 
@@ -318,29 +320,51 @@ async fn a_session_that_ends_while_its_move_begins_is_not_moved() {
     assert_eq!(active(&house).await, Value::Null);
 }
 
+/// The new node is a player of the old one: what players encrypt with is what it pulls
+/// with, and only where there is something.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_encrypted_stream_never_crosses_between_nodes_in_the_clear() {
-    let house = House::new().await;
-    let (id, eu, mut us) = published(&house).await;
-    for encryption in ["required", "optional"] {
+async fn an_encrypted_stream_is_pulled_with_its_players_passphrase() {
+    for encryption in ["required", "optional", "off"] {
+        let house = House::new().await;
+        let (_, mut eu, mut us) = published(&house).await;
         let settings = json!({"encryption": encryption});
         assert_eq!(set(&house, ADMIN, "cam1", settings).await.status, 200);
-        let refused = migrate(&house, "us").await;
-        assert_eq!(refused.status, 409, "{refused:?}");
-        assert_eq!(refused.body["error"]["reason_code"], "encrypted");
+        let players = eu.assigned().await.play.unwrap().passphrase;
+        assert_eq!(players.is_empty(), encryption == "off");
+        let moved = migrate(&house, "us").await;
+        assert_eq!(moved.status, 202, "{moved:?}");
+        let pull = us
+            .assigned()
+            .await
+            .pull
+            .expect("there is a picture to keep");
+        assert_eq!(pull.passphrase, players);
     }
-    // Its node drains: it stays as long as its publisher does.
-    let eu_id = shown(&house, &id).await["node_id"].clone();
-    let path = format!("/api/v1/ops/nodes/{}/drain", eu_id.as_str().unwrap());
-    house.post(ADMIN, &path, json!({"draining": true})).await;
-    expire(&house).await;
-    assert_eq!(active(&house).await["session_id"], id.as_str());
-    eu.beat(&[&id], &[]).await;
-    eventually("its publisher is gone", async || {
-        active(&house).await["publishing"] == false
-    })
-    .await;
-    expire(&house).await;
-    let assigned = us.assigned().await;
-    assert_eq!(assigned.pull, None, "there is no picture to keep");
+}
+
+/// Settings that change while a stream moves change what it is pulled with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_to_be_encrypted_while_it_moves_is_pulled_anew() {
+    let mut it = Moving::begun().await;
+    set(&it.house, ADMIN, "cam1", json!({"encryption": "required"})).await;
+    let assigned = it.us.assigned().await;
+    assert_eq!(assigned.session_id, it.new);
+    let pull = assigned.pull.unwrap();
+    assert_eq!(pull.passphrase, assigned.play.unwrap().passphrase);
+    assert!(!pull.passphrase.is_empty());
+}
+
+/// It would leave the passphrase out and pull in the clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_encrypt_what_it_pulls_is_not_told_to() {
+    for (encryption, is_pulled) in [("required", false), ("optional", false), ("off", true)] {
+        let house = House::new().await;
+        let (_, mut eu) = joined_in(&house, "eu").await;
+        let (_, mut us) = joined_as(&house, "us", false).await;
+        published_on(&house, &mut eu).await;
+        set(&house, ADMIN, "cam1", json!({"encryption": encryption})).await;
+        assert_eq!(migrate(&house, "us").await.status, 202);
+        let assigned = us.assigned().await;
+        assert_eq!(assigned.pull.is_some(), is_pulled, "{encryption}");
+    }
 }

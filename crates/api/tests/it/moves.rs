@@ -13,13 +13,24 @@ use crate::node::{self, Node};
 
 /// A node that stands in a region.
 pub(crate) async fn joined_in(house: &House, region: &str) -> (String, Node) {
+    joined_as(house, region, true).await
+}
+
+/// The same, which can encrypt what it pulls or is too old to.
+pub(crate) async fn joined_as(
+    house: &House,
+    region: &str,
+    encrypts_remotes: bool,
+) -> (String, Node) {
     let body = json!({"name": format!("node-{region}"), "region": region});
     let made = house.post(ADMIN, "/api/v1/ops/nodes", body).await;
     let token = made.body["join_token"].as_str().unwrap();
     let enrolled = node::enrol(house, token).await.unwrap();
-    let mut node = node::connect(house, &enrolled, 10, Vec::new())
-        .await
-        .unwrap();
+    let hello = pb::Hello {
+        encrypts_remotes,
+        ..node::hello(&enrolled, 10, Vec::new())
+    };
+    let (mut node, _) = node::greeted(house, &enrolled, hello).await.unwrap();
     assert!(node.resync().await.is_empty());
     (enrolled.node_id, node)
 }
@@ -67,7 +78,7 @@ pub(crate) async fn published(house: &House) -> (String, Node, Node) {
 }
 
 /// A session that is published on a node in `eu`.
-async fn published_on(house: &House, eu: &mut Node) -> String {
+pub(crate) async fn published_on(house: &House, eu: &mut Node) -> String {
     start_in(house, "eu").await;
     let id = eu.assigned().await.session_id;
     beat(eu, &id, false).await;

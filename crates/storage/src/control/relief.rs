@@ -19,8 +19,6 @@ pub struct Movable {
     pub held: Held,
     /// What its stream's owner set.
     pub settings: StreamSettings,
-    /// Whether its publisher is connected.
-    pub publishing: bool,
     /// The region that was asked for.
     pub region_requested: Option<Region>,
     /// When it began.
@@ -72,7 +70,7 @@ pub async fn movable(
 ) -> Result<Vec<Movable>, Error> {
     let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
     let rows = sqlx::query!(
-        r#"SELECT s.id, s.node_id, s.publishing, s.region_requested, s.started_at, t.settings,
+        r#"SELECT s.id, s.node_id, s.region_requested, s.started_at, t.settings,
                greatest(s.hold_bytes - s.settled_bytes, s.hold_counted_bps / 8 * $2) AS "bytes!",
                s.hold_counted_bps AS counted_bps, s.hold_port_bps AS port_bps,
                s.supersedes IS NOT NULL AS "was_moved!",
@@ -100,7 +98,6 @@ pub async fn movable(
                     port_bps: number("sessions.hold_port_bps", row.port_bps)?,
                 },
                 settings: streams::settings(row.settings)?,
-                publishing: row.publishing,
                 region_requested: region
                     .map(|region| column("sessions.region_requested", region))
                     .transpose()?,

@@ -4,12 +4,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
 use streamhaul_e2e::house::{House, Options, Service, Session};
 use streamhaul_e2e::key_tap::KeyTap;
 use streamhaul_e2e::{clip, media, transport_stream, wait};
 
-use crate::{JOINING, bytes_of, clip_path, turn};
+use crate::{JOINING, bytes_of, clip_path, encrypt, turn};
 
 /// What a closing sender may lose, in seconds.
 const TAIL: usize = 1;
@@ -33,15 +32,7 @@ fn house(encryption: &str) -> (House, Session) {
         )
         .with(Service::RelayNode, "KEY_ANNOUNCE_PACKETS", &announce);
     let house = House::start_with(options).unwrap();
-    // The stream comes with its first session; settings bind the next one whole.
-    let first = house.start_session("cam1").unwrap();
-    house.stop_session(&first).unwrap();
-    let listed = house.api().fetch("/api/v1/streams").unwrap();
-    let listed = listed.success().unwrap();
-    let stream = listed["streams"][0]["stream_id"].as_str().unwrap();
-    let path = format!("/api/v1/streams/{stream}/settings");
-    let changed = house.api().patch(&path, &json!({"encryption": encryption}));
-    changed.unwrap().success().unwrap();
+    encrypt(&house, encryption);
     let session = house.start_session("cam1").unwrap();
     assert!(session.publish_url.contains("&passphrase="));
     assert_ne!(

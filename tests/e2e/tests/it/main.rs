@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use serde_json::json;
 use streamhaul_e2e::house::{House, Session};
 use streamhaul_e2e::program::Program;
 use streamhaul_e2e::{clip, media, wait};
@@ -50,6 +51,19 @@ struct Published {
     publisher: Program,
     /// What it has sent.
     sent: PathBuf,
+}
+
+/// Lets the callers of the house's stream encrypt: `encryption` says who.
+fn encrypt(house: &House, encryption: &str) {
+    // The stream comes with its first session; settings bind the next one whole.
+    let first = house.start_session("cam1").unwrap();
+    house.stop_session(&first).unwrap();
+    let listed = house.api().fetch("/api/v1/streams").unwrap();
+    let listed = listed.success().unwrap();
+    let stream = listed["streams"][0]["stream_id"].as_str().unwrap();
+    let path = format!("/api/v1/streams/{stream}/settings");
+    let changed = house.api().patch(&path, &json!({"encryption": encryption}));
+    changed.unwrap().success().unwrap();
 }
 
 fn published(house: &House) -> Published {

@@ -10,7 +10,7 @@ use streamhaul_e2e::http::Event;
 use streamhaul_e2e::program::Program;
 use streamhaul_e2e::{media, transport_stream, wait};
 
-use crate::{Published, bytes_of, clip_path, published, turn, wait_cut};
+use crate::{Published, bytes_of, clip_path, encrypt, published, turn, wait_cut};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// How much of the stream a player is to have, in seconds of the clip.
@@ -19,7 +19,19 @@ const WATCHED: usize = 6;
 #[test]
 fn a_live_stream_moves_and_keeps_its_picture() {
     let _turn = turn();
-    let mut house = House::start_with(Options::patient()).unwrap();
+    move_live(House::start_with(Options::patient()).unwrap());
+}
+
+/// The sender, the nodes between each other and the players all encrypt.
+#[test]
+fn an_encrypted_stream_moves_and_keeps_its_picture() {
+    let _turn = turn();
+    let house = House::start_with(Options::patient()).unwrap();
+    encrypt(&house, "required");
+    move_live(house);
+}
+
+fn move_live(mut house: House) {
     let second_node = house.add_node().unwrap();
     let Published {
         session,

@@ -271,7 +271,11 @@ impl Connection {
     fn leases(&mut self, record: &Record) -> Option<pb::AssignLease> {
         let now = self.app.now();
         match self.app.issuer.assign(record, &self.app.stream_keys, now) {
-            Ok((assign, kid)) => {
+            Ok((mut assign, kid)) => {
+                if !self.encrypts_remotes {
+                    // It would pull in the clear.
+                    assign.pull = assign.pull.filter(|from| from.passphrase.is_empty());
+                }
                 let renew_at = now.plus(self.app.issuer.lifetime / 2);
                 let told = Told {
                     renew_at,
