@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::config::{self, ServiceConfig};
+use crate::exposition::Exposition;
 use crate::metrics::Recorder;
 use crate::readiness::{NotReady, Readiness};
 
@@ -32,6 +33,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Shows what `page` writes after this service's other metrics, at each scrape.
+    pub fn show(&self, page: impl Fn(&mut Exposition) + Send + Sync + 'static) {
+        self.recorder.add_page(Arc::new(page));
+    }
+
     /// Starts a thread whose metrics are this service's.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 mod admin;
 mod cli;
 pub mod config;
+pub mod exposition;
 pub mod grpc;
 mod healthcheck;
 pub mod http;

@@ -1,11 +1,14 @@
 //! One metrics recorder per service, so that several services in one process
 //! each show their own.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+
+use crate::exposition::Exposition;
 
 /// The buckets of every histogram that ends in `_seconds`: 50 µs to 30 s.
 pub const SECONDS_BUCKETS: &[f64] = &[
@@ -21,7 +24,11 @@ pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Recorder {
     recorder: &'static PrometheusRecorder,
     handle: PrometheusHandle,
+    pages: Arc<Mutex<Vec<Page>>>,
 }
+
+/// Writes metrics that the recorder does not have, at each scrape.
+type Page = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
 
 impl Recorder {
     /// Makes a recorder for one service.
@@ -36,7 +43,13 @@ impl Recorder {
         Ok(Self {
             recorder: Box::leak(Box::new(recorder)),
             handle,
+            pages: Arc::default(),
         })
+    }
+
+    pub(crate) fn add_page(&self, page: Page) {
+        let pages = self.pages.lock();
+        pages.unwrap_or_else(PoisonError::into_inner).push(page);
     }
 
     /// Makes this the recorder of the calling thread, until the thread ends.
@@ -48,7 +61,11 @@ impl Recorder {
     /// What a scrape shows.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        let pages = self.pages.lock();
+        let pages = pages.unwrap_or_else(PoisonError::into_inner).clone();
+        let mut exposition = Exposition::default();
+        pages.iter().for_each(|page| page(&mut exposition));
+        self.handle.render() + &exposition.into_text()
     }
 
     pub(crate) async fn keep_up(self) {
