@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use model::node::NodeFacts;
 use model::{NodeId, SessionId};
 use proto::fleet::control_client::ControlClient;
-use proto::fleet::{AuthorizeNodeRequest, AuthorizeSessionsRequest, AuthorizeViewerRequest};
+use proto::fleet::{
+    AuthorizeNodeRequest, AuthorizeSessionsRequest, AuthorizeViewerRequest, ListNodesRequest,
+};
 use secrecy::SecretString;
 use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
@@ -63,6 +66,27 @@ impl Control {
             given.extend(response.into_inner().session_ids);
         }
         Ok(given)
+    }
+
+    /// Every node as it is now; no more than `nodes_max`.
+    pub(crate) async fn fleet(&self, nodes_max: usize) -> Result<Vec<NodeFacts>, Status> {
+        let mut nodes: Vec<NodeFacts> = Vec::new();
+        loop {
+            let last = nodes.last().map(|node| node.node_id.to_string());
+            let request = ListNodesRequest {
+                after_node_id: last.unwrap_or_default(),
+                limit: 0,
+            };
+            let page = self.client.clone().list_nodes(request).await?.into_inner();
+            let more = page.more && !page.nodes.is_empty();
+            for node in page.nodes {
+                let node = NodeFacts::try_from(node);
+                nodes.push(node.map_err(|error| Status::internal(error.to_string()))?);
+            }
+            if !more || nodes.len() >= nodes_max {
+                return Ok(nodes);
+            }
+        }
     }
 
     /// Whether the holder of a token may watch a session.

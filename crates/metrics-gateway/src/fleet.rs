@@ -1,122 +1,130 @@
-//! What the nodes report of themselves, summed for Prometheus.
+//! The fleet for Prometheus: what nodes report of themselves, so that nobody has to reach
+//! them, and what they are to the control plane.
+//!
+//! A node's series go away with the node. Counters go on over its restarts.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod node;
+mod page;
+mod reasons;
+mod total;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::telemetry::{NodeReport, NodeSample};
+use model::node::NodeFacts;
+use model::telemetry::NodeReport;
 use model::{NodeId, UnixMillis};
+use service_kit::exposition::Exposition;
 
 use crate::metrics::{self, Totals};
+pub(crate) use node::Moved;
+use node::Node;
 
 /// A node silent for this long is not counted as reporting.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// A node silent for this long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// What the control plane said longer ago is not shown: it says nothing of now.
+const FACTS_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// The nodes heard of lately.
+/// The nodes heard or told of lately.
 pub(crate) struct Fleet {
     nodes_max: usize,
-    nodes: Mutex<HashMap<NodeId, Node>>,
+    state: Mutex<State>,
 }
 
-struct Node {
-    boot_id: String,
-    sample: NodeSample,
-    observed_at: UnixMillis,
-    /// By our clock.
-    heard_at: UnixMillis,
+#[derive(Clone, Default)]
+struct State {
+    /// A page is written without holding up reports: a node that changes meanwhile is copied.
+    reported: BTreeMap<NodeId, Arc<Node>>,
+    /// As the control plane last told.
+    facts: Option<Arc<Facts>>,
+}
+
+struct Facts {
+    told_at: UnixMillis,
+    nodes: BTreeMap<NodeId, NodeFacts>,
 }
 
 impl Fleet {
     pub(crate) fn new(nodes_max: usize) -> Self {
         Self {
             nodes_max,
-            nodes: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
     /// Takes a report; false when there is no place for another node or the
     /// report is older than the last one of its boot.
     pub(crate) fn accept(&self, report: &NodeReport, now: UnixMillis) -> bool {
-        let mut nodes = self.lock();
-        let known = nodes.get(&report.node_id);
-        if known.is_none() && nodes.len() >= self.nodes_max {
+        let mut state = self.lock();
+        let is_known = state.reported.contains_key(&report.node_id);
+        if !is_known && state.reported.len() >= self.nodes_max {
             return false;
         }
-        let same_boot = known.filter(|node| node.boot_id == report.boot_id);
-        if same_boot
-            .is_some_and(|node| node.observed_at >= report.observed_at && is_late(node, report))
-        {
-            return false;
+        let node = state.reported.entry(report.node_id.clone()).or_default();
+        let moved = Arc::make_mut(node).advance(report, now);
+        if let Some(moved) = moved {
+            metrics::report_accepted(moved);
         }
-        let moved = moved(same_boot.map(|node| &node.sample), &report.node);
-        metrics::node_reported(&report.node_id, moved, now);
-        let node = Node {
-            boot_id: report.boot_id.clone(),
-            sample: report.node,
-            observed_at: report.observed_at,
-            heard_at: now,
+        moved.is_some()
+    }
+
+    /// Takes what the control plane says of all nodes.
+    pub(crate) fn learn(&self, nodes: Vec<NodeFacts>, now: UnixMillis) {
+        let nodes = nodes.into_iter().take(self.nodes_max);
+        let nodes = nodes.map(|node| (node.node_id.clone(), node)).collect();
+        let facts = Facts {
+            told_at: now,
+            nodes,
         };
-        nodes.insert(report.node_id.clone(), node);
-        true
+        self.lock().facts = Some(Arc::new(facts));
     }
 
     pub(crate) fn sweep(&self, now: UnixMillis) {
-        let mut nodes = self.lock();
-        nodes.retain(|_, node| now.since(node.heard_at) < FORGOTTEN_AFTER);
-        let reporting = nodes
+        let mut state = self.lock();
+        if state
+            .facts
+            .as_ref()
+            .is_some_and(|facts| now.since(facts.told_at) > FACTS_AGE_MAX)
+        {
+            state.facts = None;
+        }
+        let State { reported, facts } = &mut *state;
+        reported.retain(|id, node| {
+            let silent_for = now.since(node.heard_at);
+            let is_gone = facts
+                .as_ref()
+                .is_some_and(|facts| !facts.nodes.contains_key(id));
+            silent_for < FORGOTTEN_AFTER && !(is_gone && silent_for >= SILENT_AFTER)
+        });
+        let reporting = reported
             .values()
             .filter(|node| now.since(node.heard_at) < SILENT_AFTER);
         let totals = reporting.fold(Totals::default(), |sum, node| Totals {
             nodes: sum.nodes + 1,
-            publishers: sum.publishers + u64::from(node.sample.publishers),
-            players: sum.players + u64::from(node.sample.players),
+            publishers: sum.publishers + u64::from(node.publishers),
+            players: sum.players + u64::from(node.players),
         });
         metrics::totals(totals);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Node>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes every node's series, and the fleet's by state.
+    pub(crate) fn show(&self, page: &mut Exposition, now: UnixMillis) {
+        let state = self.lock().clone();
+        page::write(&state, page, now);
     }
-}
 
-/// Whether the report was overtaken, as opposed to the node's clock being set back.
-fn is_late(node: &Node, report: &NodeReport) -> bool {
-    report.node.ingress_bytes_total < node.sample.ingress_bytes_total
-        || report.node.egress_bytes_total < node.sample.egress_bytes_total
-}
-
-/// The bytes that came in and went out since the last report. Counters restart
-/// with the boot; then all that they show is new.
-fn moved(before: Option<&NodeSample>, now: &NodeSample) -> (u64, u64) {
-    let before = before.copied().unwrap_or_default();
-    (
-        now.ingress_bytes_total
-            .saturating_sub(before.ingress_bytes_total),
-        now.egress_bytes_total
-            .saturating_sub(before.egress_bytes_total),
-    )
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::point::tests::report;
-
-    fn sample(ingress: u64, egress: u64) -> NodeSample {
-        NodeSample {
-            ingress_bytes_total: ingress,
-            egress_bytes_total: egress,
-            ..NodeSample::default()
-        }
-    }
-
-    #[test]
-    fn counters_are_compared_within_a_boot_only() {
-        assert_eq!(moved(Some(&sample(10, 20)), &sample(15, 20)), (5, 0));
-        assert_eq!(moved(None, &sample(15, 20)), (15, 20));
-    }
 
     #[test]
     fn nodes_are_bounded() {
@@ -130,12 +138,26 @@ mod tests {
     }
 
     #[test]
-    fn an_overtaken_report_does_not_count_twice() {
-        let fleet = Fleet::new(1);
-        let (mut new, mut old) = (report(2000, "b"), report(1000, "b"));
-        new.node = sample(20, 20);
-        old.node = sample(10, 10);
-        assert!(fleet.accept(&new, UnixMillis(2000)));
-        assert!(!fleet.accept(&old, UnixMillis(2001)));
+    fn a_node_that_was_removed_goes_once_it_is_silent() {
+        let fleet = Fleet::new(9);
+        let knows = || fleet.lock().reported.len();
+        fleet.accept(&report(1000, "b"), UnixMillis(1000));
+        fleet.learn(Vec::new(), UnixMillis(1500));
+        fleet.sweep(UnixMillis(2000));
+        assert_eq!(knows(), 1, "it still reports");
+        fleet.sweep(UnixMillis(1000).plus(SILENT_AFTER));
+        assert_eq!(knows(), 0);
+    }
+
+    #[test]
+    fn without_word_of_the_control_plane_silence_is_waited_out() {
+        let fleet = Fleet::new(9);
+        fleet.accept(&report(1000, "b"), UnixMillis(1000));
+        fleet.learn(Vec::new(), UnixMillis(1000));
+        let long_ago = UnixMillis(1001).plus(FACTS_AGE_MAX);
+        fleet.accept(&report(1100, "b"), long_ago);
+        fleet.sweep(long_ago.plus(SILENT_AFTER));
+        assert_eq!(fleet.lock().reported.len(), 1);
+        assert!(fleet.lock().facts.is_none());
     }
 }

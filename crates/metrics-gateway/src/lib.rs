@@ -25,6 +25,7 @@ mod live;
 pub mod metrics;
 mod newest;
 mod point;
+mod roster;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         config.sessions_max,
     ));
     let fleet = Arc::new(Fleet::new(config.nodes_max));
+    let (shown, clock) = (fleet.clone(), context.clock.clone());
+    context.show(move |page| shown.show(page, clock.now()));
     let live = Arc::new(Live::new(config.limits()));
 
     let grpc = bind("listen_grpc", config.listen_grpc).await?;
@@ -104,13 +107,20 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         live: live.clone(),
         stopping: context.shutdown.clone(),
     };
+    let roster = roster::watch(
+        control.clone(),
+        fleet.clone(),
+        config.nodes_max,
+        context.clone(),
+    );
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
     let router = http::router(state);
-    let (reports, (), (), (), kept) = tokio::join!(
+    let (reports, (), (), (), (), kept) = tokio::join!(
         serve_grpc((server, grpc), ingest, newest, context.shutdown.clone()),
         service_kit::http::serve(http, router, config.bounds(), context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
+        roster,
         keep(pool, &context),
     );
     reports.and(kept)

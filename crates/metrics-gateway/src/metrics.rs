@@ -1,7 +1,10 @@
 //! Every metric of this service: name, help, label values.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use model::{NodeId, UnixMillis};
+
+use crate::fleet::Moved;
+
+pub(crate) mod fleet;
 
 /// Nodes that reported in the last seconds.
 pub const NODES: &str = "streamhaul_gateway_nodes";
@@ -11,12 +14,10 @@ pub const SESSIONS: &str = "streamhaul_gateway_sessions";
 pub const PUBLISHERS: &str = "streamhaul_gateway_publishers";
 /// Players on reporting nodes.
 pub const PLAYERS: &str = "streamhaul_gateway_players";
-/// Bytes towards a `node`.
-pub const NODE_INGRESS: &str = "streamhaul_gateway_node_ingress_bytes_total";
-/// Bytes away from a `node`.
-pub const NODE_EGRESS: &str = "streamhaul_gateway_node_egress_bytes_total";
-/// When a `node` last reported.
-pub const NODE_LAST_REPORT: &str = "streamhaul_gateway_node_last_report_timestamp_seconds";
+/// Bytes towards all nodes, those that left as well.
+pub const FLEET_INGRESS: &str = "streamhaul_gateway_fleet_ingress_bytes_total";
+/// Bytes away from all nodes, those that left as well.
+pub const FLEET_EGRESS: &str = "streamhaul_gateway_fleet_egress_bytes_total";
 /// Reports taken.
 pub const REPORTS_ACCEPTED: &str = "streamhaul_gateway_reports_accepted_total";
 /// Reports and report streams refused, by `reason`.
@@ -122,7 +123,9 @@ pub(crate) fn start() {
     sessions(0, 0);
     viewers(0);
     connections(0, 0);
-    counter!(REPORTS_ACCEPTED).absolute(0);
+    for name in [REPORTS_ACCEPTED, FLEET_INGRESS, FLEET_EGRESS] {
+        counter!(name).absolute(0);
+    }
     counter!(VIEWERS_DROPPED).absolute(0);
     for reason in ReportRefusal::ALL {
         counter!(REPORTS_REFUSED, "reason" => reason.as_str()).absolute(0);
@@ -140,13 +143,8 @@ fn describe() {
     describe_gauge!(SESSIONS, "Sessions that are reported and not stale");
     describe_gauge!(PUBLISHERS, "Publishers connected to reporting nodes");
     describe_gauge!(PLAYERS, "Players connected to reporting nodes");
-    describe_counter!(NODE_INGRESS, Unit::Bytes, "UDP payload towards the node");
-    describe_counter!(NODE_EGRESS, Unit::Bytes, "UDP payload away from the node");
-    describe_gauge!(
-        NODE_LAST_REPORT,
-        Unit::Seconds,
-        "When the node last reported, Unix time of the gateway"
-    );
+    describe_counter!(FLEET_INGRESS, Unit::Bytes, "UDP payload towards all nodes");
+    describe_counter!(FLEET_EGRESS, Unit::Bytes, "UDP payload away from all nodes");
     describe_counter!(REPORTS_ACCEPTED, "Reports taken");
     describe_counter!(
         REPORTS_REFUSED,
@@ -191,12 +189,10 @@ pub(crate) fn viewers(viewers: usize) {
     gauge!(VIEWERS).set(viewers as f64);
 }
 
-pub(crate) fn node_reported(node: &NodeId, (ingress, egress): (u64, u64), now: UnixMillis) {
-    let node = node.to_string();
-    counter!(NODE_INGRESS, "node" => node.clone()).increment(ingress);
-    counter!(NODE_EGRESS, "node" => node.clone()).increment(egress);
-    gauge!(NODE_LAST_REPORT, "node" => node).set(now.0 as f64 / 1000.0);
+pub(crate) fn report_accepted(moved: Moved) {
     counter!(REPORTS_ACCEPTED).increment(1);
+    counter!(FLEET_INGRESS).increment(moved.ingress_bytes);
+    counter!(FLEET_EGRESS).increment(moved.egress_bytes);
 }
 
 pub(crate) fn report_refused(reason: ReportRefusal) {

@@ -1,6 +1,7 @@
 //! Relay nodes as the control plane sees them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::words::words;
 use crate::{NodeId, Region, SessionId, UnixMillis};
@@ -100,6 +101,42 @@ pub struct NodeAddress {
     pub publish_port: u16,
     /// The compatibility port for players (4000).
     pub play_port: u16,
+}
+
+/// A node as the control plane tells other services.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeFacts {
+    /// The node.
+    pub node_id: NodeId,
+    /// The operator's name for it.
+    pub name: String,
+    /// Where it stands.
+    pub region: Region,
+    /// The software version it reported; empty before it connected.
+    pub version: String,
+    /// What it is to the control plane.
+    pub state: NodeState,
+    /// Live sessions that are placed on it.
+    pub sessions: u32,
+    /// How many may be.
+    pub sessions_max: u32,
+    /// Since its last heartbeat; absent before the first.
+    pub heartbeat_age: Option<Duration>,
+    /// Its byte budget, when it has one.
+    pub budget: Option<BudgetFacts>,
+}
+
+/// A node's byte budget as the control plane tells other services.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetFacts {
+    /// Bytes that are planned with; absent when there is no such limit.
+    pub limit_bytes: Option<u64>,
+    /// Those used.
+    pub used_bytes: Option<u64>,
+    /// The share that will be used when the window ends; above 1 it does not last.
+    pub projected_ratio: f64,
+    /// When it is used up at the rate of now; absent: not before it is renewed.
+    pub exhausted_at: Option<UnixMillis>,
 }
 
 /// The first word of a node on a new connection.

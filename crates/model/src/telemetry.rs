@@ -1,6 +1,8 @@
 //! What nodes report each second. Counters are monotonic since the node's boot.
 
 use std::net::SocketAddr;
+use std::ops::AddAssign;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -23,7 +25,7 @@ pub struct NodeReport {
 }
 
 /// A node's totals. Bytes are UDP payload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct NodeSample {
     /// Bytes received.
     pub ingress_bytes_total: u64,
@@ -39,6 +41,63 @@ pub struct NodeSample {
     pub publishers: u32,
     /// Players connected.
     pub players: u32,
+    /// Sessions that it holds a lease for.
+    pub sessions_held: u32,
+    /// Callers admitted.
+    pub admitted_total: u64,
+    /// Datagrams dropped.
+    pub drops: Vec<ReasonCount>,
+    /// Callers refused.
+    pub refusals: Vec<ReasonCount>,
+    /// How long datagrams were in the node; absent when it does not measure that.
+    pub forward_delay: Option<ForwardDelay>,
+}
+
+/// How often something happened for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonCount {
+    /// The reason's word.
+    pub reason: String,
+    /// Since boot.
+    pub total: u64,
+}
+
+/// How long datagrams were in a node: from the wake-up that found them, and the pause
+/// before it in which they may have come, to the moment when what came of them was sent.
+/// What a datagram waits in the kernel while the one before is handled is not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ForwardDelay {
+    /// Datagrams within each of [`ForwardDelay::BOUNDS_US`] and not within the one before,
+    /// and those beyond all.
+    pub counts: [u64; ForwardDelay::BOUNDS_US.len() + 1],
+    /// The sum of all, microseconds.
+    pub sum_us: u64,
+}
+
+impl ForwardDelay {
+    /// Upper bounds, microseconds.
+    pub const BOUNDS_US: [u64; 12] = [
+        20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+    ];
+
+    /// Counts datagrams that were in the node for as long as `delay`.
+    pub fn record(&mut self, delay: Duration, datagrams: u64) {
+        let delay_us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+        let bucket = Self::BOUNDS_US.partition_point(|bound| *bound < delay_us);
+        self.counts[bucket] += datagrams;
+        self.sum_us = self
+            .sum_us
+            .saturating_add(delay_us.saturating_mul(datagrams));
+    }
+}
+
+impl AddAssign for ForwardDelay {
+    fn add_assign(&mut self, other: Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+    }
 }
 
 /// One session on one node.

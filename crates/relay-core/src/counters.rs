@@ -13,6 +13,8 @@ pub struct Counters {
     pub egress_datagrams: u64,
     /// Bytes handed out to be sent.
     pub egress_bytes: u64,
+    /// Callers admitted.
+    pub admitted: u64,
     drops: [u64; DropReason::COUNT],
     refusals: [u64; RefusalReason::COUNT],
 }
@@ -23,6 +25,7 @@ impl std::ops::AddAssign<&Self> for Counters {
         self.ingress_bytes += other.ingress_bytes;
         self.egress_datagrams += other.egress_datagrams;
         self.egress_bytes += other.egress_bytes;
+        self.admitted += other.admitted;
         for (count, more) in self.drops.iter_mut().zip(other.drops) {
             *count += more;
         }

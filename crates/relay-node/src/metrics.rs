@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use model::session::Role;
-use relay_core::{Direction, DropReason, RefusalReason, RemoteFailure};
+use model::telemetry::ForwardDelay;
+use relay_core::{Direction, RemoteFailure};
+use service_kit::exposition::{Exposition, Kind};
 use srtla::{GroupEnd, LinkEnd, Refusal};
 
 use crate::snapshot::{SendStats, Snapshot};
@@ -15,6 +17,8 @@ const TRAFFIC_BYTES: &str = "streamhaul_relay_traffic_bytes_total";
 const TRAFFIC_DATAGRAMS: &str = "streamhaul_relay_traffic_datagrams_total";
 const DROPPED_DATAGRAMS: &str = "streamhaul_relay_dropped_datagrams_total";
 const REFUSALS: &str = "streamhaul_relay_refusals_total";
+const ADMISSIONS: &str = "streamhaul_relay_admissions_total";
+const FORWARD_DELAY: &str = "streamhaul_relay_forward_delay_seconds";
 const SESSIONS: &str = "streamhaul_relay_sessions";
 const SESSIONS_HELD: &str = "streamhaul_relay_sessions_held";
 const SRTLA_GROUPS: &str = "streamhaul_relay_srtla_groups";
@@ -51,12 +55,6 @@ const REMOTE_FAILURE_CAUSES: [&str; 7] = [
 ];
 const OK: &str = "ok";
 const FAILED: &str = "failed";
-/// A drop that the shell makes before the relay sees the datagram.
-const UNANSWERABLE: &str = "unanswerable";
-/// Likewise, when the thread that it belongs to has too much to do.
-const INBOX_FULL: &str = "inbox_full";
-/// A request whose keys would wait for too many others, of all threads.
-const KEY_WORKER_FULL: &str = "key_worker_full";
 
 /// Describes every metric and starts every series at zero.
 pub(crate) fn register() {
@@ -89,6 +87,7 @@ fn describe() {
         REFUSALS,
         "Callers with a proven address that were refused, by reason."
     );
+    describe_counter!(ADMISSIONS, "Callers admitted.");
     describe_gauge!(SESSIONS, "Publishers and players connected, by role.");
     describe_gauge!(SESSIONS_HELD, "Sessions that the node holds a lease for.");
     describe_srtla();
@@ -160,6 +159,18 @@ fn describe_srtla() {
     );
 }
 
+/// Writes how long datagrams were in the node.
+pub(crate) fn forward_delay(page: &mut Exposition, delay: &ForwardDelay) {
+    let bounds = ForwardDelay::BOUNDS_US.map(|bound| bound as f64 / 1e6);
+    let help = "From the wake-up that found a datagram, and the pause before it, to when what came of it was sent.";
+    page.metric(FORWARD_DELAY, Kind::Histogram, help).histogram(
+        &[],
+        &bounds,
+        &delay.counts,
+        delay.sum_us as f64 / 1e6,
+    );
+}
+
 /// Counts a file that was read for an ASN database, or would not do.
 pub(crate) fn asn_database_read(ok: bool) {
     counter!(ASN_DATABASE_READS, "outcome" => if ok { OK } else { FAILED }).increment(1);
@@ -202,20 +213,13 @@ fn traffic(snapshot: &Snapshot) {
 }
 
 fn reasons(snapshot: &Snapshot) {
-    for reason in DropReason::ALL {
-        let drops = snapshot.counters.drops(*reason);
-        counter!(DROPPED_DATAGRAMS, "reason" => reason.as_str()).absolute(drops);
+    for (reason, drops) in snapshot.drops() {
+        counter!(DROPPED_DATAGRAMS, "reason" => reason).absolute(drops);
     }
-    let unanswerable = snapshot.receive.unanswerable;
-    counter!(DROPPED_DATAGRAMS, "reason" => UNANSWERABLE).absolute(unanswerable);
-    let inbox_full = snapshot.receive.handovers_dropped;
-    counter!(DROPPED_DATAGRAMS, "reason" => INBOX_FULL).absolute(inbox_full);
-    let key_worker_full = snapshot.receive.key_work_dropped;
-    counter!(DROPPED_DATAGRAMS, "reason" => KEY_WORKER_FULL).absolute(key_worker_full);
-    for reason in RefusalReason::ALL {
-        let refusals = snapshot.counters.refusals(*reason);
-        counter!(REFUSALS, "reason" => reason.as_str()).absolute(refusals);
+    for (reason, refusals) in snapshot.refusals() {
+        counter!(REFUSALS, "reason" => reason).absolute(refusals);
     }
+    counter!(ADMISSIONS).absolute(snapshot.counters.admitted);
 }
 
 fn callers(snapshot: &Snapshot) {

@@ -132,6 +132,9 @@ impl Node {
         let boot_id = boot_id()?;
         let is_draining = draining.subscribe();
         let (sampled, samples) = watch::channel(Sampled::nothing(self.context.clock.now()));
+        let newest = samples.clone();
+        self.context
+            .show(move |page| metrics::forward_delay(page, &newest.borrow().snapshot.delay));
         let (shards, clock) = (self.shards.clone(), self.context.clock.clone());
         let (carriers, watcher) = carriers::channel(self.config.asn_database.clone());
         tasks

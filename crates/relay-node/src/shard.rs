@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use model::telemetry::ForwardDelay;
 use nix::sys::prctl::set_timerslack;
 use relay_core::{Command, CommandError, Event, Handover, KeyWorkDone, Relay, Saved};
 use tokio::sync::{mpsc, oneshot};
@@ -117,6 +118,7 @@ pub(crate) struct Shard {
     taken: usize,
     receive_stats: ReceiveStats,
     busy: Duration,
+    delay: ForwardDelay,
     stopping: Option<Farewell>,
 }
 
@@ -158,6 +160,7 @@ impl Shard {
             taken: 0,
             receive_stats: ReceiveStats::default(),
             busy: Duration::ZERO,
+            delay: ForwardDelay::default(),
             stopping: None,
         })
     }
@@ -169,11 +172,16 @@ impl Shard {
         }
         let mut events = Events::with_capacity(16);
         let mut woke = Instant::now();
+        // The pause before this turn: what the turn takes may have come at its beginning.
+        let mut gathered = Duration::ZERO;
         while self.stopping.is_none() {
             let wait = self.wait_max(woke);
             let pause = self.pace.next(woke, self.taken);
-            self.busy += woke.elapsed();
-            let wait = gather(pause, wait);
+            let worked = woke.elapsed();
+            self.busy += worked;
+            self.delay.record(gathered + worked, self.taken as u64);
+            let (paused, wait) = gather(pause, wait);
+            gathered = paused;
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -376,6 +384,7 @@ impl Shard {
             links: self.relay.links(),
             srtla: *self.relay.srtla_counters(),
             busy: vec![self.busy],
+            delay: self.delay,
             receive: ReceiveStats {
                 kernel_drops: self.sockets.iter().map(Socket::kernel_drops).sum(),
                 ..self.receive_stats
@@ -418,13 +427,15 @@ impl Shard {
     }
 }
 
-/// Lets datagrams gather. Returns how long to wait for the first one then: not at
-/// all after a pause.
-fn gather(pause: Option<Duration>, wait: Option<Duration>) -> Option<Duration> {
-    let Some(pause) = pause else { return wait };
+/// Lets datagrams gather. Returns for how long, and how long to wait for the first one
+/// then: not at all after a pause.
+fn gather(pause: Option<Duration>, wait: Option<Duration>) -> (Duration, Option<Duration>) {
+    let Some(pause) = pause else {
+        return (Duration::ZERO, wait);
+    };
     let pause = wait.map_or(pause, |wait| wait.min(pause));
     if !pause.is_zero() {
         std::thread::sleep(pause);
     }
-    Some(Duration::ZERO)
+    (pause, Some(Duration::ZERO))
 }

@@ -7,8 +7,15 @@ use std::time::Duration;
 
 use model::SessionId;
 use model::node::HeldLease;
-use model::telemetry::{NodeSample, SessionSample};
-use relay_core::Counters;
+use model::telemetry::{ForwardDelay, NodeSample, ReasonCount, SessionSample};
+use relay_core::{Counters, DropReason, RefusalReason};
+
+/// A drop that the shell makes before the relay sees the datagram.
+const UNANSWERABLE: &str = "unanswerable";
+/// Likewise, when the thread that it belongs to has too much to do.
+const INBOX_FULL: &str = "inbox_full";
+/// A request whose keys would wait for too many others, of all threads.
+const KEY_WORKER_FULL: &str = "key_worker_full";
 
 /// One moment of a data thread, or of all. Counters are monotonic since the start.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) srtla: srtla::Counters,
     /// Time that each thread spent working, not waiting.
     pub(crate) busy: Vec<Duration>,
+    /// How long datagrams were in the node.
+    pub(crate) delay: ForwardDelay,
     /// Receive calls that brought something, and those that failed.
     pub(crate) receive: ReceiveStats,
     /// Send calls and what became of them.
@@ -129,6 +138,7 @@ impl Snapshot {
             node.links += one.links;
             node.srtla += one.srtla;
             node.busy.extend(one.busy);
+            node.delay += one.delay;
             node.receive += one.receive;
             node.send += one.send;
             node.events_dropped += one.events_dropped;
@@ -148,8 +158,39 @@ impl Snapshot {
             dropped_datagrams_total: self.counters.drops_total(),
             publishers: self.publishers,
             players: self.players,
+            sessions_held: u32::try_from(self.held.len()).unwrap_or(u32::MAX),
+            admitted_total: self.counters.admitted,
+            drops: counts(self.drops()),
+            refusals: counts(self.refusals()),
+            forward_delay: Some(self.delay),
         }
     }
+
+    /// Datagrams dropped, those among them that the relay never saw, by reason.
+    pub(crate) fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let reasons = DropReason::ALL.iter();
+        let relay = reasons.map(|reason| (reason.as_str(), self.counters.drops(*reason)));
+        let shell = [
+            (UNANSWERABLE, self.receive.unanswerable),
+            (INBOX_FULL, self.receive.handovers_dropped),
+            (KEY_WORKER_FULL, self.receive.key_work_dropped),
+        ];
+        relay.chain(shell)
+    }
+
+    /// Callers refused, by reason.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let reasons = RefusalReason::ALL.iter();
+        reasons.map(|reason| (reason.as_str(), self.counters.refusals(*reason)))
+    }
+}
+
+fn counts(counts: impl Iterator<Item = (&'static str, u64)>) -> Vec<ReasonCount> {
+    let counts = counts.map(|(reason, total)| ReasonCount {
+        reason: reason.to_owned(),
+        total,
+    });
+    counts.collect()
 }
 
 fn merge_held(held: &mut BTreeMap<SessionId, HeldLease>, lease: HeldLease) {
@@ -184,6 +225,8 @@ mod tests {
 
     fn thread(publishing: bool, players: u32) -> Snapshot {
         let session_id = SessionId::from_u128(7);
+        let mut delay = ForwardDelay::default();
+        delay.record(Duration::from_micros(20), 4);
         Snapshot {
             held: vec![HeldLease {
                 session_id: session_id.clone(),
@@ -203,6 +246,7 @@ mod tests {
             }],
             players,
             busy: vec![Duration::from_secs(1)],
+            delay,
             ..Snapshot::default()
         }
     }
@@ -217,5 +261,13 @@ mod tests {
         assert!(node.samples[0].publisher.is_some());
         assert_eq!(node.samples[0].players.len(), 3);
         assert_eq!(node.busy.len(), 2);
+        let sample = node.node_sample();
+        assert_eq!(sample.sessions_held, 1);
+        assert_eq!(sample.forward_delay.unwrap().counts[0], 8);
+        let reasons = |counts: &[ReasonCount], reason: &str| {
+            counts.iter().any(|count| count.reason == reason)
+        };
+        assert!(reasons(&sample.drops, "malformed") && reasons(&sample.drops, INBOX_FULL));
+        assert!(reasons(&sample.refusals, "lease_expired"));
     }
 }

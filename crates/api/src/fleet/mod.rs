@@ -16,5 +16,6 @@ pub(crate) mod looks;
 pub(crate) mod pause;
 pub(crate) mod probes;
 pub(crate) mod registry;
+pub(crate) mod roster;
 pub(crate) mod standing;
 pub(crate) mod watch;

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{counted, status};
 use crate::auth::{check_ban, identify};
+use crate::fleet::roster;
 use crate::fleet::standing::{self, Judge};
 use crate::relay::lifecycle;
 use crate::state::App;
@@ -21,6 +22,8 @@ const EXPIRE_MAX: u32 = 1000;
 const EXPIRE_DEFAULT: u32 = 100;
 /// The most sessions one call asks about.
 const SESSIONS_ASKED_MAX: usize = 1000;
+/// The most nodes one answer has: with the longest names it is below a default message.
+const NODES_LISTED_MAX: u32 = 500;
 /// The most expired idempotency records, and old decisions, one call drops.
 const TRIM_MAX: u32 = 1000;
 /// The most silent nodes that one call marks.
@@ -88,6 +91,25 @@ impl pb::control_server::Control for Control {
             "Control/AuthorizeSessions",
             self.given_to(&request.into_inner()).await,
         )
+    }
+
+    async fn list_nodes(
+        &self,
+        request: Request<pb::ListNodesRequest>,
+    ) -> Result<Response<pb::ListNodesResponse>, Status> {
+        let request = request.into_inner();
+        let limit = match request.limit {
+            0 => NODES_LISTED_MAX,
+            limit => limit.min(NODES_LISTED_MAX),
+        };
+        let page = roster::page(&self.app, &request.after_node_id, limit as usize).await;
+        let response = page
+            .map_err(status)
+            .map(|(nodes, more)| pb::ListNodesResponse {
+                nodes: nodes.into_iter().map(Into::into).collect(),
+                more,
+            });
+        counted("Control/ListNodes", response)
     }
 }
 

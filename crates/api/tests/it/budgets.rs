@@ -299,3 +299,34 @@ async fn a_stream_that_may_take_more_holds_more() {
     let ratio = held().await as f64 / usual as f64;
     assert!((ratio - 4.0).abs() < 0.01, "{ratio}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_are_told_of_every_node_in_pages() {
+    let house = House::new().await;
+    let (one, _line) = budgeted(&house, "one", monthly(1_000_000)).await;
+    let (two, _other) = node::joined(&house, "two", 7).await;
+    let mut control = house.control().await;
+    let (mut told, mut after_node_id) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListNodesRequest {
+            after_node_id,
+            limit: 1,
+        };
+        let page = control.list_nodes(request).await.unwrap().into_inner();
+        assert_eq!(page.nodes.len(), 1);
+        after_node_id = page.nodes[0].node_id.clone();
+        told.extend(page.nodes);
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(told.len(), 2);
+    let of = |id: &str| told.iter().find(|node| node.node_id == id).unwrap();
+    let (one, two) = (of(&one.node_id), of(&two.node_id));
+    assert_eq!((one.name.as_str(), two.name.as_str()), ("one", "two"));
+    assert_eq!((two.sessions, two.sessions_max), (0, 7));
+    assert!(one.heartbeat_age_ms.is_some() && !one.state.is_empty());
+    let limit = one.budget.as_ref().unwrap().limit_bytes.unwrap();
+    assert!((900_000..=1_000_000).contains(&limit), "{limit}");
+    assert!(two.budget.is_none());
+}

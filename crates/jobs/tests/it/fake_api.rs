@@ -161,6 +161,13 @@ impl Control for Script {
     ) -> Result<Response<AuthorizeSessionsResponse>, Status> {
         Err(Status::unimplemented("jobs does not report"))
     }
+
+    async fn list_nodes(
+        &self,
+        _request: Request<pb::ListNodesRequest>,
+    ) -> Result<Response<pb::ListNodesResponse>, Status> {
+        Err(Status::unimplemented("jobs does not count nodes"))
+    }
 }
 
 #[tonic::async_trait]

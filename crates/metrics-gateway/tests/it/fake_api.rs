@@ -6,7 +6,8 @@ use proto::fleet::control_server::Control;
 use proto::fleet::{
     AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeSessionsRequest,
     AuthorizeSessionsResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
-    ExpireSessionsRequest, ExpireSessionsResponse, SweepNodesRequest, SweepNodesResponse,
+    ExpireSessionsRequest, ExpireSessionsResponse, FleetNode, ListNodesRequest, ListNodesResponse,
+    SweepNodesRequest, SweepNodesResponse,
 };
 use testkit::control_plane::ControlPlane;
 use tonic::{Request, Response, Status};
@@ -25,6 +26,7 @@ pub(crate) const NOBODYS: &str = "ses_mine_elsewhere";
 #[derive(Clone, Default)]
 pub(crate) struct Asked {
     inner: Arc<Mutex<Counts>>,
+    fleet: Arc<Mutex<Vec<FleetNode>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl Asked {
 
     pub(crate) fn go_away(&self) {
         self.inner.lock().unwrap().away = true;
+    }
+
+    /// What there is from now on, in the order of ids.
+    pub(crate) fn set_fleet(&self, nodes: Vec<FleetNode>) {
+        *self.fleet.lock().unwrap() = nodes;
     }
 
     fn check_here(&self) -> Result<(), Status> {
@@ -105,6 +112,22 @@ impl Control for Asked {
         let mut session_ids = request.into_inner().session_ids;
         session_ids.retain(|id| id != NOBODYS);
         Ok(Response::new(AuthorizeSessionsResponse { session_ids }))
+    }
+
+    /// A node at a time, so that pages are asked for.
+    async fn list_nodes(
+        &self,
+        request: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        self.check_here()?;
+        let after = request.into_inner().after_node_id;
+        let nodes = self.fleet.lock().unwrap().clone();
+        let mut nodes = nodes.into_iter().filter(|node| node.node_id > after);
+        let page = nodes.next();
+        Ok(Response::new(ListNodesResponse {
+            nodes: page.into_iter().collect(),
+            more: nodes.next().is_some(),
+        }))
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod database;
 mod fake_api;
+mod fleet;
 mod live;
 mod newest;
 mod reports;

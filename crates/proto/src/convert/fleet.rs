@@ -1,8 +1,11 @@
-//! Hello, Heartbeat and SessionEvent.
+//! Hello, Heartbeat and SessionEvent, and nodes as other services are told of them.
+
+use std::time::Duration;
 
 use model::UnixMillis;
 use model::node::{
-    Heartbeat, HeldLease, Hello, NodeAddress, SessionEvent, SessionEventKind, SessionTraffic,
+    BudgetFacts, Heartbeat, HeldLease, Hello, NodeAddress, NodeFacts, SessionEvent,
+    SessionEventKind, SessionTraffic,
 };
 
 use super::{Error, REASON_LENGTH_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX};
@@ -48,6 +51,63 @@ impl From<Hello> for pb::Hello {
             boot_id: hello.boot_id,
             held: hello.held.into_iter().map(Into::into).collect(),
             encrypts_remotes: hello.encrypts_remotes,
+        }
+    }
+}
+
+impl TryFrom<pb::FleetNode> for NodeFacts {
+    type Error = Error;
+
+    fn try_from(node: pb::FleetNode) -> Result<Self, Error> {
+        Ok(Self {
+            node_id: parse("node_id", &node.node_id)?,
+            name: text("name", node.name, TEXT_LENGTH_MAX)?,
+            region: parse("region", &node.region)?,
+            version: text("version", node.version, TEXT_LENGTH_MAX)?,
+            state: parse("state", &node.state)?,
+            sessions: node.sessions,
+            sessions_max: node.sessions_max,
+            heartbeat_age: node.heartbeat_age_ms.map(Duration::from_millis),
+            budget: node.budget.map(Into::into),
+        })
+    }
+}
+
+impl From<NodeFacts> for pb::FleetNode {
+    fn from(node: NodeFacts) -> Self {
+        let age_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            node_id: node.node_id.to_string(),
+            name: node.name,
+            region: node.region.to_string(),
+            version: node.version,
+            state: node.state.to_string(),
+            sessions: node.sessions,
+            sessions_max: node.sessions_max,
+            heartbeat_age_ms: node.heartbeat_age.map(age_ms),
+            budget: node.budget.map(Into::into),
+        }
+    }
+}
+
+impl From<pb::FleetNodeBudget> for BudgetFacts {
+    fn from(budget: pb::FleetNodeBudget) -> Self {
+        Self {
+            limit_bytes: budget.limit_bytes,
+            used_bytes: budget.used_bytes,
+            projected_ratio: budget.projected_ratio,
+            exhausted_at: budget.exhausted_at_unix_ms.map(UnixMillis),
+        }
+    }
+}
+
+impl From<BudgetFacts> for pb::FleetNodeBudget {
+    fn from(budget: BudgetFacts) -> Self {
+        Self {
+            limit_bytes: budget.limit_bytes,
+            used_bytes: budget.used_bytes,
+            projected_ratio: budget.projected_ratio,
+            exhausted_at_unix_ms: budget.exhausted_at.map(|at| at.0),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::str::FromStr;
 pub const TEXT_LENGTH_MAX: usize = 255;
 /// The longest reason or error text of a node.
 pub const REASON_LENGTH_MAX: usize = 256;
+/// The most reasons that a node may count something by.
+pub const REASONS_MAX: usize = 512;
 /// The most sessions one message may list.
 pub const SESSIONS_MAX: usize = 20_000;
 /// The most players one session sample may list.

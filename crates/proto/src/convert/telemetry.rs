@@ -5,12 +5,13 @@ use std::time::Duration;
 use model::UnixMillis;
 use model::live::NewestLinks;
 use model::telemetry::{
-    LinkClaim, LinkSample, LinkTally, LinkType, LinkWindow, NodeReport, NodeSample, PlayerSample,
-    PublisherSample, SessionSample,
+    ForwardDelay, LinkClaim, LinkSample, LinkTally, LinkType, LinkWindow, NodeReport, NodeSample,
+    PlayerSample, PublisherSample, ReasonCount, SessionSample,
 };
 
 use super::{
-    Error, LINKS_MAX, PLAYERS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX, list, parse, text, word,
+    Error, LINKS_MAX, PLAYERS_MAX, REASON_LENGTH_MAX, REASONS_MAX, SESSIONS_MAX, TEXT_LENGTH_MAX,
+    invalid, list, parse, text, word,
 };
 use crate::telemetry as pb;
 
@@ -22,7 +23,7 @@ impl TryFrom<pb::NodeReport> for NodeReport {
             node_id: parse("node_id", &report.node_id)?,
             boot_id: word("boot_id", report.boot_id, TEXT_LENGTH_MAX)?,
             observed_at: UnixMillis(report.observed_at_unix_ms),
-            node: report.node.ok_or(Error::Missing("node"))?.into(),
+            node: report.node.ok_or(Error::Missing("node"))?.try_into()?,
             sessions: list("sessions", report.sessions, SESSIONS_MAX, TryInto::try_into)?,
         })
     }
@@ -36,6 +37,87 @@ impl From<NodeReport> for pb::NodeReport {
             observed_at_unix_ms: report.observed_at.0,
             node: Some(report.node.into()),
             sessions: report.sessions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::NodeSample> for NodeSample {
+    type Error = Error;
+
+    fn try_from(sample: pb::NodeSample) -> Result<Self, Error> {
+        Ok(Self {
+            ingress_bytes_total: sample.ingress_bytes_total,
+            egress_bytes_total: sample.egress_bytes_total,
+            ingress_datagrams_total: sample.ingress_datagrams_total,
+            egress_datagrams_total: sample.egress_datagrams_total,
+            dropped_datagrams_total: sample.dropped_datagrams_total,
+            publishers: sample.publishers,
+            players: sample.players,
+            sessions_held: sample.sessions_held,
+            admitted_total: sample.admitted_total,
+            drops: list("drops", sample.drops, REASONS_MAX, TryInto::try_into)?,
+            refusals: list("refusals", sample.refusals, REASONS_MAX, TryInto::try_into)?,
+            forward_delay: sample.forward_delay.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<NodeSample> for pb::NodeSample {
+    fn from(sample: NodeSample) -> Self {
+        Self {
+            ingress_bytes_total: sample.ingress_bytes_total,
+            egress_bytes_total: sample.egress_bytes_total,
+            ingress_datagrams_total: sample.ingress_datagrams_total,
+            egress_datagrams_total: sample.egress_datagrams_total,
+            dropped_datagrams_total: sample.dropped_datagrams_total,
+            publishers: sample.publishers,
+            players: sample.players,
+            sessions_held: sample.sessions_held,
+            admitted_total: sample.admitted_total,
+            drops: sample.drops.into_iter().map(Into::into).collect(),
+            refusals: sample.refusals.into_iter().map(Into::into).collect(),
+            forward_delay: sample.forward_delay.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<pb::ReasonCount> for ReasonCount {
+    type Error = Error;
+
+    fn try_from(count: pb::ReasonCount) -> Result<Self, Error> {
+        Ok(Self {
+            reason: word("reason", count.reason, REASON_LENGTH_MAX)?,
+            total: count.total,
+        })
+    }
+}
+
+impl From<ReasonCount> for pb::ReasonCount {
+    fn from(count: ReasonCount) -> Self {
+        Self {
+            reason: count.reason,
+            total: count.total,
+        }
+    }
+}
+
+impl TryFrom<pb::ForwardDelay> for ForwardDelay {
+    type Error = Error;
+
+    fn try_from(delay: pb::ForwardDelay) -> Result<Self, Error> {
+        let counts = delay.counts.try_into();
+        Ok(Self {
+            counts: counts.map_err(|_| invalid("forward_delay.counts", "thirteen counts"))?,
+            sum_us: delay.sum_us,
+        })
+    }
+}
+
+impl From<ForwardDelay> for pb::ForwardDelay {
+    fn from(delay: ForwardDelay) -> Self {
+        Self {
+            counts: delay.counts.to_vec(),
+            sum_us: delay.sum_us,
         }
     }
 }
@@ -201,16 +283,6 @@ macro_rules! same_fields {
     };
 }
 
-same_fields!(NodeSample {
-    ingress_bytes_total,
-    egress_bytes_total,
-    ingress_datagrams_total,
-    egress_datagrams_total,
-    dropped_datagrams_total,
-    publishers,
-    players,
-});
-
 same_fields!(PublisherSample {
     bytes_total,
     packets_total,
@@ -284,6 +356,14 @@ mod tests {
             observed_at_unix_ms: 1,
             node: Some(pb::NodeSample {
                 ingress_bytes_total: 2,
+                sessions_held: 3,
+                admitted_total: 4,
+                drops: vec![count("malformed")],
+                refusals: vec![count("unknown_key")],
+                forward_delay: Some(pb::ForwardDelay {
+                    counts: (0..13).collect(),
+                    sum_us: 6,
+                }),
                 ..Default::default()
             }),
             sessions: vec![pb::SessionSample {
@@ -299,6 +379,13 @@ mod tests {
                 }],
                 links: vec![link()],
             }],
+        }
+    }
+
+    fn count(reason: &str) -> pb::ReasonCount {
+        pb::ReasonCount {
+            reason: reason.into(),
+            total: 5,
         }
     }
 
@@ -393,6 +480,13 @@ mod tests {
             ..link()
         }];
         assert!(NodeReport::try_from(linked).is_err(), "a carrier too long");
+        let mut reasons = report();
+        reasons.node.as_mut().unwrap().drops = vec![count("x"); REASONS_MAX + 1];
+        assert!(NodeReport::try_from(reasons).is_err(), "too many reasons");
+        let mut delays = report();
+        let delay = &mut delays.node.as_mut().unwrap().forward_delay;
+        delay.as_mut().unwrap().counts.pop();
+        assert!(NodeReport::try_from(delays).is_err(), "twelve counts");
         let nodeless = pb::NodeReport {
             node: None,
             ..report()

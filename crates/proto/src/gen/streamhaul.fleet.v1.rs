@@ -57,6 +57,64 @@ pub struct AuthorizeSessionsResponse {
     #[prost(string, repeated, tag = "1")]
     pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNodesRequest {
+    /// Begins after this one; empty: at the first.
+    #[prost(string, tag = "1")]
+    pub after_node_id: ::prost::alloc::string::String,
+    /// At most this many; 0: as many as one answer may have, which is 500.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNodesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<FleetNode>,
+    /// Whether there are more.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetNode {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    /// The operator's name for it.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub region: ::prost::alloc::string::String,
+    /// Empty before it first connected.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    /// Such as `active`.
+    #[prost(string, tag = "5")]
+    pub state: ::prost::alloc::string::String,
+    /// Live sessions that are placed on it, and how many may be.
+    #[prost(uint32, tag = "6")]
+    pub sessions: u32,
+    #[prost(uint32, tag = "7")]
+    pub sessions_max: u32,
+    /// Absent before its first heartbeat.
+    #[prost(uint64, optional, tag = "8")]
+    pub heartbeat_age_ms: ::core::option::Option<u64>,
+    /// Absent when nobody said what it may use.
+    #[prost(message, optional, tag = "9")]
+    pub budget: ::core::option::Option<FleetNodeBudget>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct FleetNodeBudget {
+    /// Bytes that are planned with, and those used; absent when the budget has no such limit.
+    #[prost(uint64, optional, tag = "1")]
+    pub limit_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub used_bytes: ::core::option::Option<u64>,
+    /// The share of them that will be used when the window ends.
+    #[prost(double, tag = "3")]
+    pub projected_ratio: f64,
+    /// When it is used up at the rate of now; absent: not before it is renewed.
+    #[prost(int64, optional, tag = "4")]
+    pub exhausted_at_unix_ms: ::core::option::Option<i64>,
+}
 /// Generated client implementations.
 pub mod control_client {
     #![allow(
@@ -268,6 +326,31 @@ pub mod control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Says what every node is to the control plane, in pages by node id.
+        pub async fn list_nodes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNodesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNodesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Control/ListNodes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.fleet.v1.Control", "ListNodes"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -321,6 +404,14 @@ pub mod control_server {
             request: tonic::Request<super::AuthorizeSessionsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AuthorizeSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Says what every node is to the control plane, in pages by node id.
+        async fn list_nodes(
+            &self,
+            request: tonic::Request<super::ListNodesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNodesResponse>,
             tonic::Status,
         >;
     }
@@ -610,6 +701,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorizeSessionsSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Control/ListNodes" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNodesSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ListNodesRequest>
+                    for ListNodesSvc<T> {
+                        type Response = super::ListNodesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNodesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_nodes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNodesSvc(inner);
                         let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -35,7 +35,7 @@ pub struct NewestLinksResponse {
     pub links: ::prost::alloc::vec::Vec<LinkSample>,
 }
 /// Counters are monotonic since boot_id; gauges say what is now.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeSample {
     #[prost(uint64, tag = "1")]
     pub ingress_bytes_total: u64,
@@ -51,6 +51,39 @@ pub struct NodeSample {
     pub publishers: u32,
     #[prost(uint32, tag = "7")]
     pub players: u32,
+    /// Sessions that the node holds a lease for.
+    #[prost(uint32, tag = "8")]
+    pub sessions_held: u32,
+    /// Callers admitted.
+    #[prost(uint64, tag = "9")]
+    pub admitted_total: u64,
+    /// Datagrams dropped and callers refused; also what never happened, at zero.
+    #[prost(message, repeated, tag = "10")]
+    pub drops: ::prost::alloc::vec::Vec<ReasonCount>,
+    #[prost(message, repeated, tag = "11")]
+    pub refusals: ::prost::alloc::vec::Vec<ReasonCount>,
+    /// How long datagrams were in the node: absent from nodes that do not measure it.
+    #[prost(message, optional, tag = "12")]
+    pub forward_delay: ::core::option::Option<ForwardDelay>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReasonCount {
+    /// A word of lower-case letters, digits and underscores.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+}
+/// From the wake-up that found a datagram, and the pause before it in which it may have
+/// come, to the moment when what came of it was sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForwardDelay {
+    /// Datagrams within 20, 50, 100, 200, 500 µs, 1, 2, 5, 10, 20, 50, 100 ms and beyond:
+    /// thirteen counts, each without those before it.
+    #[prost(uint64, repeated, tag = "1")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, tag = "2")]
+    pub sum_us: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionSample {

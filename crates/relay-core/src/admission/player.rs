@@ -68,6 +68,7 @@ impl Relay {
         if let Some(stream) = self.streams.item_mut(stream_key) {
             let leg = Leg::Player(stream.add_player(new, now));
             self.joined(now, key, stream_key, leg, false);
+            self.output.counters.admitted += 1;
         }
         Ok(())
     }

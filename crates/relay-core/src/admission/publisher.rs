@@ -71,6 +71,7 @@ impl Relay {
             self.output.srtla.session_started(now, link.group);
         }
         self.joined(now, key, stream, Leg::Publisher, replaced.is_some());
+        self.output.counters.admitted += 1;
         Ok(())
     }
 

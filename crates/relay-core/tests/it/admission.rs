@@ -124,6 +124,7 @@ fn a_key_works_in_its_own_role_and_on_its_own_port_only() {
     assert!(matches!(call(&mut world, spec), State::Connected { .. }));
     let spec = Spec::new(3, format!("#!::u=x,r={play_key}"));
     assert!(matches!(call(&mut world, spec), State::Connected { .. }));
+    assert_eq!(world.relay.counters().admitted, 3, "and none refused");
 }
 
 #[test]

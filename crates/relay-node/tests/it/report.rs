@@ -20,6 +20,13 @@ async fn samples_reach_the_gateway_and_find_it_again() {
     }
     assert_eq!(report.node_id, node_id().to_string());
     assert_eq!(report.boot_id, line.hello.boot_id);
+    let told = report.node.as_ref().unwrap();
+    assert_eq!(told.sessions_held, 1);
+    assert_eq!(told.forward_delay.as_ref().unwrap().counts.len(), 13);
+    let has = |counts: &[proto::telemetry::ReasonCount], reason: &str| {
+        counts.iter().any(|count| count.reason == reason)
+    };
+    assert!(has(&told.drops, "malformed") && has(&told.refusals, "lease_expired"));
     assert_eq!(report.sessions[0].session_id, assignment(1).session_id);
     let before = report.observed_at_unix_ms;
 
