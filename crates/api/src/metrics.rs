@@ -1,11 +1,15 @@
 //! What Prometheus reads of this service, every name in full.
 
+mod sessions;
+
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use model::NodeId;
 use model::node::NodeState;
 use model::session::SessionState;
+
+pub use sessions::{Ended, Setup};
 
 /// Label `method`, `route` (the template), `status`.
 pub const HTTP_REQUEST_DURATION_SECONDS: &str = "streamhaul_api_http_request_duration_seconds";
@@ -29,6 +33,10 @@ pub const DIRECTIVES_TOTAL: &str = "streamhaul_api_directives_total";
 pub const DIRECTIVE_ERRORS_TOTAL: &str = "streamhaul_api_directive_errors_total";
 /// Label `reason`.
 pub const SESSIONS_STOPPED_TOTAL: &str = "streamhaul_api_sessions_stopped_total";
+/// Label `outcome`; starts, once it is clear what came of them.
+pub const SESSION_SETUPS_TOTAL: &str = "streamhaul_api_session_setups_total";
+/// Label `reason`.
+pub const SESSIONS_ENDED_TOTAL: &str = "streamhaul_api_sessions_ended_total";
 /// Label `outcome`.
 pub const SIGN_INS_TOTAL: &str = "streamhaul_api_sign_ins_total";
 /// Label `outcome`.
@@ -218,6 +226,11 @@ pub(crate) fn start() {
         "Directives that a node could not follow."
     );
     describe_counter!(SESSIONS_STOPPED_TOTAL, "Sessions stopped by reason.");
+    describe_counter!(
+        SESSION_SETUPS_TOTAL,
+        "Starts of sessions by what came of them, once that is clear."
+    );
+    describe_counter!(SESSIONS_ENDED_TOTAL, "Sessions that ended by reason.");
     describe_counter!(SIGN_INS_TOTAL, "Sign-ins by outcome.");
     describe_counter!(LETTERS_TOTAL, "Letters by whether they were sent.");
     describe_budgets();
@@ -232,6 +245,12 @@ pub(crate) fn start() {
     }
     for reason in Stopped::ALL {
         counter!(SESSIONS_STOPPED_TOTAL, "reason" => reason.as_str()).absolute(0);
+    }
+    for outcome in Setup::ALL {
+        counter!(SESSION_SETUPS_TOTAL, "outcome" => outcome.as_str()).absolute(0);
+    }
+    for reason in Ended::ALL {
+        counter!(SESSIONS_ENDED_TOTAL, "reason" => reason.as_str()).absolute(0);
     }
     for outcome in [OK, FAILED] {
         counter!(LEASES_TOTAL, "outcome" => outcome).absolute(0);
@@ -323,6 +342,14 @@ pub(crate) fn directive_failed() {
 pub(crate) fn stopped(reason: Stopped, count: usize) {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     counter!(SESSIONS_STOPPED_TOTAL, "reason" => reason.as_str()).increment(count);
+}
+
+pub(crate) fn session_setup(outcome: Setup) {
+    counter!(SESSION_SETUPS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn session_ended(reason: Ended) {
+    counter!(SESSIONS_ENDED_TOTAL, "reason" => reason.as_str()).increment(1);
 }
 
 pub(crate) fn fleet_streams(count: usize) {

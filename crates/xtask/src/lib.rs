@@ -29,6 +29,7 @@ mod phone;
 mod picture;
 mod probe;
 mod qa;
+mod rules;
 mod screenshots;
 mod sqlx;
 mod stop;

@@ -25,6 +25,8 @@ pub(crate) enum Program {
     SrtLiveTransmit,
     /// Shows the dock to its tests.
     Chromium,
+    /// Checks rules for Prometheus.
+    Promtool,
 }
 
 impl Program {
@@ -34,6 +36,7 @@ impl Program {
             Self::Ffmpeg => "ffmpeg",
             Self::SrtLiveTransmit => "srt-tools",
             Self::Chromium => "chromium",
+            Self::Promtool => "prometheus",
         }
     }
 
@@ -43,6 +46,7 @@ impl Program {
             Self::Ffmpeg => has_program("ffmpeg"),
             Self::SrtLiveTransmit => has_program("srt-live-transmit"),
             Self::Chromium => has_program("chromium"),
+            Self::Promtool => has_program("promtool"),
         }
     }
 }

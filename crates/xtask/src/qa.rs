@@ -5,6 +5,7 @@ use std::process::{Command, ExitStatus};
 use anyhow::Context;
 
 use crate::packages::{self, Program};
+use crate::rules;
 use crate::web;
 use crate::workspace::{self, root, run as succeed, target_dir};
 
@@ -21,7 +22,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     let (debug, arguments): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| *argument == DEBUG);
     let release = debug.is_empty();
-    packages::ensure(&[Program::Postgres, Program::Ffmpeg, Program::Chromium])?;
+    packages::ensure(&[
+        Program::Postgres,
+        Program::Ffmpeg,
+        Program::Chromium,
+        Program::Promtool,
+    ])?;
+    rules::check()?;
     web::build()?;
     web::install(&root().join("tests/qa/browser"))?;
     build(release)?;

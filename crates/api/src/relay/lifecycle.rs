@@ -9,7 +9,7 @@ use storage::control::sessions::{self, Patience};
 use storage::control::{moves, provisioning, session_events};
 
 use super::moves::{By, Destination, begin};
-use super::names;
+use super::{names, outcomes};
 use crate::config::seconds;
 use crate::metrics;
 use crate::state::App;
@@ -101,6 +101,7 @@ async fn note(app: &App) -> Result<(), storage::Error> {
             names::look(app, &mut transaction).await?;
         }
         storage::commit(transaction).await?;
+        outcomes::count(&changes);
         if changes.len() < NOTED_MAX as usize {
             break;
         }

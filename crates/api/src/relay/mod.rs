@@ -7,6 +7,7 @@ pub(crate) mod links;
 pub(crate) mod moves;
 pub(crate) mod names;
 pub(crate) mod outage;
+mod outcomes;
 pub(crate) mod place;
 pub(crate) mod relief;
 pub(crate) mod request;

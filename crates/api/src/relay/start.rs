@@ -264,6 +264,7 @@ impl Round<'_> {
     /// not inside, where each start would wait for a second connection while it holds one.
     async fn note_refusal(&self, ranking: &Ranking) {
         metrics::placement(Placement::NoCapacity);
+        metrics::session_setup(metrics::Setup::NoCapacity);
         let decision = self.decision(self.request.region.clone(), ranking, None);
         if let Err(error) =
             placements::record_refusal(&self.app.pool, &decision, REFUSAL_INTERVAL).await
