@@ -1,5 +1,5 @@
 //! What tests need: impaired links, captured sessions, SRT callers, SRTLA
-//! senders, databases, carriers, a control plane, a provider of identities.
+//! senders, databases, buckets, carriers, a control plane, a provider of identities.
 //!
 //! With no feature this is light enough for the pure crates: [`linksim`] and
 //! [`capture`]. It refuses to know what is being tested: no crate of ours is
@@ -9,6 +9,8 @@
 //! default does nothing, and let [`linksim::Link::send`] act on it.
 
 pub mod asn_database;
+#[cfg(feature = "bucket")]
+pub mod bucket;
 pub mod capture;
 #[cfg(feature = "certificates")]
 pub mod certificates;

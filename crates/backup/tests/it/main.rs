@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a helper that panics fails its test
 
+mod bucket;
 mod failures;
 mod instants;
 mod world;
