@@ -94,8 +94,8 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let queue = Queue::new(pool.clone());
     let server = serve(
         (
-            config.kit.grpc.server()?,
-            config.kit.grpc.incoming(listener),
+            config.kit.grpc.server(),
+            config.kit.grpc.incoming(listener)?,
         ),
         grpc::Jobs {
             queue: queue.clone(),

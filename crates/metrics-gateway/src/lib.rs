@@ -65,7 +65,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         context.readiness.expect(database::DATABASE);
     }
     let token = service_kit::secret::read_file(&config.service_token_file)?;
-    let server = config.kit.grpc.server()?;
+    let server = config.kit.grpc.server();
     let control = Control::new((&config.kit.grpc, &config.api_grpc), &token)?;
     metrics::start();
     let access = Arc::new(Access::new(
@@ -80,7 +80,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let live = Arc::new(Live::new(config.limits()));
 
     let grpc = bind("listen_grpc", config.listen_grpc).await?;
-    let grpc = config.kit.grpc.incoming(grpc);
+    let grpc = config.kit.grpc.incoming(grpc)?;
     let http = bind("listen_http", config.listen_http).await?;
     let ingest = Ingest {
         access: access.clone(),

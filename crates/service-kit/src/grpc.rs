@@ -1,5 +1,6 @@
 //! gRPC between our services: bearer tokens on both sides, and the client's channel.
 
+mod certificate;
 mod failure;
 mod incoming;
 
@@ -13,6 +14,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+pub(crate) use certificate::Files as CertificateFiles;
 pub use failure::{why, why_not};
 pub use incoming::{Connections, Incoming, admit};
 

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::http::Uri;
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Server};
 
-use crate::grpc::{Connections, Incoming};
-use crate::secret;
+use crate::grpc::{CertificateFiles, Connections, Incoming};
 
 /// How long either side waits for the other's part of a handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls at the same time on one connection: a node has one, a service a few.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// The largest head of a call, in bytes: it has a token and a few lines more.
@@ -64,28 +62,30 @@ impl GrpcConfig {
         Err("kit.grpc: set cert_file and key_file, or neither".to_owned())
     }
 
-    /// A server that asks for TLS, if it is set up.
+    /// A server of gRPC; its connections come from [`Self::incoming`].
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server::builder()
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .http2_max_header_list_size(HEAD_BYTES_MAX)
+    }
+
+    /// The connections of a listener, as many as may be; by TLS, if that is set up. A
+    /// certificate that is renewed is shown to those who connect from then on.
     ///
     /// # Errors
     /// When a file is missing or is not what it should be.
-    pub fn server(&self) -> anyhow::Result<Server> {
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn incoming(&self, listener: TcpListener) -> anyhow::Result<Incoming> {
         self.validate().map_err(anyhow::Error::msg)?;
-        let Some((cert, key)) = self.cert_file.as_ref().zip(self.key_file.as_ref()) else {
-            return Ok(bounded());
-        };
-        let cert = read("kit.grpc.cert_file", cert)?;
-        let key = secret::read_file(key).context("kit.grpc.key_file")?;
-        let tls = ServerTlsConfig::new()
-            .identity(Identity::from_pem(cert, key.expose_secret()))
-            .timeout(HANDSHAKE_TIMEOUT);
-        let server = bounded().tls_config(tls);
-        server.context("kit.grpc: not a certificate and its key in PEM")
-    }
-
-    /// The connections of a listener, as many as may be.
-    #[must_use]
-    pub fn incoming(&self, listener: TcpListener) -> Incoming {
-        Incoming::new(listener, &self.connections)
+        let files = self.cert_file.as_ref().zip(self.key_file.as_ref());
+        let files = files.map(|(cert, key)| CertificateFiles {
+            cert: cert.clone(),
+            key: key.clone(),
+        });
+        Incoming::new(listener, &self.connections, files)
     }
 
     /// Checks that a token may be sent to a service's address.
@@ -131,12 +131,6 @@ impl GrpcConfig {
         let endpoint = endpoint.tls_config(tls);
         endpoint.with_context(|| format!("{setting}: {url}: kit.grpc.ca_file"))
     }
-}
-
-fn bounded() -> Server {
-    Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_max_header_list_size(HEAD_BYTES_MAX)
 }
 
 fn read(setting: &'static str, path: &Path) -> anyhow::Result<String> {
@@ -248,7 +242,7 @@ mod tests {
             cert_file: Some("/nowhere".into()),
             ..GrpcConfig::default()
         };
-        let refused = half.server().unwrap_err().to_string();
+        let refused = half.validate().unwrap_err();
         assert!(refused.starts_with("kit.grpc: "), "{refused}");
     }
 }

@@ -55,7 +55,8 @@ pub(crate) async fn serve(
         .set_serving::<ControlServer<control::Control>>()
         .await;
     let grpc = &app.config.kit.grpc;
-    grpc.server()?
+    let incoming = grpc.incoming(listener)?;
+    grpc.server()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(health_service)
@@ -64,7 +65,7 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(dns, guard.clone()))
         .add_service(InterceptedService::new(upkeep, guard.clone()))
         .add_service(InterceptedService::new(webhooks, guard))
-        .serve_with_incoming_shutdown(grpc.incoming(listener), stopping.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned())
         .await
         .context("gRPC server")
 }

@@ -16,7 +16,7 @@ use proto::fleet::node_message::Message;
 use service_kit::GrpcConfig;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) const JOIN_TOKEN: &str = "sh_join_test";
@@ -135,9 +135,10 @@ impl Plane {
     }
 
     fn serve(listener: TcpListener, grpc: &GrpcConfig) -> Self {
-        let mut server = grpc.server().expect("good certificates");
+        let mut server = grpc.server();
         let scheme = grpc.cert_file.as_ref().map_or("http", |_| "https");
         let address = listener.local_addr().expect("bound");
+        let incoming = grpc.incoming(listener).expect("good certificates");
         let (connected, lines) = mpsc::channel(8);
         let enrolments = Arc::default();
         let service = Service {
@@ -147,7 +148,7 @@ impl Plane {
         let server = tokio::spawn(async move {
             let serve = server
                 .add_service(FleetServer::new(service))
-                .serve_with_incoming(TcpListenerStream::new(listener));
+                .serve_with_incoming(incoming);
             serve.await.expect("the test's server runs");
         });
         Self {

@@ -19,12 +19,17 @@ use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Extensions;
-use tonic::transport::server::{Connected, TlsConnectInfo};
+use tonic::transport::server::Connected;
 
+use super::certificate::{Certificate, Files};
 use crate::config::check_positive;
 use crate::places::{Place, Places, network};
+use crate::tls::HANDSHAKE_TIMEOUT;
 
 /// Waits this long when the process has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -74,9 +79,7 @@ impl Connections {
 
 /// A caller has shown a credential that is good: its connection is a stranger's no more.
 pub fn admit(extensions: &Extensions) {
-    let plain = extensions.get::<Admission>();
-    let by_tls = extensions.get::<TlsConnectInfo<Admission>>();
-    if let Some(admission) = plain.or_else(|| by_tls.map(TlsConnectInfo::get_ref)) {
+    if let Some(admission) = extensions.get::<Admission>() {
         admission.admit();
     }
 }
@@ -89,39 +92,82 @@ pub struct Incoming {
     patience: Duration,
     /// No descriptor was left.
     pause: Option<Pin<Box<Sleep>>>,
+    tls: Option<Tls>,
+}
+
+/// What TLS takes.
+struct Tls {
+    acceptor: TlsAcceptor,
+    /// Those that are not done; each has a place.
+    handshakes: JoinSet<io::Result<Connection>>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+impl Tls {
+    fn new(files: Files) -> anyhow::Result<Self> {
+        let certificate = Arc::new(Certificate::read(files)?);
+        Ok(Self {
+            acceptor: certificate.acceptor()?,
+            handshakes: JoinSet::new(),
+            _follower: AbortOnDropHandle::new(tokio::spawn(certificate.follow())),
+        })
+    }
+
+    fn begin(&mut self, stream: TcpStream, seat: Seat) {
+        let handshake = self.acceptor.accept(stream);
+        self.handshakes.spawn(async move {
+            let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await??;
+            Ok(seat.connection(stream))
+        });
+    }
+
+    /// The next handshake that succeeds.
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Connection> {
+        while let Poll::Ready(Some(done)) = self.handshakes.poll_join_next(cx) {
+            match done {
+                Ok(Ok(connection)) => return Poll::Ready(connection),
+                Ok(Err(error)) => tracing::debug!(%error, "A caller made no TLS"),
+                Err(error) => tracing::error!(%error, "A TLS handshake ended"),
+            }
+        }
+        Poll::Pending
+    }
 }
 
 impl Incoming {
-    /// Takes connections from a listener.
-    #[must_use]
-    pub fn new(listener: TcpListener, connections: &Connections) -> Self {
+    /// Takes connections from a listener, by TLS when there are files for it.
+    pub(crate) fn new(
+        listener: TcpListener,
+        connections: &Connections,
+        files: Option<Files>,
+    ) -> anyhow::Result<Self> {
         let Connections {
             max,
             strangers_max,
             strangers_each_max,
             stranger_seconds,
         } = *connections;
-        Self {
+        Ok(Self {
             listener,
             all: Places::new(max, max),
             strangers: Places::new(strangers_max, strangers_each_max),
             patience: Duration::from_secs(stranger_seconds.into()),
             pause: None,
-        }
+            tls: files.map(Tls::new).transpose()?,
+        })
     }
 
-    /// A connection with its places; without one it is closed and no word is said.
-    fn seat(&self, stream: TcpStream, peer: IpAddr) -> Option<Connection> {
+    /// The places of a connection; without one it is closed and no word is said.
+    fn seat(&self, stream: &TcpStream, peer: IpAddr) -> Option<Seat> {
         let place = self.all.take(None).ok()?;
         let strangers = self.strangers.take(Some(network(peer))).ok()?;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "A connection takes no options");
         }
-        Some(Connection {
-            stream,
-            deadline: Some(Box::pin(tokio::time::sleep(self.patience))),
+        Some(Seat {
+            deadline: Box::pin(tokio::time::sleep(self.patience)),
             admission: Admission(Arc::new(Mutex::new(Some(strangers)))),
-            _place: place,
+            place,
         })
     }
 
@@ -140,13 +186,20 @@ impl Stream for Incoming {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let it = self.get_mut();
         loop {
+            if let Some(tls) = &mut it.tls
+                && let Poll::Ready(connection) = tls.poll_done(cx)
+            {
+                return Poll::Ready(Some(Ok(connection)));
+            }
             ready!(it.poll_pause(cx));
             match ready!(it.listener.poll_accept(cx)) {
-                Ok((stream, peer)) => {
-                    if let Some(connection) = it.seat(stream, peer.ip()) {
-                        return Poll::Ready(Some(Ok(connection)));
+                Ok((stream, peer)) => match (it.seat(&stream, peer.ip()), &mut it.tls) {
+                    (None, _) => {}
+                    (Some(seat), Some(tls)) => tls.begin(stream, seat),
+                    (Some(seat), None) => {
+                        return Poll::Ready(Some(Ok(seat.connection(stream))));
                     }
-                }
+                },
                 // tonic would end the server over a want of descriptors.
                 Err(error) => {
                     tracing::warn!(%error, "The gRPC listener cannot accept");
@@ -157,9 +210,32 @@ impl Stream for Incoming {
     }
 }
 
+/// What a connection has from the moment that it is accepted.
+struct Seat {
+    deadline: Pin<Box<Sleep>>,
+    admission: Admission,
+    place: Place<IpAddr>,
+}
+
+impl Seat {
+    fn connection(self, stream: impl Bytes + 'static) -> Connection {
+        Connection {
+            stream: Box::pin(stream),
+            deadline: Some(self.deadline),
+            admission: self.admission,
+            _place: self.place,
+        }
+    }
+}
+
+/// A stream of bytes, in the clear or by TLS.
+trait Bytes: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Bytes for T {}
+
 /// An accepted connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Pin<Box<dyn Bytes>>,
     /// When a stranger's time is up; none once it is admitted.
     deadline: Option<Pin<Box<Sleep>>>,
     admission: Admission,
@@ -217,7 +293,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let it = self.get_mut();
         it.check(cx)?;
-        Pin::new(&mut it.stream).poll_read(cx, buffer)
+        it.stream.as_mut().poll_read(cx, buffer)
     }
 }
 
@@ -229,7 +305,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let it = self.get_mut();
         it.check(cx)?;
-        Pin::new(&mut it.stream).poll_write(cx, bytes)
+        it.stream.as_mut().poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -239,7 +315,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let it = self.get_mut();
         it.check(cx)?;
-        Pin::new(&mut it.stream).poll_write_vectored(cx, slices)
+        it.stream.as_mut().poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -247,11 +323,11 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.get_mut().stream.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        self.get_mut().stream.as_mut().poll_shutdown(cx)
     }
 }
 

@@ -46,11 +46,11 @@ impl Guarded {
         let port = listener.local_addr().unwrap().port();
         let (health, service) = tonic_health::server::health_reporter();
         let guard = require_bearer(&SecretString::from(TOKEN));
+        let incoming = grpc.incoming(listener).unwrap();
         let server = grpc
             .server()
-            .unwrap()
             .add_service(InterceptedService::new(service, guard))
-            .serve_with_incoming(grpc.incoming(listener));
+            .serve_with_incoming(incoming);
         tokio::spawn(server);
         Self {
             url: format!("{scheme}://127.0.0.1:{port}"),
