@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lease::KeySet;
-use model::node::{Heartbeat, Hello, SessionEvent};
+use model::node::{Heartbeat, Hello, NodeHealth, SessionEvent};
 use model::{NodeId, SessionId, UnixMillis};
 use placement::vitals::{Evidence, Signs, Vitals};
 use proto::fleet as pb;
@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     draining: bool,
     /// What is observed of it.
     vitals: Vitals,
+    /// Whether the silence that somebody found is in its vitals.
+    knows_silence: bool,
     /// When its last heartbeat came.
     heard_at: Option<UnixMillis>,
     /// Whether it could not follow a directive since.
@@ -98,6 +100,7 @@ impl Connection {
             sessions_limit: None,
             draining: false,
             vitals,
+            knows_silence: false,
             heard_at: None,
             refused_directive: false,
             believed: KeySet::default(),
@@ -263,7 +266,21 @@ impl Connection {
             written.clone_from(seen);
         });
         judged.await?;
-        storage::commit(transaction).await
+        storage::commit(transaction).await?;
+        self.knows_silence = self.vitals.health() == NodeHealth::Offline;
+        Ok(())
+    }
+
+    /// Takes it that somebody missed the node while this stream was there. A silence counts
+    /// once: a heartbeat that came after this stream knew of it has ended it already,
+    /// whether it is written yet or not.
+    fn missed(&mut self, is_heard_since: bool) {
+        if !std::mem::replace(&mut self.knows_silence, true) {
+            self.learn(Evidence::Silent);
+        }
+        if is_heard_since && self.vitals.health() == NodeHealth::Offline {
+            self.learn(Evidence::Connected);
+        }
     }
 
     /// What one that failed left is lost when the boot ended.

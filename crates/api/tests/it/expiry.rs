@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use proto::fleet as pb;
+use proto::fleet::control_message::Directive;
+use serde_json::json;
 
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Node};
@@ -196,4 +198,24 @@ async fn a_silent_node_is_swept_offline_and_returns_with_its_heartbeat() {
     node.beat(&[], &[]).await;
     eventually("active", async || state().await == "active").await;
     assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+}
+
+/// Its stream may know of the silence before the heartbeat that ends it, or after.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_silence_does_not_degrade_a_node() {
+    let house = House::new().await;
+    let (enrolled, mut node) = node::joined(&house, "one", 10).await;
+    let path = format!("/api/v1/ops/nodes/{}", enrolled.node_id);
+    house.advance(Duration::from_secs(16));
+    assert_eq!(sweep(&house).await, [enrolled.node_id]);
+    // Its stream has looked since then, as it shows by what it tells.
+    let limits = format!("{path}/limits");
+    let limit = house.post(ADMIN, &limits, json!({"sessions_max": 5})).await;
+    assert_eq!(limit.status, 200, "{limit:?}");
+    let told = Directive::Limits(pb::Limits { sessions_max: 5 });
+    assert_eq!(node.follow().await, told);
+    node.beat(&[], &[]).await;
+    let state = async || house.get(ADMIN, &path).await.body["state"].clone();
+    eventually("back", async || state().await != "offline").await;
+    assert_eq!(state().await, "active");
 }

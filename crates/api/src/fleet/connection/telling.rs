@@ -7,7 +7,6 @@ use std::time::Duration;
 use lease::{KeySet, Kid};
 use model::node::{Hello, NodeAddress, NodeHealth, NodeIntent};
 use model::{SessionId, StreamSettings, UnixMillis};
-use placement::vitals::Evidence;
 use proto::fleet as pb;
 use proto::fleet::control_message::Directive;
 use storage::control::nodes::{self, Fingerprint, Orders};
@@ -98,11 +97,7 @@ impl Connection {
             return Err(Status::unauthenticated("the node is no longer enrolled"));
         };
         if orders.health == NodeHealth::Offline {
-            // Somebody missed it: a heartbeat is its return.
-            self.learn(Evidence::Silent);
-            if orders.is_heard_since {
-                self.learn(Evidence::Connected);
-            }
+            self.missed(orders.is_heard_since);
         }
         if !standing::is_current(&orders, &self.vitals, records.len()) {
             self.judge().await;
