@@ -185,10 +185,20 @@ async fn a_providers_reading_replaces_ours_and_is_written_down() {
     assert_eq!(event["details"]["ours_bytes"], 0);
     assert!(event["user_id"].is_string());
     let user = house.user("someone").await;
+    let state = async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
+        listed["nodes"][0]["state"].clone()
+    };
+    assert_eq!(
+        state().await,
+        "exhausted",
+        "the node's state follows at once"
+    );
     assert_eq!(house.start(&user, "cam1").await.status, 503);
     let lifted = json!({"used_bytes": 1000, "restricted": false});
     let answer = house.post(ADMIN, &reconcile, lifted).await;
     assert_eq!(answer.body["restriction"], "open");
+    assert_eq!(state().await, "active");
     assert_eq!(house.start(&user, "cam1").await.status, 201);
 }
 

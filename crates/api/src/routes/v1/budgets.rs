@@ -11,12 +11,14 @@ use placement::{BandwidthPolicy, Budget, Held, Outlook, Restriction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Transaction;
+use storage::control::audit::Actor;
 use storage::control::{audit, budgets, nodes};
 use utoipa::ToSchema;
 
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
 use crate::fleet::budget::{self, Open};
+use crate::fleet::standing::{self, Judge};
 use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
@@ -149,6 +151,7 @@ async fn set(
     let set = caller.action("node.budget.set", id.as_str());
     audit::record(&mut transaction, set, &details, now).await?;
     budget::record(&mut transaction, &id, actor, "policy", details, now).await?;
+    judge(&app, &mut transaction, &caller, &id).await?;
     storage::commit(transaction).await?;
     tracing::info!(node.id = %id, "A node's byte budget was set");
     Ok(Json(Some(view(&app, &id).await?)))
@@ -166,6 +169,7 @@ async fn remove(
         let removed = caller.action("node.budget.remove", id.as_str());
         audit::record(&mut transaction, removed, &json!({}), now).await?;
         budget::record(&mut transaction, id, actor, "removed", json!({}), now).await?;
+        judge(app, &mut transaction, caller, id).await?;
         storage::commit(transaction).await?;
         tracing::info!(node.id = %id, "A node's byte budget was taken away");
     }
@@ -187,6 +191,9 @@ async fn reconcile(
         return Err(ApiError::invalid("used_bytes: 0 to 10^18"));
     }
     let mut transaction = storage::begin(&app.pool).await?;
+    nodes::lock(&mut transaction, &id)
+        .await?
+        .ok_or_else(unknown)?;
     let open = Open::lock(&mut transaction, &id).await?;
     let mut open = open.ok_or_else(no_budget)?;
     open.settle(now);
@@ -196,9 +203,23 @@ async fn reconcile(
     let reconciled = caller.action("node.budget.reconcile", id.as_str());
     audit::record(&mut transaction, reconciled, &details, now).await?;
     budget::record(&mut transaction, &id, actor, "reconciled", details, now).await?;
+    judge(&app, &mut transaction, &caller, &id).await?;
     storage::commit(transaction).await?;
     tracing::info!(node.id = %id, "A node's byte budget was reconciled");
     Ok(Json(view(&app, &id).await?))
+}
+
+/// What a budget lets through is part of what its node is: starts see both at once.
+async fn judge(
+    app: &App,
+    transaction: &mut Transaction,
+    caller: &Caller,
+    id: &NodeId,
+) -> Result<(), ApiError> {
+    let actor = Actor::User(&caller.account.user_id);
+    let judge = Judge::by(actor, &app.config.fleet, app.now());
+    standing::judge(transaction, id, &judge, |_| {}).await?;
+    Ok(())
 }
 
 /// Takes the provider's word, and says what it replaced.
