@@ -21,7 +21,7 @@ use crate::state::App;
 /// How long it may take to begin the moves of one plan: who asked waits for it.
 const BEGINNING_MAX: Duration = Duration::from_secs(10);
 
-/// Begins the moves that nodes' budgets ask for. Says whose.
+/// Begins the moves that nodes' budgets ask for, unless somebody else is about it. Says whose.
 pub(crate) async fn relieve(app: &App) -> Result<Vec<SessionId>, storage::Error> {
     let policy = MovePolicy {
         moves_max: app.config.placement.moves_max as usize,
@@ -30,10 +30,13 @@ pub(crate) async fn relieve(app: &App) -> Result<Vec<SessionId>, storage::Error>
     if policy.moves_max == 0 {
         return Ok(Vec::new());
     }
-    let mut transaction = storage::begin(&app.pool).await?;
-    let fleet = fleet(&mut transaction).await?;
-    let plan = plan(app, &mut transaction, &fleet, &policy).await?;
-    storage::commit(transaction).await?;
+    // Open until the last move has begun: whoever plans meanwhile would not count them all.
+    let mut turn = storage::begin(&app.pool).await?;
+    if !relief::take_turn(&mut turn).await? {
+        return Ok(Vec::new());
+    }
+    let fleet = fleet(&mut turn).await?;
+    let plan = plan(app, &mut turn, &fleet, &policy).await?;
     let (began, mut moved) = (Instant::now(), Vec::new());
     for planned in plan {
         if began.elapsed() >= BEGINNING_MAX {
@@ -45,6 +48,7 @@ pub(crate) async fn relieve(app: &App) -> Result<Vec<SessionId>, storage::Error>
             moved.push(planned.session_id);
         }
     }
+    storage::commit(turn).await?;
     Ok(moved)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::fleet as pb;
 use proto::fleet::node_message::Message;
 use serde_json::{Value, json};
+use storage::control::relief;
 
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Enrolled, Node};
@@ -272,6 +273,24 @@ async fn a_session_leaves_a_node_before_its_cap_bites() {
     assert_eq!(plan_moves(&house).await, 0);
     let entries = house.get(ADMIN, audit).await.body["entries"].clone();
     assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
+}
+
+/// Two at once would each begin as many moves as there may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_plans_moves_while_somebody_does_begins_none() {
+    let house = House::new().await;
+    let (_, mut one) = budgeted(&house, "scarce", monthly(50_000_000_000)).await;
+    assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
+    one.assigned().await;
+    let (_, two) = budgeted(&house, "ample", monthly(32_000_000_000_000)).await;
+    carried(&house, "scarce", &one, 23_000_000_000).await;
+    heard(&house, "ample", &two).await;
+    let pool = house.pool();
+    let mut somebody = storage::begin(&pool).await.unwrap();
+    assert!(relief::take_turn(&mut somebody).await.unwrap());
+    assert_eq!(plan_moves(&house).await, 0);
+    storage::commit(somebody).await.unwrap();
+    assert_eq!(plan_moves(&house).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

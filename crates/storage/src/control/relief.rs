@@ -8,6 +8,18 @@ use super::budgets::Held;
 use super::{column, number, stored, streams};
 use crate::{Error, Transaction};
 
+/// Takes the turn to plan moves until the transaction ends; false when somebody has it. Who
+/// plans counts what moves already, so only one may plan and begin at a time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_turn(transaction: &mut Transaction) -> Result<bool, Error> {
+    let taken = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtext('control.relief')) AS "it!""#
+    );
+    Ok(taken.fetch_one(&mut **transaction).await?)
+}
+
 /// A session that could be elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movable {
