@@ -4,5 +4,6 @@
 
 mod backups;
 mod instance;
+mod nodes;
 mod refusals;
 mod up;
