@@ -19,6 +19,7 @@ mod error;
 mod migrate;
 mod pool;
 pub mod queue;
+pub mod telemetry;
 
 pub use error::Error;
 pub use migrate::{check_schema, migrate};

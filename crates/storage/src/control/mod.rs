@@ -52,7 +52,7 @@ use std::time::Duration;
 use crate::Error;
 
 /// Turns a column into the domain's word for it.
-fn column<T: FromStr>(column: &'static str, value: &str) -> Result<T, Error> {
+pub(crate) fn column<T: FromStr>(column: &'static str, value: &str) -> Result<T, Error> {
     value.parse().map_err(|_| Error::Row {
         column,
         value: value.to_owned(),

@@ -3,4 +3,5 @@
 
 mod control;
 mod queue;
+mod session_steps;
 mod sessions;

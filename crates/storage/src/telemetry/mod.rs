@@ -1,0 +1,3 @@
+//! The schema `telemetry`, which belongs to the metrics-gateway.
+
+pub mod session_steps;
