@@ -12,6 +12,7 @@ use service_kit::http::{Bounds, Terms};
 use service_kit::places::{Places, network};
 use service_kit::tls::is_private_address;
 use service_kit::{KitConfig, ServiceConfig};
+use storage::telemetry::session_steps::Kept;
 
 use crate::live::Limits;
 
@@ -46,6 +47,10 @@ pub struct Config {
     pub history_seconds: u32,
     /// The memory that all histories share; when it is used up, the longest get shorter.
     pub history_bytes_max: usize,
+    /// How long steps of ten seconds are kept in the database, 1 to 3650 days.
+    pub keep_ten_seconds_days: u32,
+    /// How long steps of a minute are kept there, 1 to 3650 days.
+    pub keep_minutes_days: u32,
     /// Sessions with a history.
     pub sessions_max: usize,
     /// A session without a report for this long is stale.
@@ -75,6 +80,8 @@ impl Default for Config {
             api_grpc: "http://127.0.0.1:7001".to_owned(),
             history_seconds: 3600,
             history_bytes_max: 256 * 1024 * 1024,
+            keep_ten_seconds_days: 7,
+            keep_minutes_days: 90,
             sessions_max: 2000,
             stale_after_seconds: 5,
             nodes_max: 1000,
@@ -101,6 +108,14 @@ impl ServiceConfig for Config {
         self.check_database()?;
         if !(1..=3600).contains(&self.history_seconds) {
             return Err("history_seconds: 1 to 3600".to_owned());
+        }
+        for (name, days) in [
+            ("keep_ten_seconds_days", self.keep_ten_seconds_days),
+            ("keep_minutes_days", self.keep_minutes_days),
+        ] {
+            if !(1..=3650).contains(&days) {
+                return Err(format!("{name}: 1 to 3650"));
+            }
         }
         if !(2..=300).contains(&self.stale_after_seconds) {
             return Err("stale_after_seconds: 2 to 300".to_owned());
@@ -133,6 +148,15 @@ impl Config {
             return Err("database_connections_max: 3 to 256".to_owned());
         }
         Ok(())
+    }
+
+    /// How long sessions' histories are kept.
+    pub(crate) fn kept(&self) -> Kept {
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+        Kept {
+            ten_seconds: days(self.keep_ten_seconds_days),
+            minutes: days(self.keep_minutes_days),
+        }
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -1,7 +1,8 @@
-//! HTTP for viewers.
+//! HTTP for viewers: what is live, and what is kept.
 
 mod error;
 mod live;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::HeaderValue;
 use serde_json::{Value, json};
+use storage::Pool;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -22,11 +25,18 @@ use error::Error;
 /// A comment this often keeps proxies from closing a quiet stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Reports made at the same time: each holds up to 60 000 rows for a moment.
+pub(crate) const REPORTS_MAX: usize = 4;
+
 /// What the routes share.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) access: Arc<Access>,
     pub(crate) live: Arc<Live>,
+    /// Where reports come from; absent: nothing is kept.
+    pub(crate) pool: Option<Pool>,
+    /// Places for reports that are being made.
+    pub(crate) reports: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -38,6 +48,7 @@ pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/v1/sessions/{id}/live", get(live::live))
+        .route("/v1/sessions/{id}/report", get(report::report))
         .fallback(async |request: Request| Error::NotFound.response(id(&request)))
         .method_not_allowed_fallback(async |request: Request| {
             Error::MethodNotAllowed.response(id(&request))

@@ -12,6 +12,7 @@
 //! line to `http.rs`.
 
 mod access;
+mod archive;
 mod block;
 mod config;
 mod control;
@@ -25,6 +26,7 @@ mod live;
 pub mod metrics;
 mod newest;
 mod point;
+mod report;
 mod roster;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use access::Access;
+use archive::{Archive, Tap};
 pub use config::Config;
 use control::Control;
 use fleet::Fleet;
@@ -77,7 +80,15 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let fleet = Arc::new(Fleet::new(config.nodes_max));
     let (shown, clock) = (fleet.clone(), context.clock.clone());
     context.show(move |page| shown.show(page, clock.now()));
-    let live = Arc::new(Live::new(config.limits()));
+    let (archive, tap) = match &pool {
+        Some(_) => {
+            let (archive, tap) =
+                Archive::new(context.clock.clone(), config.kept(), config.sessions_max);
+            (Some(archive), tap)
+        }
+        None => (None, Tap::default()),
+    };
+    let live = Arc::new(Live::new(config.limits()).with_tap(tap));
 
     let grpc = bind("listen_grpc", config.listen_grpc).await?;
     let grpc = config.kit.grpc.incoming(grpc)?;
@@ -105,6 +116,8 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let state = http::State {
         access,
         live: live.clone(),
+        pool: pool.clone(),
+        reports: Arc::new(Semaphore::new(http::REPORTS_MAX)),
         stopping: context.shutdown.clone(),
     };
     let roster = roster::watch(
@@ -121,15 +134,17 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         sweep(&live, &fleet, &context),
         watch,
         roster,
-        keep(pool, &context),
+        keep(pool.zip(archive), &context),
     );
     reports.and(kept)
 }
 
 /// What needs the database, once it has our schema. A schema that cannot be had ends the
 /// service.
-async fn keep(pool: Option<Pool>, context: &Context) -> anyhow::Result<()> {
-    let Some(pool) = pool else { return Ok(()) };
+async fn keep(kept: Option<(Pool, Archive)>, context: &Context) -> anyhow::Result<()> {
+    let Some((pool, archive)) = kept else {
+        return Ok(());
+    };
     match database::migrated(&pool, &context.shutdown).await {
         Ok(true) => {}
         Ok(false) => return Ok(()),
@@ -139,7 +154,10 @@ async fn keep(pool: Option<Pool>, context: &Context) -> anyhow::Result<()> {
         }
     }
     let readiness = context.readiness.clone();
-    database::watch(pool.clone(), readiness, context.shutdown.clone()).await;
+    tokio::join!(
+        database::watch(pool.clone(), readiness, context.shutdown.clone()),
+        archive.run(pool.clone(), context.shutdown.clone()),
+    );
     pool.close().await;
     Ok(())
 }

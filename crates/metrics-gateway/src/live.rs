@@ -19,6 +19,7 @@ use model::live::NewestLinks;
 use model::telemetry::NodeReport;
 use model::{SessionId, UnixMillis};
 
+use crate::archive::Tap;
 use crate::metrics::{self, SampleRefusal, ViewerRefusal};
 use session::Session;
 pub(crate) use watch::{Event, Watch, seen};
@@ -37,6 +38,7 @@ pub(crate) struct Limits {
 
 pub(crate) struct Live {
     limits: Limits,
+    tap: Tap,
     state: Mutex<State>,
 }
 
@@ -52,8 +54,14 @@ impl Live {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            tap: Tap::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// Everything that is taken goes to `tap` as well.
+    pub(crate) fn with_tap(self, tap: Tap) -> Self {
+        Self { tap, ..self }
     }
 
     /// Takes a report's samples; each that is refused is counted under its reason.
@@ -68,8 +76,13 @@ impl Live {
             let state = &mut *state;
             let session = state.sessions.entry(sample.session_id.clone()).or_default();
             let before = session.bytes();
-            if let Err(refusal) = session.accept(report, sample, now, &self.limits) {
-                metrics::sample_refused(refusal);
+            match session.accept(report, sample, now, &self.limits) {
+                Ok(()) => {
+                    if let Some(point) = session.history.last() {
+                        self.tap.leave(&sample.session_id, point, now);
+                    }
+                }
+                Err(refusal) => metrics::sample_refused(refusal),
             }
             state.bytes = state.bytes - before + session.bytes();
             let share = self.limits.bytes_max / state.sessions.len().max(1);

@@ -4,6 +4,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use crate::fleet::Moved;
 
+pub(crate) mod archive;
 pub(crate) mod fleet;
 
 /// Nodes that reported in the last seconds.
@@ -123,6 +124,7 @@ pub(crate) fn start() {
     sessions(0, 0);
     viewers(0);
     connections(0, 0);
+    archive::start();
     for name in [REPORTS_ACCEPTED, FLEET_INGRESS, FLEET_EGRESS] {
         counter!(name).absolute(0);
     }

@@ -14,6 +14,11 @@ pub(super) enum Error {
     MethodNotAllowed,
     TooManyViewers,
     Unavailable,
+    BadFormat,
+    NoReport,
+    NothingKept,
+    TooManyReports,
+    DatabaseAway,
 }
 
 impl Error {
@@ -59,6 +64,31 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "The token cannot be checked now; try again.",
+            ),
+            Self::BadFormat => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "format: json or html.",
+            ),
+            Self::NoReport => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Nothing was kept of this session, or not yet.",
+            ),
+            Self::NothingKept => (
+                StatusCode::NOT_IMPLEMENTED,
+                "nothing_kept",
+                "This gateway has no database: set database_url to keep what sessions did.",
+            ),
+            Self::TooManyReports => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_reports",
+                "Too many reports are being made; try again.",
+            ),
+            Self::DatabaseAway => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "What was kept cannot be read now; try again.",
             ),
         }
     }

@@ -70,7 +70,7 @@ async fn begin(state: &State, id: &str, headers: &HeaderMap) -> Result<Viewer, E
     })
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     header
         .strip_prefix("Bearer ")

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod access;
+mod archive;
 mod database;
 mod fake_api;
 mod fleet;
