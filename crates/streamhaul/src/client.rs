@@ -108,6 +108,19 @@ impl Client {
         answer(&url, request.call())
     }
 
+    /// Asks for `path`, which is no JSON.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn text(&self, path: &str) -> Result<String, Error> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.get(&url).header("authorization", self.bearer());
+        match read(&url, request.call())? {
+            (200..=299, text) => Ok(text),
+            (status, text) => Err(refusal(&url, status, &text)),
+        }
+    }
+
     /// Posts `body` to `path`; `idempotency_key` makes a repetition harmless.
     ///
     /// # Errors
@@ -164,34 +177,55 @@ impl Client {
 }
 
 fn answer(url: &str, outcome: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Error> {
+    let (status, text) = read(url, outcome)?;
+    if !(200..300).contains(&status) {
+        return Err(refusal(url, status, &text));
+    }
+    parse(url, status, &text)
+}
+
+/// The status of an answer, and its text.
+fn read(
+    url: &str,
+    outcome: Result<Response<ureq::Body>, ureq::Error>,
+) -> Result<(u16, String), Error> {
     let mut response = outcome.map_err(|error| Error::Unreachable {
         url: url.to_owned(),
         reason: error.to_string(),
     })?;
-    let status = response.status().as_u16();
-    let strange = |reason: String| Error::Strange {
-        url: url.to_owned(),
-        reason,
-    };
     let text = response
         .body_mut()
         .with_config()
         .limit(BODY_BYTES_MAX)
-        .read_to_string()
-        .map_err(|error| strange(error.to_string()))?;
-    let json: Value = match text.trim() {
-        "" => Value::Null,
-        text => serde_json::from_str(text).map_err(|_| strange(format!("status {status}")))?,
-    };
-    if (200..300).contains(&status) {
-        return Ok(json);
+        .read_to_string();
+    let text = text.map_err(|error| Error::Strange {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok((response.status().as_u16(), text))
+}
+
+fn parse(url: &str, status: u16, text: &str) -> Result<Value, Error> {
+    match text.trim() {
+        "" => Ok(Value::Null),
+        text => serde_json::from_str(text).map_err(|_| Error::Strange {
+            url: url.to_owned(),
+            reason: format!("status {status}"),
+        }),
     }
+}
+
+fn refusal(url: &str, status: u16, text: &str) -> Error {
+    let json = match parse(url, status, text) {
+        Ok(json) => json,
+        Err(strange) => return strange,
+    };
     let said = |name: &str| json["error"][name].as_str().map(str::to_owned);
-    Err(Error::Refused {
+    Error::Refused {
         status,
         code: said("code").unwrap_or_default(),
         message: said("message").unwrap_or_else(|| format!("{url} answered {status}")),
-    })
+    }
 }
 
 /// Fetches a path of an admin listener: its status and its text.

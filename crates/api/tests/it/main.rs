@@ -33,6 +33,7 @@ mod openapi;
 mod outage;
 mod placement;
 mod providers;
+mod report;
 mod roles;
 mod security;
 mod sessions;

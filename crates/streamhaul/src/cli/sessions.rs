@@ -1,5 +1,7 @@
 //! `streamhaul sessions`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use model::Region;
 
@@ -33,6 +35,19 @@ pub enum Sessions {
     Show {
         /// The session's id
         session: String,
+        /// Which instance.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Reports a session from its beginning to its end: bit rate, loss, round trip, links, interruptions.
+    ///
+    /// It may be over; what is kept of it is kept for months.
+    Report {
+        /// The session's id
+        session: String,
+        /// Writes a page with plots to this file instead; `-`: to standard output
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        html: Option<PathBuf>,
         /// Which instance.
         #[command(flatten)]
         target: Target,

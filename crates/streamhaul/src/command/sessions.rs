@@ -1,5 +1,7 @@
 //! `streamhaul sessions`: everybody's sessions.
 
+mod report;
+
 use serde_json::{Value, json};
 
 use super::nodes;
@@ -31,6 +33,11 @@ pub(super) fn run(command: &Sessions) -> anyhow::Result<()> {
             list(&client, &path, target.json)
         }
         Sessions::Show { session, target } => show(session, target),
+        Sessions::Report {
+            session,
+            html,
+            target,
+        } => report::run(session, html.as_deref(), target),
         Sessions::Stop {
             session,
             reason,

@@ -12,6 +12,10 @@ fn a_second_instance_on_one_directory_is_refused() {
     let second = instance.up().output().unwrap();
     assert_refused(&second, "another instance already runs on");
     assert!(instance.ask(&["status"]).status.success());
+    for format in [["--json"].as_slice(), &["--html", "-"]] {
+        let report = [["sessions", "report", "ses_1"].as_slice(), format].concat();
+        assert_refused(&instance.ask(&report), "nothing was kept of it");
+    }
     assert_eq!(instance.stop(), Some(0));
 }
 

@@ -22,6 +22,7 @@ mod plugin;
 mod preferences;
 mod providers;
 mod relay;
+mod report;
 mod sessions;
 mod slots;
 mod streams;
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
         health::routes(),
         keys::routes(),
         live::routes(),
+        report::routes(),
         node_intents::routes(),
         nodes::routes(),
         placement::routes(),
