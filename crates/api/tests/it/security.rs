@@ -346,7 +346,7 @@ async fn tenant_isolation_holds_on_every_route() {
         // whom. 503: the gateway, which asks us who may, is not here.
         let refused = match template {
             "/api/v1/relay/start" => 400,
-            "/v1/sessions/{id}/live" => 503,
+            "/v1/sessions/{id}/live" | "/v1/sessions/{id}/report" => 503,
             "/api/v1/account/devices/find" | "/api/v1/account/devices/{id}" => 409,
             _ if matches!(access, Access::Ops(_)) => 403,
             _ => 404,
