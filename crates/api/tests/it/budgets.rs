@@ -9,8 +9,9 @@ use storage::control::relief;
 
 use crate::house::{ADMIN, House, eventually};
 use crate::node::{self, Enrolled, Node};
+use crate::settling::settle;
 use crate::streams::set;
-use crate::upkeep::{plan_moves, settle};
+use crate::upkeep::plan_moves;
 
 /// What one session holds: 6 Mbit/s in and out with retransmissions and headers, 4 hours.
 const HOLD_BYTES: u64 = 23_360_400_000;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod accounts;
+mod advice;
 mod audit;
 mod auth;
 mod bans;
@@ -13,6 +14,7 @@ mod contract;
 mod contract_auth;
 mod contract_relay;
 mod contract_rows;
+mod counted_usage;
 mod dock;
 mod edge;
 mod enrolment;
@@ -32,11 +34,13 @@ mod nodes;
 mod openapi;
 mod outage;
 mod placement;
+mod probes;
 mod providers;
 mod report;
 mod roles;
 mod security;
 mod sessions;
+mod settling;
 mod starts;
 mod strangers;
 mod streams;

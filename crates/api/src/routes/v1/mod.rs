@@ -12,6 +12,7 @@ mod dns;
 mod dock;
 mod fleet;
 mod health;
+mod invites;
 mod keys;
 mod live;
 mod node_intents;
@@ -27,6 +28,7 @@ mod sessions;
 mod slots;
 mod streams;
 mod usage;
+mod user_sign_ins;
 mod user_tokens;
 mod users;
 mod webhooks;
@@ -64,6 +66,8 @@ pub(super) fn routes() -> Vec<Route> {
         streams::routes(),
         usage::routes(),
         users::routes(),
+        user_sign_ins::routes(),
+        invites::routes(),
         user_tokens::routes(),
         webhooks::routes(),
     ]

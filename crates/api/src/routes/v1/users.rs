@@ -1,10 +1,9 @@
-//! `/api/v1/ops/users` and `/api/v1/ops/invites`: the operator makes users, invites
-//! people, and shuts users out.
+//! `/api/v1/ops/users`: the operator makes users, gives them roles, and shuts them out.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{get, post, put};
 use axum::{Extension, Json};
 use http::{Method, StatusCode};
 use model::{OpsRole, TenantId, UserId};
@@ -13,19 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::control::accounts::{self, Account};
 use storage::control::audit;
-use storage::control::mail_tokens;
 use storage::control::people::{self, Address, Person};
-use storage::control::{chains, sessions, sign_ins, tokens};
+use storage::control::{chains, sessions, sign_ins};
 use utoipa::ToSchema;
 
-use super::account::{self, SessionView, SessionsResponse};
 use super::check_name;
 use crate::accounts::email::Email;
-use crate::accounts::errands::Errand;
-use crate::accounts::links::{self, Link};
 use crate::auth::{Access, Caller};
 use crate::error::{ApiError, Code};
-use crate::mail::Letter;
 use crate::metrics;
 use crate::openapi::Description;
 use crate::routes::{Body, Route};
@@ -33,19 +27,16 @@ use crate::state::App;
 use crate::time::rfc3339;
 use crate::token::{self, Kind};
 
-/// The most users and invitations one answer lists.
+/// The most users one answer lists.
 const LISTED_MAX: u32 = 1000;
 /// Live sessions of one user that are looked through at once.
 const SESSIONS_MAX: u32 = 500;
-/// Why a sign-in ended that an operator ended.
-const REVOKED: &str = "revoked_by_operator";
 
 pub(super) fn routes() -> Vec<Route> {
     // Whoever bans people has to find them.
     let operator = |method, path, handler| Route::new(method, path, Access::OPERATOR, handler);
     let admin = |method, path, handler| Route::new(method, path, Access::ADMIN, handler);
     let (users, one) = ("/api/v1/ops/users", "/api/v1/ops/users/{id}");
-    let sign_ins = "/api/v1/ops/users/{id}/sessions";
     vec![
         operator(Method::GET, users, get(list))
             .describe(Description::new("Every user.").gives::<ListResponse>(200)),
@@ -72,34 +63,6 @@ pub(super) fn routes() -> Vec<Route> {
             Description::new("Shuts a user out, or lets them in again.")
                 .takes::<DisableRequest>()
                 .gives::<UserView>(200),
-        ),
-        admin(
-            Method::POST,
-            "/api/v1/ops/users/{id}/password-reset",
-            post(reset_password),
-        )
-        .describe(
-            Description::new("Makes a link that sets a user's password.")
-                .gives::<LinkResponse>(201)
-                .refuses(&[409]),
-        ),
-        admin(Method::GET, sign_ins, get(list_sign_ins))
-            .describe(Description::new("A user's sign-ins.").gives::<SessionsResponse>(200)),
-        admin(Method::DELETE, sign_ins, delete(end_sign_ins))
-            .describe(Description::new("Ends all of them, and the user's tokens.").says(204)),
-        admin(
-            Method::DELETE,
-            "/api/v1/ops/users/{id}/sessions/{session}",
-            delete(end_sign_in),
-        )
-        .describe(Description::new("Ends one of them.").says(204)),
-        admin(Method::GET, "/api/v1/ops/invites", get(list_invites))
-            .describe(Description::new("Who is invited.").gives::<InvitesResponse>(200)),
-        admin(Method::POST, "/api/v1/ops/invites", post(invite)).describe(
-            Description::new("Invites somebody.")
-                .takes::<InviteRequest>()
-                .gives::<LinkResponse>(201)
-                .refuses(&[409]),
         ),
     ]
 }
@@ -161,37 +124,6 @@ struct RoleRequest {
 #[schema(as = users::DisableRequest)]
 struct DisableRequest {
     disabled: bool,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = users::InviteRequest)]
-struct InviteRequest {
-    email: String,
-}
-
-/// A link that works once: shown to the operator, and mailed where mail is set up.
-#[derive(Serialize, ToSchema)]
-#[schema(as = users::LinkResponse)]
-struct LinkResponse {
-    email: String,
-    url: String,
-    expires_at: String,
-    mailed: bool,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = users::InvitesResponse)]
-struct InvitesResponse {
-    invites: Vec<InviteView>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = users::InviteView)]
-struct InviteView {
-    email: String,
-    created_at: String,
-    expires_at: String,
 }
 
 async fn list(State(app): State<Arc<App>>) -> Result<Json<ListResponse>, ApiError> {
@@ -318,123 +250,6 @@ async fn stop_sessions(
     }
 }
 
-/// Makes a link by which a user sets a new password, and mails it where mail is set up.
-async fn reset_password(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
-    let person = find(&app, &id).await?;
-    let email = person.email.ok_or_else(|| {
-        ApiError::new(
-            Code::Conflict,
-            "the user has no e-mail address to sign in with",
-        )
-    })?;
-    let email = Email::parse(&email)?;
-    let user = &person.account.user_id;
-    let mut transaction = storage::begin(&app.pool).await?;
-    let link = links::reset(&app, &mut transaction, &email, user).await?;
-    let reset = caller.action("user.password_reset", user.as_str());
-    audit::record(&mut transaction, reset, &json!({}), app.now()).await?;
-    storage::commit(transaction).await?;
-    answer(&app, &link, email, links::password_reset)
-}
-
-async fn list_sign_ins(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-) -> Result<Json<SessionsResponse>, ApiError> {
-    let user = find(&app, &id).await?.account.user_id;
-    let sign_ins = sign_ins::list(&app.pool, &user, app.now(), account::LISTED_MAX).await?;
-    let sign_ins = sign_ins.into_iter();
-    let sessions = sign_ins.map(|it| SessionView::new(it, false)).collect();
-    Ok(Json(SessionsResponse { sessions }))
-}
-
-async fn end_sign_ins(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    let user = find(&app, &id).await?.account.user_id;
-    let mut transaction = storage::begin(&app.pool).await?;
-    sign_ins::end_all(&mut transaction, &user, None, REVOKED, app.now()).await?;
-    tokens::revoke(&mut transaction, &user, None, app.now()).await?;
-    let ended = caller.action("user.sign_ins.end", user.as_str());
-    audit::record(&mut transaction, ended, &json!({}), app.now()).await?;
-    storage::commit(transaction).await?;
-    tracing::info!(user.id = %user, "An operator ended a user's sign-ins");
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn end_sign_in(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    Path((id, session)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
-    let user = find(&app, &id).await?.account.user_id;
-    let mut transaction = storage::begin(&app.pool).await?;
-    if !sign_ins::end(&mut transaction, &user, &session, REVOKED, app.now()).await? {
-        return Err(ApiError::not_found("no such session"));
-    }
-    let ended = caller.action("user.sign_ins.end", user.as_str());
-    audit::record(&mut transaction, ended, &json!({"id": session}), app.now()).await?;
-    storage::commit(transaction).await?;
-    tracing::info!(user.id = %user, sign_in.id = session, "An operator ended a sign-in");
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn list_invites(State(app): State<Arc<App>>) -> Result<Json<InvitesResponse>, ApiError> {
-    let invites = mail_tokens::invitations(&app.pool, app.now(), LISTED_MAX).await?;
-    let invites = invites.into_iter().map(|invite| InviteView {
-        email: invite.email,
-        created_at: rfc3339(invite.created_at),
-        expires_at: rfc3339(invite.expires_at),
-    });
-    Ok(Json(InvitesResponse {
-        invites: invites.collect(),
-    }))
-}
-
-async fn invite(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    Body(request): Body<InviteRequest>,
-) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
-    let email = Email::parse(&request.email)?;
-    if people::by_email(&app.pool, email.as_str()).await?.is_some() {
-        return Err(already());
-    }
-    let mut transaction = storage::begin(&app.pool).await?;
-    let link = links::invite(&app, &mut transaction, &email).await?;
-    let invited = caller.action("user.invite", "");
-    let detail = json!({"email": email.as_str()});
-    audit::record(&mut transaction, invited, &detail, app.now()).await?;
-    storage::commit(transaction).await?;
-    tracing::info!("Somebody was invited");
-    answer(&app, &link, email, links::invitation)
-}
-
-fn answer(
-    app: &App,
-    link: &Link,
-    email: Email,
-    letter: fn(Email, &Link) -> Letter,
-) -> Result<(StatusCode, Json<LinkResponse>), ApiError> {
-    let mailed = app.post.is_open();
-    let response = LinkResponse {
-        email: email.to_string(),
-        expires_at: rfc3339(link.expires_at),
-        url: link.url.clone(),
-        mailed,
-    };
-    if mailed {
-        app.errands.take_on(Errand::Send(letter(email, link)))?;
-    }
-    Ok((StatusCode::CREATED, Json(response)))
-}
-
 pub(super) async fn find(app: &App, id: &str) -> Result<Person, ApiError> {
     let unknown = || ApiError::not_found("no such user");
     let id = UserId::parse(id).map_err(|_| unknown())?;
@@ -448,7 +263,7 @@ fn taken(error: storage::Error) -> ApiError {
     }
 }
 
-fn already() -> ApiError {
+pub(super) fn already() -> ApiError {
     ApiError::new(Code::Conflict, "the address has an account already")
 }
 
