@@ -13,11 +13,11 @@ use storage::control::accounts::{self, Account};
 use storage::control::audit::{Action, Actor};
 use storage::control::{docks, people, sign_ins};
 
-use crate::client_address::ClientAddress;
 use crate::cookie::{self, Cookie};
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Kind};
+use service_kit::client_address::ClientAddress;
 
 /// What one of our own services shows.
 const SERVICE_TOKEN: &str = "x-plugin-login-auth";

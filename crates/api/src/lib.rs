@@ -16,7 +16,6 @@ mod auth;
 mod believed;
 mod billing;
 mod bootstrap;
-mod client_address;
 mod config;
 mod cookie;
 mod dock;

@@ -28,7 +28,6 @@ use crate::accounts::tries::Tries;
 use crate::believed::{self, Believed};
 use crate::billing::Billing;
 use crate::bootstrap::{self, First, FirstNode};
-use crate::client_address::ClientAddress;
 use crate::config::{Config, seconds};
 use crate::dock::ready;
 use crate::fleet::keys::SigningSeed;
@@ -44,6 +43,7 @@ use crate::relay::links::Links;
 use crate::relay::states;
 use crate::state::App;
 use crate::{grpc, metrics, routes, token};
+use service_kit::client_address::ClientAddress;
 
 const GATEWAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Proxies keep connections for the next request, and do not like to find them closed.

@@ -25,6 +25,7 @@
 
 mod admin;
 mod cli;
+pub mod client_address;
 pub mod config;
 pub mod exposition;
 pub mod grpc;

@@ -14,11 +14,11 @@ use storage::control::pending::PendingMax;
 
 use super::sign_in::described;
 use super::tries::{Party, Try};
-use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token;
+use service_kit::client_address::ClientAddress;
 
 /// Without vowels, so that no words arise (RFC 8628, section 6.1).
 const CODE_ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";

@@ -6,11 +6,11 @@ use std::time::Duration;
 use model::UnixMillis;
 
 use super::email::Email;
-use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::limits::buckets::{Buckets, Key, Rule};
 use crate::limits::too_often;
 use crate::token::{self, Hash};
+use service_kit::client_address::ClientAddress;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -19,11 +19,11 @@ use storage::control::bans::{self, Ban};
 use storage::control::endings;
 use storage::{Pool, Transaction};
 
-use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::metrics;
 use crate::state::App;
 use crate::time::rfc3339;
+use service_kit::client_address::ClientAddress;
 
 /// The most bans of one kind that are in force at once.
 pub(crate) const BANS_MAX: u32 = 4096;

@@ -17,11 +17,11 @@ use axum::response::{IntoResponse, Response};
 use model::UserId;
 
 use crate::auth::Caller;
-use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::state::App;
 use crate::token::{self, Hash};
 use buckets::{Buckets, Key, Left, Rule};
+use service_kit::client_address::ClientAddress;
 
 pub use class::Class;
 

@@ -14,9 +14,9 @@ use service_kit::places::Places;
 use tracing::Instrument;
 
 use crate::believed::Believed;
-use crate::client_address::{ClientAddress, forget_unbelieved};
 use crate::error::{ApiError, Code};
 use crate::{metrics, token};
+use service_kit::client_address::{ClientAddress, forget_unbelieved};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_LENGTH_MAX: usize = 64;

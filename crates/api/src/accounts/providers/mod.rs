@@ -28,7 +28,6 @@ use storage::control::provider_visits::{self, Errand, NewVisit};
 
 use super::tries::{Party, Try};
 use super::{membership, sign_in};
-use crate::client_address::ClientAddress;
 use crate::config::Registration;
 use crate::error::{ApiError, Code};
 use crate::metrics;
@@ -37,6 +36,7 @@ use crate::state::App;
 use crate::token::{self, Kind};
 pub(crate) use exchange::Providers;
 pub(crate) use identity::Identity;
+use service_kit::client_address::ClientAddress;
 
 /// How long somebody may take at the provider's page.
 pub(crate) const VISIT: Duration = Duration::from_secs(600);

@@ -22,13 +22,13 @@ use crate::accounts::membership::Member;
 use crate::accounts::tries::{Party, Try};
 use crate::accounts::{known_browser, membership, sign_in};
 use crate::auth::{Access, Caller};
-use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
 use crate::cookie::Cookie;
 use crate::error::{ApiError, Code};
 use crate::openapi::Description;
 use crate::routes::{Body, Route, user_agent};
 use crate::state::App;
+use service_kit::client_address::ClientAddress;
 
 pub(super) fn routes() -> Vec<Route> {
     let page = |path, handler| Route::new(Method::POST, path, Access::Page, handler);

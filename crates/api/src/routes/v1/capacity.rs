@@ -16,7 +16,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Access;
-use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::limits::Class;
 use crate::openapi::Description;
@@ -24,6 +23,7 @@ use crate::relay::capacity::{Capacity, Survey, Surveyed};
 use crate::routes::Route;
 use crate::state::App;
 use crate::time::rfc3339;
+use service_kit::client_address::ClientAddress;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

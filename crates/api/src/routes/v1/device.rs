@@ -17,7 +17,6 @@ use utoipa::ToSchema;
 
 use crate::accounts::device::{self, Arrival, Begun};
 use crate::auth::{Access, Caller};
-use crate::client_address::ClientAddress;
 use crate::config::seconds;
 use crate::cookie::Cookie;
 use crate::dock::sign_in;
@@ -26,6 +25,7 @@ use crate::openapi::Description;
 use crate::routes::{Body, Route, base_url, user_agent};
 use crate::state::App;
 use crate::time::rfc3339;
+use service_kit::client_address::ClientAddress;
 
 pub(super) fn routes() -> Vec<Route> {
     let post_to = |path, access, handler| Route::new(Method::POST, path, access, handler);

@@ -24,12 +24,12 @@ use crate::accounts::slots::{self, SlotView};
 use crate::accounts::standing::{self, Entitlement, Usage};
 use crate::accounts::tokens::{self, Pair};
 use crate::auth::{Access, Caller};
-use crate::client_address::ClientAddress;
 use crate::error::ApiError;
 use crate::metrics;
 use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
+use service_kit::client_address::ClientAddress;
 
 /// RFC 6749, section 5.1: tokens are in no cache.
 const NO_STORE: [(http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];

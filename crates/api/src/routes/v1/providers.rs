@@ -18,7 +18,6 @@ use utoipa::ToSchema;
 use crate::accounts::membership;
 use crate::accounts::providers::{self, Arrival, Callback, Departure, VISIT};
 use crate::auth::{Access, Caller};
-use crate::client_address::ClientAddress;
 use crate::config::{Registration, seconds};
 use crate::cookie::Cookie;
 use crate::error::ApiError;
@@ -26,6 +25,7 @@ use crate::openapi::Description;
 use crate::routes::{Body, Route};
 use crate::state::App;
 use crate::token;
+use service_kit::client_address::ClientAddress;
 
 pub(super) fn routes() -> Vec<Route> {
     let (one, linked) = (

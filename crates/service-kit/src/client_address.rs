@@ -18,11 +18,11 @@ const NETWORK_BITS_V4: u32 = 24;
 
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientAddress(IpAddr);
+pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
     /// The one nearest to us that is no proxy of ours; `peer` is who is connected.
-    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
+    pub fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let mut address = peer.to_canonical();
         let written = headers.get_all(FORWARDED_FOR).iter();
         let written = written.flat_map(|value| value.to_str().unwrap_or_default().split(','));
@@ -38,12 +38,12 @@ impl ClientAddress {
     }
 
     /// The address itself.
-    pub(crate) const fn ip(self) -> IpAddr {
+    pub const fn ip(self) -> IpAddr {
         self.0
     }
 
     /// The same for all addresses that one subscriber can take.
-    pub(crate) fn subscriber(self) -> IpAddr {
+    pub fn subscriber(self) -> IpAddr {
         match self.0 {
             IpAddr::V4(address) => address.into(),
             IpAddr::V6(address) => first_of(address, SUBSCRIBER_BITS).into(),
@@ -51,7 +51,7 @@ impl ClientAddress {
     }
 
     /// The first address of the network that it is in, which one party may have all of.
-    pub(crate) fn network(self) -> IpAddr {
+    pub fn network(self) -> IpAddr {
         match self.0 {
             IpAddr::V4(address) => {
                 let kept = !(u32::MAX >> NETWORK_BITS_V4);
@@ -62,13 +62,13 @@ impl ClientAddress {
     }
 
     /// Whether it is in one of these networks.
-    pub(crate) fn is_in(self, networks: &[IpNet]) -> bool {
+    pub fn is_in(self, networks: &[IpNet]) -> bool {
         networks.iter().any(|network| network.contains(&self.0))
     }
 }
 
 /// Drops what a stranger writes of how the browser came: only a proxy of ours knows.
-pub(crate) fn forget_unbelieved(headers: &mut HeaderMap, peer: IpAddr, proxies: &[IpNet]) {
+pub fn forget_unbelieved(headers: &mut HeaderMap, peer: IpAddr, proxies: &[IpNet]) {
     if !ClientAddress(peer.to_canonical()).is_in(proxies) {
         headers.remove(FORWARDED_PROTO);
     }
