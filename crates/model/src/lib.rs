@@ -8,6 +8,7 @@
 //! and its word to the enum's `words!` table, so that the wire, the database
 //! and the logs say the same.
 
+pub mod app;
 pub mod ban;
 pub mod clock;
 pub mod cycle;

@@ -62,6 +62,15 @@ impl Error {
         )
     }
 
+    /// Whether what was to be written is to blame: without it the same transaction would work.
+    #[must_use]
+    pub fn blames_data(&self) -> bool {
+        let Self::Query(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        is_of_data(&error.code().unwrap_or_default())
+    }
+
     /// Whether the database itself is away.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -143,6 +152,13 @@ fn class(code: &str, message: &str) -> Class {
     }
 }
 
+/// Data exceptions, violations of constraints, and what is too complex.
+fn is_of_data(code: &str) -> bool {
+    ["22", "23", "54"]
+        .iter()
+        .any(|class| code.starts_with(class))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +171,15 @@ mod tests {
         assert_eq!(class("42P01", ""), Class::Defect);
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_unavailable());
         assert!(!Error::from(sqlx::Error::RowNotFound).is_retryable());
+    }
+
+    #[test]
+    fn data_are_to_blame_for_what_they_are_and_not_for_a_missing_table() {
+        for code in ["22P05", "23514", "54001"] {
+            assert!(is_of_data(code), "{code}");
+        }
+        assert!(!is_of_data("42P01"));
+        assert!(!Error::from(sqlx::Error::RowNotFound).blames_data());
     }
 
     #[test]

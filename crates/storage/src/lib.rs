@@ -24,8 +24,8 @@ pub mod telemetry;
 pub use error::Error;
 pub use migrate::{check_schema, migrate};
 pub use pool::{
-    InvalidUrl, Pool, check_proxy, check_settings, check_url, connect, connect_proxied,
-    connect_queue, ping,
+    InvalidUrl, Pool, check_proxy, check_settings, check_url, connect, connect_intake,
+    connect_proxied, connect_queue, ping,
 };
 
 /// Statements that happen together or not at all; dropped without

@@ -76,6 +76,23 @@ pub fn connect_queue(
     Ok(pool(options, connections_max))
 }
 
+/// The same for writers of many rows at once: what they say is always planned the same, and
+/// never so that it takes the square of the rows.
+///
+/// # Errors
+/// When `url` is not a PostgreSQL URL.
+pub fn connect_intake(
+    application: &str,
+    url: &str,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    let options = options(application, url)?.options(LIMITS).options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_nestloop", "off"),
+    ]);
+    Ok(pool(options, connections_max))
+}
+
 /// The same through a proxy that lends a server's connection for one transaction at a time,
 /// such as pgbouncer: nothing is set when a connection begins, since it refuses what it does not
 /// know. The proxy must know prepared statements, as pgbouncer does from 1.21 on with

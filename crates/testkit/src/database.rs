@@ -55,6 +55,14 @@ impl TestDb {
         execute_in(&self.url, sql).await;
     }
 
+    /// Asks for one number.
+    ///
+    /// # Panics
+    /// When the query fails, or finds none.
+    pub async fn number(&self, query: &str) -> i64 {
+        number_in(&self.url, query).await
+    }
+
     /// Opens a transaction that sees the database as it is now, reads with `query`, and stays
     /// open until it is dropped: a backup, or a report that somebody forgot.
     ///
@@ -80,6 +88,19 @@ pub async fn create(url: &str, name: &str) -> String {
 /// When it fails.
 pub async fn execute_in(url: &str, sql: &str) {
     execute(&mut connect(url).await, sql.to_owned()).await;
+}
+
+/// [`TestDb::number`] in any database.
+///
+/// # Panics
+/// When the query fails, or finds none.
+pub async fn number_in(url: &str, query: &str) -> i64 {
+    let mut connection = connect(url).await;
+    let asked = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection);
+    match asked.await {
+        Ok(number) => number,
+        Err(error) => panic!("{query}: {error}"),
+    }
 }
 
 /// [`TestDb::hold`] in any database.
