@@ -3,11 +3,21 @@
 use std::fmt;
 
 use crate::fleet::{KeyedLease, Remote};
+use crate::telemetry::AppCredential;
 
 /// The lease admits whoever has it, so it is not shown either.
 impl fmt::Debug for KeyedLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLease").finish_non_exhaustive()
+    }
+}
+
+/// Whoever has it sends as the app.
+impl fmt::Debug for AppCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppCredential")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
     }
 }
 
@@ -26,6 +36,16 @@ impl fmt::Debug for Remote {
 mod tests {
     use super::*;
     use crate::fleet::AssignLease;
+
+    #[test]
+    fn a_credential_shows_no_secret() {
+        let credential = AppCredential {
+            token: "hidden".into(),
+            secret: "hidden".into(),
+            ..AppCredential::default()
+        };
+        assert!(!format!("{credential:?}").contains("hidden"));
+    }
 
     #[test]
     fn an_assignment_shows_no_secret() {

@@ -33,6 +33,7 @@ pub fn generate(proto_dir: &Path, out_dir: &Path) -> anyhow::Result<()> {
         .skip_debug([
             ".streamhaul.fleet.v1.KeyedLease",
             ".streamhaul.fleet.v1.Remote",
+            ".streamhaul.telemetry.v1.AppCredential",
         ])
         .compile_fds(set)
         .context("generate Rust from the contracts")?;
