@@ -1,10 +1,14 @@
 //! This service's configuration.
 
+mod events;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use events::EventsConfig;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
@@ -18,6 +22,8 @@ use crate::live::Limits;
 
 /// How long a request's head may take, and a viewer's connection idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// This machine.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 /// How long a connection from our own networks may idle.
 const API_IDLE_MAX: Duration = Duration::from_secs(120);
 
@@ -39,6 +45,10 @@ pub struct Config {
     pub database_url_file: Option<PathBuf>,
     /// Connections to the database, 3 to 256.
     pub database_connections_max: u32,
+    /// Events of apps.
+    pub events: EventsConfig,
+    /// Networks of the proxies in front, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// A file that holds the token which the services know each other by.
     pub service_token_file: PathBuf,
     /// The api's gRPC listener.
@@ -76,6 +86,8 @@ impl Default for Config {
             database_url: SecretString::default(),
             database_url_file: None,
             database_connections_max: 8,
+            events: EventsConfig::default(),
+            trusted_proxies: LOOPBACK.map(network_of).to_vec(),
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
             history_seconds: 3600,
@@ -93,6 +105,10 @@ impl Default for Config {
     }
 }
 
+fn network_of(text: &str) -> IpNet {
+    text.parse().expect("a network, written here")
+}
+
 impl ServiceConfig for Config {
     fn kit(&self) -> &KitConfig {
         &self.kit
@@ -106,6 +122,7 @@ impl ServiceConfig for Config {
         check_files(&[("service_token_file", &self.service_token_file)])?;
         self.kit.grpc.check("api_grpc", &self.api_grpc)?;
         self.check_database()?;
+        self.check_events()?;
         if !(1..=3600).contains(&self.history_seconds) {
             return Err("history_seconds: 1 to 3600".to_owned());
         }
@@ -157,6 +174,13 @@ impl Config {
             ten_seconds: days(self.keep_ten_seconds_days),
             minutes: days(self.keep_minutes_days),
         }
+    }
+
+    fn check_events(&self) -> Result<(), String> {
+        if self.events.sealing_key_file.is_some() && !self.has_database() {
+            return Err("events.sealing_key_file: set database_url as well".to_owned());
+        }
+        self.events.validate()
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -34,6 +34,15 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<Option<Pool>> {
     Ok(Some(pool.context("database_url")?))
 }
 
+/// The connections of those who write events.
+pub(crate) fn open_intake(config: &Config) -> anyhow::Result<Pool> {
+    let file = config.database_url_file.as_deref();
+    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let writers = config.events.writers.into();
+    let pool = storage::connect_intake("metrics-gateway", url.expose_secret(), writers);
+    pool.context("database_url")
+}
+
 /// Brings the schema up to date, for as long as it takes the database to be there. Whether
 /// it is, or the service stops.
 ///
@@ -63,12 +72,12 @@ pub(crate) async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyho
 }
 
 /// Shows how the database is, until the service stops.
-pub(crate) async fn watch(pool: Pool, readiness: Readiness, stopping: CancellationToken) {
+pub(crate) async fn watch(pools: &[Pool], readiness: Readiness, stopping: CancellationToken) {
     let mut answered_at: Option<Instant> = None;
     while !stopping.is_cancelled() {
         let answer = tokio::select! {
             () = stopping.cancelled() => return,
-            answer = storage::ping(&pool) => answer,
+            answer = ping(pools) => answer,
         };
         if answer.is_ok() {
             answered_at = Some(Instant::now());
@@ -77,12 +86,20 @@ pub(crate) async fn watch(pool: Pool, readiness: Readiness, stopping: Cancellati
         if let Some(state) = judge(answer.map_err(|error| error.to_string()), silent_for) {
             readiness.set(DATABASE, state);
         }
-        metrics::connections(pool.size(), pool.num_idle());
+        let all = pools.iter().map(Pool::size).sum();
+        metrics::connections(all, pools.iter().map(Pool::num_idle).sum());
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+async fn ping(pools: &[Pool]) -> Result<(), storage::Error> {
+    for pool in pools {
+        storage::ping(pool).await?;
+    }
+    Ok(())
 }
 
 /// The state to show; `None` leaves it as it is: viewers are served meanwhile.

@@ -1,29 +1,35 @@
-//! HTTP for viewers: what is live, and what is kept.
+//! HTTP for viewers, of what is live and what is kept, and for apps that send events.
 
 mod error;
+mod ingest;
 mod live;
 mod report;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::HeaderValue;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use storage::Pool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::events::Intake;
 use crate::live::Live;
+use crate::metrics;
 use error::Error;
 
 /// A comment this often keeps proxies from closing a quiet stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// A man is not dead while his name is still spoken; SDKs of telemetry send it as well.
+const CLACKS: HeaderValue = HeaderValue::from_static("GNU Terry Pratchett");
 
 /// Reports made at the same time: each holds up to 60 000 rows for a moment.
 pub(crate) const REPORTS_MAX: usize = 4;
@@ -38,6 +44,9 @@ pub(crate) struct State {
     /// Places for reports that are being made.
     pub(crate) reports: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
+    /// None: no app sends anything here.
+    pub(crate) intake: Option<Arc<Intake>>,
+    pub(crate) trusted_proxies: Arc<[IpNet]>,
 }
 
 /// The number of a request, for people who compare what they see with the logs.
@@ -49,10 +58,15 @@ pub(crate) fn router(state: State) -> Router {
         .route("/healthz", get(healthz))
         .route("/v1/sessions/{id}/live", get(live::live))
         .route("/v1/sessions/{id}/report", get(report::report))
+        .route(
+            "/v1/ingest/{org}/{app}",
+            post(ingest::take).options(ingest::preflight),
+        )
         .fallback(async |request: Request| Error::NotFound.response(id(&request)))
         .method_not_allowed_fallback(async |request: Request| {
             Error::MethodNotAllowed.response(id(&request))
         })
+        .layer(from_fn(measured))
         .layer(from_fn(numbered))
         .with_state(state)
 }
@@ -70,6 +84,18 @@ async fn numbered(mut request: Request, next: Next) -> Response {
     if let Some(header) = header {
         response.headers_mut().insert("x-request-id", header);
     }
+    response.headers_mut().insert("x-clacks-overhead", CLACKS);
+    response
+}
+
+/// Counts each request by its route, and its time.
+async fn measured(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    metrics::http::answered(&method, route, response.status(), started.elapsed());
     response
 }
 

@@ -7,6 +7,8 @@
 //! service refuses to know who may do what: it asks the api and remembers the
 //! answer, so that it goes on while the api is away.
 //!
+//! Apps' developers send signed events over HTTP (see `events.rs`).
+//!
 //! To add a figure to the live view, add it to `point.rs`; to add a metric, add it
 //! to [`metrics`] with its help; to add a route, add a file to `http/` and its
 //! line to `http.rs`.
@@ -17,6 +19,7 @@ mod block;
 mod config;
 mod control;
 mod database;
+mod events;
 mod fleet;
 mod health;
 mod history;
@@ -33,8 +36,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use proto::telemetry::apps_server::AppsServer;
 use proto::telemetry::live_server::LiveServer;
 use proto::telemetry::telemetry_server::TelemetryServer;
+use proto::telemetry::upkeep_server::UpkeepServer;
 use service_kit::Context;
 use service_kit::grpc::{Incoming, RequireBearer};
 use storage::Pool;
@@ -46,8 +51,10 @@ use tonic::transport::Server;
 
 use access::Access;
 use archive::{Archive, Tap};
-pub use config::Config;
+pub use config::{Config, EventsConfig};
 use control::Control;
+use events::admin::Admin;
+use events::service::{Events, Work};
 use fleet::Fleet;
 use ingest::Ingest;
 use live::Live;
@@ -67,6 +74,13 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     if pool.is_some() {
         context.readiness.expect(database::DATABASE);
     }
+    let events = Events::open(&config, pool.as_ref(), &context.clock)?;
+    if events.is_some() {
+        context.readiness.expect(events::directory::EVENTS);
+    }
+    let (intake, admin, work) = events.map_or((None, None, None), |events| {
+        (Some(events.intake), Some(events.admin), Some(events.work))
+    });
     let token = service_kit::secret::read_file(&config.service_token_file)?;
     let server = config.kit.grpc.server();
     let control = Control::new((&config.kit.grpc, &config.api_grpc), &token)?;
@@ -111,14 +125,20 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         live: live.clone(),
         clock: context.clock.clone(),
     };
-    let guard = service_kit::grpc::require_bearer(&token);
-    let newest = InterceptedService::new(LiveServer::new(newest), guard);
+    let services = Services {
+        ingest,
+        newest,
+        admin,
+        guard: service_kit::grpc::require_bearer(&token),
+    };
     let state = http::State {
         access,
         live: live.clone(),
         pool: pool.clone(),
         reports: Arc::new(Semaphore::new(http::REPORTS_MAX)),
         stopping: context.shutdown.clone(),
+        intake,
+        trusted_proxies: config.trusted_proxies.clone().into(),
     };
     let roster = roster::watch(
         control.clone(),
@@ -129,19 +149,23 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let watch = health::watch(control, context.readiness.clone(), context.shutdown.clone());
     let router = http::router(state);
     let (reports, (), (), (), (), kept) = tokio::join!(
-        serve_grpc((server, grpc), ingest, newest, context.shutdown.clone()),
+        serve_grpc((server, grpc), services, context.shutdown.clone()),
         service_kit::http::serve(http, router, config.bounds(), context.shutdown.clone()),
         sweep(&live, &fleet, &context),
         watch,
         roster,
-        keep(pool.zip(archive), &context),
+        keep(pool.zip(archive), work, &context),
     );
     reports.and(kept)
 }
 
 /// What needs the database, once it has our schema. A schema that cannot be had ends the
 /// service.
-async fn keep(kept: Option<(Pool, Archive)>, context: &Context) -> anyhow::Result<()> {
+async fn keep(
+    kept: Option<(Pool, Archive)>,
+    work: Option<Work>,
+    context: &Context,
+) -> anyhow::Result<()> {
     let Some((pool, archive)) = kept else {
         return Ok(());
     };
@@ -154,8 +178,16 @@ async fn keep(kept: Option<(Pool, Archive)>, context: &Context) -> anyhow::Resul
         }
     }
     let readiness = context.readiness.clone();
+    let mut pools = vec![pool.clone()];
+    pools.extend(work.iter().map(|work| work.pool.clone()));
+    let events = async {
+        if let Some(work) = work {
+            work.run(&context.readiness, &context.shutdown).await;
+        }
+    };
     tokio::join!(
-        database::watch(pool.clone(), readiness, context.shutdown.clone()),
+        events,
+        database::watch(&pools, readiness, context.shutdown.clone()),
         archive.run(pool.clone(), context.shutdown.clone()),
     );
     pool.close().await;
@@ -170,18 +202,34 @@ async fn bind(name: &'static str, address: std::net::SocketAddr) -> anyhow::Resu
     Ok(listener)
 }
 
+/// What is asked by gRPC.
+struct Services {
+    ingest: Ingest,
+    newest: Newest,
+    /// None: no app sends anything here.
+    admin: Option<Admin>,
+    guard: RequireBearer,
+}
+
 /// A server that ends by itself takes the service with it.
 async fn serve_grpc(
     (server, incoming): (Server, Incoming),
-    ingest: Ingest,
-    newest: InterceptedService<LiveServer<Newest>, RequireBearer>,
+    services: Services,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let guard = services.guard;
+    let newest = InterceptedService::new(LiveServer::new(services.newest), guard.clone());
+    let apps = services.admin.clone().map(AppsServer::new);
+    let apps = apps.map(|apps| InterceptedService::new(apps, guard.clone()));
+    let upkeep = services.admin.map(UpkeepServer::new);
+    let upkeep = upkeep.map(|upkeep| InterceptedService::new(upkeep, guard));
     let served = server
         .http2_keepalive_interval(Some(PEER_SILENT_MAX / 2))
         .http2_keepalive_timeout(Some(PEER_SILENT_MAX / 2))
-        .add_service(TelemetryServer::new(ingest))
+        .add_service(TelemetryServer::new(services.ingest))
         .add_service(newest)
+        .add_optional_service(apps)
+        .add_optional_service(upkeep)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned())
         .await;
     shutdown.cancel();

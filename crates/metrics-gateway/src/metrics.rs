@@ -1,5 +1,8 @@
 //! Every metric of this service: name, help, label values.
 
+pub mod events;
+pub mod http;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use crate::fleet::Moved;
@@ -120,6 +123,8 @@ pub(crate) struct Totals {
 /// Describes every metric and starts the known series at zero.
 pub(crate) fn start() {
     describe();
+    events::start();
+    http::start();
     totals(Totals::default());
     sessions(0, 0);
     viewers(0);
@@ -171,8 +176,9 @@ fn describe() {
 }
 
 pub(crate) fn connections(all: u32, idle: usize) {
-    let active = f64::from(all) - idle as f64;
-    gauge!(DATABASE_CONNECTIONS, "state" => "active").set(active.max(0.0));
+    let active = (f64::from(all) - idle as f64).max(0.0);
+    gauge!(http::CONNECTIONS_ACTIVE).set(active);
+    gauge!(DATABASE_CONNECTIONS, "state" => "active").set(active);
     gauge!(DATABASE_CONNECTIONS, "state" => "idle").set(idle as f64);
 }
 

@@ -53,7 +53,7 @@ impl Error {
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "This address answers to GET.",
+                "This address does not answer to this method.",
             ),
             Self::TooManyViewers => (
                 StatusCode::TOO_MANY_REQUESTS,

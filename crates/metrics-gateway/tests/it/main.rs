@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod access;
+mod app;
+mod apps;
 mod archive;
 mod database;
 mod fake_api;
 mod fleet;
+mod hostile;
+mod ingest;
 mod live;
 mod newest;
 mod reports;

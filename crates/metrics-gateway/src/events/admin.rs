@@ -1,0 +1,422 @@
+//! gRPC `telemetry.v1.Apps` and `telemetry.v1.Upkeep`: apps are made and changed, and partitions
+//! made, for whoever has the service token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use model::UnixMillis;
+use model::app::Tier;
+use model::clock::Clock;
+use proto::telemetry as pb;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use service_kit::seal::SealingKey;
+use sha2::{Digest, Sha256};
+use storage::telemetry::apps::{self, Change, Terms};
+use storage::{Pool, Transaction};
+use tonic::{Request, Response, Status};
+
+use super::app::KEYS_MAX;
+use super::directory::{APPS_MAX, Directory, purpose};
+use super::{days, month};
+
+/// Letters of an organisation's or an app's name.
+const NAME_LENGTH_MAX: usize = 128;
+/// Networks, and origins, of one app.
+const LIST_MAX: usize = 64;
+const ORIGIN_LENGTH_MAX: usize = 256;
+const RETENTION_DAYS_MAX: u32 = 3650;
+const GRACE_MAX: Duration = Duration::from_secs(90 * 86_400);
+/// Apps in one answer.
+const LIST_DEFAULT: u32 = 100;
+const PAGE_MAX: u32 = 500;
+const CHANGES_MAX: u32 = 20;
+const SECRET_BYTES: usize = 32;
+
+/// Both services.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) pool: Pool,
+    pub(crate) key: Arc<SealingKey>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What an app is told once.
+struct Fresh {
+    token: SecretString,
+    secret: SecretString,
+}
+
+#[tonic::async_trait]
+impl pb::apps_server::Apps for Admin {
+    async fn create_app(
+        &self,
+        request: Request<pb::CreateAppRequest>,
+    ) -> Result<Response<pb::AppCredential>, Status> {
+        let request = request.into_inner();
+        check_name("org", &request.org)?;
+        check_name("name", &request.name)?;
+        let terms = terms(&request)?;
+        let now = self.clock.now();
+        let mut transaction = self.begin().await?;
+        let count = apps::count(&mut transaction).await.map_err(status)?;
+        if count >= APPS_MAX.into() {
+            let text = format!("there are {APPS_MAX} apps, which is as many as there may be");
+            return Err(Status::resource_exhausted(text));
+        }
+        let named = (request.org.as_str(), request.name.as_str());
+        let id = apps::create(&mut transaction, named, &terms, now).await;
+        let id = id.map_err(|error| match error {
+            storage::Error::Conflict { .. } => Status::already_exists(format!(
+                "there is an app {}/{}; `rotate` gives it another secret",
+                request.org, request.name
+            )),
+            other => status(other),
+        })?;
+        let fresh = self.give(&mut transaction, id, now).await?;
+        note(&mut transaction, id, ("create", details(&terms)), now).await?;
+        self.publish(transaction).await?;
+        let app = self.app(&request.org, &request.name).await?;
+        Ok(Response::new(fresh.told(app, None)))
+    }
+
+    async fn list_apps(
+        &self,
+        request: Request<pb::ListAppsRequest>,
+    ) -> Result<Response<pb::ListAppsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = match request.limit {
+            0 => LIST_DEFAULT,
+            limit => limit.min(PAGE_MAX),
+        };
+        let after = match request.after.split_once('/') {
+            Some((org, name)) => self.app(org, name).await?.id,
+            None if request.after.is_empty() => 0,
+            None => return Err(Status::invalid_argument("after: `org/name`")),
+        };
+        let listed = apps::list(&self.pool, after, limit).await;
+        let apps = listed.map_err(status)?.into_iter().map(told).collect();
+        Ok(Response::new(pb::ListAppsResponse { apps }))
+    }
+
+    async fn get_app(
+        &self,
+        request: Request<pb::GetAppRequest>,
+    ) -> Result<Response<pb::GetAppResponse>, Status> {
+        let request = request.into_inner();
+        let now = self.clock.now();
+        let app = self.app(&request.org, &request.name).await?;
+        let credentials = apps::credentials(&self.pool, Some(app.id), now).await;
+        let times = |one: apps::Credential| pb::CredentialTimes {
+            created_at_unix_ms: one.created_at.0,
+            ends_at_unix_ms: one.ends_at.map(|at| at.0),
+        };
+        let changes = apps::changes(&self.pool, app.id, CHANGES_MAX).await;
+        let change = |one: Change| pb::AppChange {
+            at_unix_ms: one.at.0,
+            action: one.action,
+            details_json: one.details.to_string(),
+        };
+        let usage = apps::usage(&self.pool, month::first_day(now)).await;
+        let mut usage = usage.map_err(status)?.into_iter();
+        let sent = usage.find(|(id, _)| *id == app.id);
+        Ok(Response::new(pb::GetAppResponse {
+            credentials: credentials
+                .map_err(status)?
+                .into_iter()
+                .map(times)
+                .collect(),
+            month_events: sent.map_or(0, |(_, events)| events),
+            changes: changes.map_err(status)?.into_iter().map(change).collect(),
+            app: Some(told(app)),
+        }))
+    }
+
+    async fn rotate_app(
+        &self,
+        request: Request<pb::RotateAppRequest>,
+    ) -> Result<Response<pb::AppCredential>, Status> {
+        let request = request.into_inner();
+        let grace = Duration::from_secs(request.grace_seconds);
+        if grace > GRACE_MAX {
+            return Err(Status::invalid_argument("grace: 90 days at most"));
+        }
+        let now = self.clock.now();
+        let mut transaction = self.begin().await?;
+        // From here on nobody else rotates.
+        apps::touch(&mut transaction).await.map_err(status)?;
+        let app = app(&mut transaction, &request.org, &request.name).await?;
+        let ends_at = now.plus(grace);
+        let has_previous = self
+            .retire(&mut transaction, app.id, (now, ends_at))
+            .await?;
+        let fresh = self.give(&mut transaction, app.id, now).await?;
+        let details = json!({ "grace_seconds": request.grace_seconds });
+        note(&mut transaction, app.id, ("rotate", details), now).await?;
+        self.publish(transaction).await?;
+        let previous = has_previous.then_some(ends_at);
+        Ok(Response::new(fresh.told(app, previous)))
+    }
+
+    async fn disable_app(
+        &self,
+        request: Request<pb::DisableAppRequest>,
+    ) -> Result<Response<pb::DisableAppResponse>, Status> {
+        let request = request.into_inner();
+        let now = self.clock.now();
+        let mut transaction = self.begin().await?;
+        let app = app(&mut transaction, &request.org, &request.name).await?;
+        let changed = app.disabled_at.is_some() != request.disabled;
+        if changed {
+            let disabled_at = request.disabled.then_some(now);
+            let set = apps::set_disabled(&mut transaction, app.id, disabled_at).await;
+            set.map_err(status)?;
+            let action = if request.disabled {
+                "disable"
+            } else {
+                "enable"
+            };
+            note(&mut transaction, app.id, (action, json!({})), now).await?;
+            self.publish(transaction).await?;
+        }
+        let app = self.app(&request.org, &request.name).await?;
+        Ok(Response::new(pb::DisableAppResponse {
+            app: Some(told(app)),
+            changed,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::upkeep_server::Upkeep for Admin {
+    async fn make_partitions(
+        &self,
+        _request: Request<pb::MakePartitionsRequest>,
+    ) -> Result<Response<pb::MakePartitionsResponse>, Status> {
+        let made = days::make(&self.pool, self.clock.now()).await;
+        let made = made.map_err(status)?;
+        Ok(Response::new(pb::MakePartitionsResponse {
+            made: made.partitions,
+            stray_events: made.stray,
+        }))
+    }
+}
+
+impl Admin {
+    async fn begin(&self) -> Result<Transaction, Status> {
+        storage::begin(&self.pool).await.map_err(status)
+    }
+
+    /// Makes a change stand, and known here at once; other gateways follow within a second.
+    async fn publish(&self, mut transaction: Transaction) -> Result<(), Status> {
+        apps::touch(&mut transaction).await.map_err(status)?;
+        storage::commit(transaction).await.map_err(status)?;
+        self.directory.catch_up().await.map_err(status)
+    }
+
+    async fn app(&self, org: &str, name: &str) -> Result<apps::App, Status> {
+        let found = apps::find(&self.pool, org, name).await;
+        found.map_err(status)?.ok_or_else(|| nobody(org, name))
+    }
+
+    /// Gives an app a token and a secret.
+    async fn give(
+        &self,
+        transaction: &mut Transaction,
+        app_id: i32,
+        now: UnixMillis,
+    ) -> Result<Fresh, Status> {
+        let fresh = Fresh {
+            token: SecretString::from(format!("tk_{}", random()?)),
+            secret: SecretString::from(random()?),
+        };
+        let hash: [u8; 32] = Sha256::digest(fresh.token.expose_secret().as_bytes()).into();
+        let secret = fresh.secret.expose_secret().as_bytes();
+        let sealed = self.key.seal(&purpose(&hash), secret);
+        let sealed = sealed.map_err(|error| Status::internal(error.to_string()))?;
+        let added = apps::add_credential(transaction, app_id, (&hash, &sealed), now).await;
+        added.map_err(status)?;
+        Ok(fresh)
+    }
+
+    /// Lets the newest credential end in a while, and older ones now. Whether there was one.
+    async fn retire(
+        &self,
+        transaction: &mut Transaction,
+        app_id: i32,
+        (now, ends_at): (UnixMillis, UnixMillis),
+    ) -> Result<bool, Status> {
+        let good = apps::credentials(&mut **transaction, Some(app_id), now).await;
+        let good = good.map_err(status)?;
+        for (place, credential) in good.iter().enumerate() {
+            let stays = place + 1 < KEYS_MAX;
+            let at = if stays { ends_at } else { now };
+            let at = credential.ends_at.map_or(at, |before| before.min(at));
+            let ended = apps::end_credential(transaction, credential.id, at).await;
+            ended.map_err(status)?;
+        }
+        Ok(!good.is_empty())
+    }
+}
+
+impl Fresh {
+    fn told(self, app: apps::App, previous_ends_at: Option<UnixMillis>) -> pb::AppCredential {
+        pb::AppCredential {
+            app: Some(told(app)),
+            token: self.token.expose_secret().to_owned(),
+            secret: self.secret.expose_secret().to_owned(),
+            previous_ends_at_unix_ms: previous_ends_at.map(|at| at.0),
+        }
+    }
+}
+
+async fn app(transaction: &mut Transaction, org: &str, name: &str) -> Result<apps::App, Status> {
+    let found = apps::find(&mut **transaction, org, name).await;
+    found.map_err(status)?.ok_or_else(|| nobody(org, name))
+}
+
+fn nobody(org: &str, name: &str) -> Status {
+    Status::not_found(format!("no app {org}/{name}"))
+}
+
+async fn note(
+    transaction: &mut Transaction,
+    app_id: i32,
+    (action, details): (&str, Value),
+    at: UnixMillis,
+) -> Result<(), Status> {
+    let change = Change {
+        at,
+        action: action.to_owned(),
+        details,
+    };
+    let noted = apps::note(transaction, app_id, &change).await;
+    noted.map_err(status)
+}
+
+fn terms(request: &pb::CreateAppRequest) -> Result<Terms, Status> {
+    let tier = match request.tier.as_str() {
+        "" => Tier::Free,
+        word => word.parse().map_err(|error| invalid("tier", &error))?,
+    };
+    let retention_days = match request.retention_days {
+        0 => tier.retention_days(),
+        days if days <= RETENTION_DAYS_MAX => days,
+        _ => return Err(Status::invalid_argument("retention_days: 1 to 3650")),
+    };
+    Ok(Terms {
+        tier,
+        quota_events: bound("quota_events", request.quota_events, tier.quota_events())?,
+        rate_events: bound("rate_events", request.rate_events, tier.rate_events())?,
+        retention_days,
+        networks: networks(&request.networks)?,
+        origins: origins(&request.origins)?,
+    })
+}
+
+/// What was asked for, or the tier's; 0 is no bound.
+fn bound(
+    name: &'static str,
+    asked: Option<u64>,
+    of_tier: Option<u64>,
+) -> Result<Option<u64>, Status> {
+    match asked {
+        None => Ok(of_tier),
+        Some(0) => Ok(None),
+        Some(asked) if i64::try_from(asked).is_ok() => Ok(Some(asked)),
+        Some(_) => Err(Status::invalid_argument(format!("{name}: too large"))),
+    }
+}
+
+fn networks(texts: &[String]) -> Result<Vec<String>, Status> {
+    if texts.len() > LIST_MAX {
+        return Err(Status::invalid_argument("networks: at most 64"));
+    }
+    let network = |text: &String| {
+        let network: IpNet = text.parse().map_err(|error| invalid("networks", &error))?;
+        Ok(network.trunc().to_string())
+    };
+    texts.iter().map(network).collect()
+}
+
+/// An origin is what a browser sends: a scheme, a host and perhaps a port, nothing after.
+fn origins(texts: &[String]) -> Result<Vec<String>, Status> {
+    let is_origin = |text: &String| {
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let is_host = |host: &str| {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'*' | b'?');
+            !host.is_empty() && host.bytes().all(plain)
+        };
+        text.len() <= ORIGIN_LENGTH_MAX && host.is_some_and(is_host)
+    };
+    if texts.len() <= LIST_MAX && texts.iter().all(is_origin) {
+        Ok(texts.to_vec())
+    } else {
+        Err(Status::invalid_argument(
+            "origins: at most 64, such as https://app.example.com",
+        ))
+    }
+}
+
+/// Names stand in a path as they are: SDKs do not escape them.
+fn check_name(what: &'static str, name: &str) -> Result<(), Status> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+    let is_dots = matches!(name, "." | "..");
+    if (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(is_plain) && !is_dots {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "{what}: 1 to 128 letters, digits and -._~!$&'()*+,;=:@"
+    )))
+}
+
+fn details(terms: &Terms) -> Value {
+    json!({
+        "tier": terms.tier, "quota_events": terms.quota_events, "rate_events": terms.rate_events,
+        "retention_days": terms.retention_days, "networks": terms.networks,
+        "origins": terms.origins,
+    })
+}
+
+fn told(app: apps::App) -> pb::App {
+    pb::App {
+        org: app.org,
+        name: app.name,
+        tier: app.terms.tier.as_str().to_owned(),
+        quota_events: app.terms.quota_events,
+        rate_events: app.terms.rate_events,
+        retention_days: app.terms.retention_days,
+        networks: app.terms.networks,
+        origins: app.terms.origins,
+        created_at_unix_ms: app.created_at.0,
+        disabled_at_unix_ms: app.disabled_at.map(|at| at.0),
+    }
+}
+
+/// 256 random bits as hexadecimal digits.
+fn random() -> Result<String, Status> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| Status::internal(error.to_string()))?;
+    Ok(hex::encode(bytes))
+}
+
+fn invalid(name: &'static str, error: &impl std::fmt::Display) -> Status {
+    Status::invalid_argument(format!("{name}: {error}"))
+}
+
+/// What went wrong in the database is logged, and not told.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it is what errors are mapped by"
+)]
+fn status(error: storage::Error) -> Status {
+    if error.is_retryable() {
+        return Status::unavailable("the database is away; try again");
+    }
+    tracing::error!(error = ?error, "a query of the apps failed");
+    Status::internal("the query failed")
+}
