@@ -22,7 +22,7 @@ use crate::engine::schedule::{CatchUp, Schedule};
 use crate::jobs::{
     ArchiveLog, BackupDatabase, BuyAdvice, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves,
     ProbeNodes, ReapProvisioning, ReconcileOutage, RollUpUsage, RotateKeys, SettleBudgets,
-    SweepNodes, SyncDns, VerifyBackup,
+    SweepNodes, SyncDns, TelemetryPartitions, VerifyBackup,
 };
 
 /// Configuration of jobs.
@@ -42,6 +42,8 @@ pub struct Config {
     pub service_token_file: PathBuf,
     /// The api's gRPC listener.
     pub api_grpc: String,
+    /// The metrics-gateway's gRPC listener, if it takes events of apps.
+    pub gateway_grpc: Option<String>,
     /// Whether that URL leads to a proxy that lends connections by the transaction, such as
     /// pgbouncer: nobody listens for work then, all poll.
     pub database_proxied: bool,
@@ -95,6 +97,9 @@ pub struct Schedules {
     pub reconcile_outage_seconds: u32,
     /// Between two looks at when regions' bytes run out.
     pub buy_advice_seconds: u32,
+    /// Between looks at whether events of the next days have partitions; there is none without
+    /// `gateway_grpc`.
+    pub telemetry_partitions_seconds: u32,
     /// How long a key signs leases, 1 to 3650.
     pub rotate_keys_days: u32,
 }
@@ -119,6 +124,7 @@ impl Schedules {
             roll_up_usage_seconds: 0,
             reconcile_outage_seconds: 0,
             buy_advice_seconds: 0,
+            telemetry_partitions_seconds: 0,
             ..Self::default()
         }
     }
@@ -156,6 +162,7 @@ impl Default for Config {
             database_url_file: None,
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
+            gateway_grpc: None,
             database_proxied: false,
             workers: 4,
             queues: BTreeMap::new(),
@@ -185,6 +192,7 @@ impl Default for Schedules {
             roll_up_usage_seconds: 60,
             reconcile_outage_seconds: 120,
             buy_advice_seconds: 3600,
+            telemetry_partitions_seconds: 3600,
             rotate_keys_days: 30,
         }
     }
@@ -213,6 +221,9 @@ impl ServiceConfig for Config {
         storage::check_settings(url, self.database_url_file.as_deref())?;
         check_files(&[("service_token_file", &self.service_token_file)])?;
         self.kit.grpc.check("api_grpc", &self.api_grpc)?;
+        if let Some(uri) = &self.gateway_grpc {
+            self.kit.grpc.check("gateway_grpc", uri)?;
+        }
         if !(1..=256).contains(&self.workers) {
             return Err("workers: 1 to 256".to_owned());
         }
@@ -267,6 +278,10 @@ impl Config {
             DnsProvider::Cloudflare | DnsProvider::Rfc2136 => self.schedules.sync_dns_seconds,
         };
         let its = &self.schedules;
+        let telemetry_partitions_seconds = match self.gateway_grpc {
+            None => 0,
+            Some(_) => its.telemetry_partitions_seconds,
+        };
         let all = [
             (ExpireSessions::KIND, its.expire_sessions_seconds),
             (SweepNodes::KIND, its.sweep_nodes_seconds),
@@ -281,6 +296,7 @@ impl Config {
             (RollUpUsage::KIND, its.roll_up_usage_seconds),
             (ReconcileOutage::KIND, its.reconcile_outage_seconds),
             (BuyAdvice::KIND, its.buy_advice_seconds),
+            (TelemetryPartitions::KIND, telemetry_partitions_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))

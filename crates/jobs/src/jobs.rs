@@ -17,6 +17,7 @@ mod rotate_keys;
 mod settle_budgets;
 mod sweep_nodes;
 mod sync_dns;
+mod telemetry_partitions;
 mod verify_backup;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use rotate_keys::RotateKeys;
 pub use settle_budgets::SettleBudgets;
 pub use sweep_nodes::SweepNodes;
 pub use sync_dns::SyncDns;
+pub use telemetry_partitions::TelemetryPartitions;
 pub use verify_backup::VerifyBackup;
 
 use crate::backups::Vault;

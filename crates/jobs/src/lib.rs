@@ -15,6 +15,7 @@ mod control;
 mod courier;
 pub mod dns;
 pub mod engine;
+mod gateway;
 mod grpc;
 mod health;
 pub mod job;
@@ -47,6 +48,7 @@ pub use config::{
 };
 pub use control::Control;
 pub use courier::Courier;
+pub use gateway::Gateway;
 pub use names::Names;
 pub use signer::Signer;
 pub use upkeep::Upkeep;
@@ -78,6 +80,10 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     let mut registry = jobs::registry(&control, &upkeep, offline_after, signs_for)
         .with(jobs::DeliverWebhook::new(signer, courier))
         .with(jobs::SyncDns::new(names, config.dns.provider()?));
+    if let Some(uri) = &config.gateway_grpc {
+        let gateway = Gateway::new((&config.kit.grpc, uri), &token)?;
+        registry = registry.with(jobs::TelemetryPartitions::new(gateway));
+    }
     if let Some(vault) = &vault {
         registry = jobs::with_backups(registry, vault);
     }

@@ -21,6 +21,8 @@ pub const BANS_EXPIRED: &str = "streamhaul_jobs_bans_expired_total";
 pub const TOKENS_EXPIRED: &str = "streamhaul_jobs_tokens_expired_total";
 /// Times that another key began to sign leases.
 pub const KEYS_ROTATED: &str = "streamhaul_jobs_keys_rotated_total";
+/// Partitions made for events of apps.
+pub const PARTITIONS_MADE: &str = "streamhaul_jobs_partitions_made_total";
 
 /// Sessions whose usage was taken into the history, each time counted.
 pub const SESSIONS_ROLLED_UP: &str = "streamhaul_jobs_sessions_rolled_up_total";
@@ -41,7 +43,7 @@ const RAISED: &str = "raised";
 const LOWERED: &str = "lowered";
 const ANSWERED: &str = "answered";
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     (
         SESSIONS_REAPED,
         "Sessions stopped because their nodes never confirmed them",
@@ -54,6 +56,7 @@ const COUNTERS: [(&str, &str); 8] = [
         "Tokens dropped because they opened nothing any more",
     ),
     (KEYS_ROTATED, "Times that another key began to sign leases"),
+    (PARTITIONS_MADE, "Partitions made for events of apps"),
     (
         SESSIONS_ROLLED_UP,
         "Sessions whose usage was taken into the history, each time counted",
