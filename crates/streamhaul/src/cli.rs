@@ -1,5 +1,6 @@
 //! The command line.
 
+mod apps;
 mod backups;
 mod bans;
 mod budget;
@@ -19,6 +20,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use apps::{AppName, Apps, GatewayTarget, NewApp};
 pub use backups::{Backup, Backups, BackupsTarget, Chosen, Moment, Restore, VerifyBackup};
 pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
@@ -109,6 +111,9 @@ pub enum Command {
     /// Background work: what waits, runs and failed; queues and schedules.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Apps that send events: who they are, what they may, their secrets.
+    #[command(subcommand)]
+    Apps(Apps),
     /// Backs the database up, now.
     ///
     /// Copies the whole server while it works, with its log up to the end of that, into every

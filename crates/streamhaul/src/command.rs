@@ -1,5 +1,6 @@
 //! One file per command that speaks to a running instance.
 
+mod apps;
 mod audit;
 mod backups;
 mod bans;
@@ -60,6 +61,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             target,
         )?,
         Command::Jobs(command) => jobs::run(command)?,
+        Command::Apps(command) => apps::run(command)?,
         Command::Backup(command) => backups::make(command)?,
         Command::Restore(command) => backups::restore(command)?,
         Command::VerifyBackup(command) => backups::verify(command)?,

@@ -20,6 +20,9 @@ pub struct RunFile {
     pub jobs_grpc: String,
     /// The live view.
     pub gateway_http: String,
+    /// gRPC for reports, and for whoever looks after apps.
+    #[serde(default)]
+    pub gateway_grpc: String,
     /// The relay node's port for publishers and players, as `host:port`.
     pub relay_udp: String,
     /// The relay node's statistics.

@@ -51,6 +51,7 @@ impl Secrets {
         ensure(&secrets.service_token(), "sh_svc_")?;
         ensure(&secrets.sealing_key(), "")?;
         ensure(&secrets.stream_key_secret(), "")?;
+        ensure(&secrets.app_sealing_key(), "")?;
         Ok(secrets)
     }
 
@@ -76,6 +77,12 @@ impl Secrets {
     #[must_use]
     pub fn stream_key_secret(&self) -> PathBuf {
         self.dir.join("stream_key_secret")
+    }
+
+    /// What apps' secrets in the database are sealed with.
+    #[must_use]
+    pub fn app_sealing_key(&self) -> PathBuf {
+        self.dir.join("app_sealing_key")
     }
 
     /// What reads backups that are made without further settings.
@@ -159,6 +166,7 @@ mod tests {
             second.service_token(),
             second.sealing_key(),
             second.stream_key_secret(),
+            second.app_sealing_key(),
         ] {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", path.display());

@@ -159,6 +159,7 @@ fn describe(settings: &Settings) -> anyhow::Result<RunFile> {
         api_grpc: format!("http://{}", ports.api_grpc),
         jobs_grpc: format!("http://{}", ports.jobs_grpc),
         gateway_http: format!("http://{}", ports.gateway_http),
+        gateway_grpc: format!("http://{}", ports.gateway_grpc),
         relay_udp: format!("{host}:{}", ports.relay_udp.port()),
         relay_stats_http: format!("http://{host}:{}", ports.relay_stats.port()),
         admin: Admin {

@@ -7,8 +7,8 @@ use proto::jobs as pb;
 use serde_json::{Value, json};
 
 use crate::cli::{Jobs as Command, JobsTarget};
-use crate::jobs_client::Jobs;
 use crate::print;
+use crate::service_client::Jobs;
 
 /// The most characters of an error in a table.
 const ERROR_LENGTH_MAX: usize = 60;

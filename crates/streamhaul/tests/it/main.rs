@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a helper that panics fails its test
 
+mod apps;
 mod backups;
 mod instance;
 mod nodes;

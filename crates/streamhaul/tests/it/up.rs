@@ -141,6 +141,7 @@ fn what_runs_by_itself_runs_and_finds_the_node() {
         "rotate_keys",
         "settle_budgets",
         "sweep_nodes",
+        "telemetry_partitions",
     ];
     for name in known {
         assert!(names.iter().any(|it| it == name), "{name} of {names:?}");

@@ -12,6 +12,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         database_url: settings.database_url.clone(),
         service_token_file: settings.secrets.service_token(),
         api_grpc: settings.api_grpc(),
+        gateway_grpc: Some(settings.gateway_grpc()),
         dns: dns::read(settings)?.jobs,
         backups: settings.backups.clone().unwrap_or_default(),
         ..Config::default()
