@@ -21,6 +21,8 @@ pub mod database;
 #[cfg(feature = "identity-provider")]
 pub mod identity_provider;
 #[cfg(feature = "database")]
+pub mod intake_floor;
+#[cfg(feature = "database")]
 pub mod ledger;
 pub mod linksim;
 pub mod random;

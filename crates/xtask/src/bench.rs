@@ -18,6 +18,9 @@ const HOUSE: [&str; 5] = [
 /// What a relay is measured with: no database and no control plane of ours.
 const RELAY: [&str; 2] = ["streamhaul-relay-node", "streamhaul-measure"];
 
+/// What the intake of events is measured with.
+const INGEST: [&str; 2] = ["streamhaul-metrics-gateway", "streamhaul-measure"];
+
 /// What the control plane is measured with: the nodes are simulated.
 const CONTROL: [&str; 2] = ["streamhaul-api", "streamhaul-measure"];
 
@@ -27,7 +30,10 @@ const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--
        cargo xtask bench control [--nodes N] [--seconds N] [--start-nodes N] [--start-seconds N]
            [--callers N] [--json]
        cargo xtask bench jobs [--jobs N] [--turns N] [--singles N] [--held-seconds N]
-           [--held-rate N] [--peer-river PATH] [--json]";
+           [--held-rate N] [--peer-river PATH] [--json]
+       cargo xtask bench ingest [--seconds N] [--connections N] [--batch N]
+           [--peer-url URL --peer-org ID --peer-app ID --peer-secret TEXT [--peer-token TEXT]
+            [--peer-connections N]] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///
@@ -39,6 +45,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         Some("relay") => measure_relay(arguments),
         Some("control") => measure_with(&CONTROL, arguments),
         Some("jobs") => measure_alone(arguments),
+        Some("ingest") => measure_ingest(arguments),
         _ => bail!("{USAGE}"),
     }
 }
@@ -51,6 +58,11 @@ pub(crate) fn measure(arguments: &[String]) -> anyhow::Result<ExitStatus> {
 /// The same without the services that a relay node can do without.
 pub(crate) fn measure_relay(arguments: &[String]) -> anyhow::Result<ExitStatus> {
     measure_with(&RELAY, arguments)
+}
+
+/// The same with the gateway only.
+pub(crate) fn measure_ingest(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    measure_with(&INGEST, arguments)
 }
 
 /// The same with no service: what is measured runs in the program itself.

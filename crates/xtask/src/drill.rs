@@ -13,6 +13,7 @@ const USAGE: &str =
        cargo xtask drill flood [--seconds N] [--rate PPS] [--json]
        cargo xtask drill srtla [--seconds N] [--rate PPS] [--json]
        cargo xtask drill jobs [--jobs N] [--workers N] [--kill-every MS] [--restarts N] [--seed N] [--json]
+       cargo xtask drill ingest [--gateway-kills N] [--database-kills N] [--interval MS] [--clients N] [--json]
        cargo xtask drill backup [--rows N] [--debug] [--json]
        cargo xtask drill replica [--nodes N] [--callers N] [--json]
        cargo xtask drill restart [--srtla-send PATH] [--latency MS] [--json]";
@@ -28,6 +29,11 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             let own_name = std::iter::once("jobs-drill".to_owned());
             let arguments: Vec<String> = own_name.chain(arguments[1..].iter().cloned()).collect();
             bench::measure_alone(&arguments)
+        }
+        Some("ingest") => {
+            let own_name = std::iter::once("ingest-drill".to_owned());
+            let arguments: Vec<String> = own_name.chain(arguments[1..].iter().cloned()).collect();
+            bench::measure_ingest(&arguments)
         }
         Some("flood" | "srtla" | "restart") => bench::measure_relay(arguments),
         Some("backup") => return backup::run(arguments).map(verdict),

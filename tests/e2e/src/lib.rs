@@ -20,6 +20,7 @@ pub mod flood_drill;
 pub mod forwarder;
 pub mod house;
 pub mod http;
+pub mod ingest;
 pub mod key_tap;
 pub mod machine;
 pub mod media;

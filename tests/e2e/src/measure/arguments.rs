@@ -138,6 +138,26 @@ pub(crate) enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Events of apps that the gateway takes in a second, and how soon it acknowledges them.
+    Ingest(Box<Ingest>),
+    /// Kills the gateway and PostgreSQL under a load of events.
+    IngestDrill {
+        /// Kills of the gateway.
+        #[arg(long, default_value_t = 20)]
+        gateway_kills: u32,
+        /// Kills of PostgreSQL.
+        #[arg(long, default_value_t = 20)]
+        database_kills: u32,
+        /// Between two kills, in milliseconds.
+        #[arg(long, default_value_t = 1500)]
+        interval: u64,
+        /// Clients that send at the same time.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+        clients: u32,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Kills workers of the job engine, and their database, in the middle of jobs.
     JobsDrill {
         /// Jobs in all.
@@ -187,6 +207,46 @@ pub(crate) enum What {
         /// Where everything goes.
         to: SocketAddr,
     },
+}
+
+/// Options of `ingest`.
+#[derive(clap::Args)]
+pub(crate) struct Ingest {
+    /// How long each part takes.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+    /// Clients at the same time.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections: u32,
+    /// Events of a request.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) batch: u32,
+    /// Measure this gateway too, such as telemetry-kit's server: http://HOST:PORT.
+    #[arg(
+        long,
+        requires = "peer_org",
+        requires = "peer_app",
+        requires = "peer_secret"
+    )]
+    pub(crate) peer_url: Option<String>,
+    /// The organisation that the peer knows.
+    #[arg(long, requires = "peer_url")]
+    pub(crate) peer_org: Option<String>,
+    /// The app that the peer knows.
+    #[arg(long, requires = "peer_url")]
+    pub(crate) peer_app: Option<String>,
+    /// The app's token at the peer.
+    #[arg(long, requires = "peer_url")]
+    pub(crate) peer_token: Option<String>,
+    /// The app's secret at the peer.
+    #[arg(long, requires = "peer_url")]
+    pub(crate) peer_secret: Option<String>,
+    /// Clients of the peer at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) peer_connections: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `relay`.

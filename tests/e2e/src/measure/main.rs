@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Relay, What};
+use arguments::{Arguments, Ingest, Relay, What};
 use clap::Parser;
 use streamhaul_e2e::bench::{self, Bench, Peer, Profile};
 use streamhaul_e2e::bonder::Bonder;
 use streamhaul_e2e::delay::{Plan, Report};
 use streamhaul_e2e::flood::Flood;
 use streamhaul_e2e::flood_drill::{self, Plan as FloodPlan, Speech};
+use streamhaul_e2e::ingest::{self, Target};
 use streamhaul_e2e::queue_bench::{self, Plan as QueuePlan};
 use streamhaul_e2e::queue_drill::{self, Plan as QueueDrillPlan};
 use streamhaul_e2e::replica::{self, Plan as ReplicaPlan};
@@ -199,6 +200,27 @@ fn main() -> anyhow::Result<ExitCode> {
             queue_drill::worker::run(&database_url)?;
             Ok(ExitCode::SUCCESS)
         }
+        What::Ingest(options) => measure_ingest(*options),
+        What::IngestDrill {
+            gateway_kills,
+            database_kills,
+            interval,
+            clients,
+            json,
+        } => {
+            let finding = ingest::drill::run(ingest::drill::Plan {
+                gateway_kills,
+                database_kills,
+                interval: Duration::from_millis(interval),
+                clients,
+            })?;
+            Ok(concluded(
+                json,
+                &finding,
+                &finding.to_json(),
+                finding.meets_bars(),
+            ))
+        }
         What::Relay(options) => measure_relay(*options),
         What::RelayFloor { routes } => {
             bench::run_floor(&routes)?;
@@ -222,6 +244,29 @@ fn flood(plan: FloodPlan, json: bool) -> anyhow::Result<ExitCode> {
         &finding,
         &finding.to_json(),
         finding.meets_bars(),
+    ))
+}
+
+fn measure_ingest(options: Ingest) -> anyhow::Result<ExitCode> {
+    let peer = options.peer_url.map(|url| Target {
+        url,
+        org: options.peer_org.unwrap_or_default(),
+        app: options.peer_app.unwrap_or_default(),
+        token: options.peer_token,
+        secret: options.peer_secret.unwrap_or_default(),
+    });
+    let report = ingest::measure(&ingest::Plan {
+        length: Duration::from_secs(options.seconds),
+        connections: options.connections,
+        batch: options.batch as usize,
+        peer,
+        peer_connections: options.peer_connections,
+    })?;
+    Ok(concluded(
+        options.json,
+        &report,
+        &report.to_json(),
+        report.meets_bars(),
     ))
 }
 

@@ -13,6 +13,7 @@ mod bench_relay;
 mod crashes;
 mod encryption;
 mod flood;
+mod ingest;
 mod jobs;
 mod keys;
 mod links;
