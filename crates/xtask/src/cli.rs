@@ -30,12 +30,12 @@ pub(crate) enum Command {
     /// `bench control [--nodes N] [--seconds N] [--json]`,
     /// `bench jobs [--jobs N] [--held-seconds N] [--peer-river PATH] [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage|flood|srtla|jobs|backup|replica|restart [--json] …`.
+    /// Break things on purpose: `drill garbage|flood|srtla|jobs|ingest|backup|replica|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),
     /// Common programs through a relay node, over bad paths, beside libsrt alone:
-    /// `interop [--json] [--seed N] [--at-once N] [--srtla-send PATH]... [FILTER]`;
+    /// `interop [--json] [--seed N] [--at-once N] [--srtla-send PATH]... [FILTER]`, `interop --telemetry-sdk`;
     /// or names at BIND, `--named PATH`, or jobs behind a proxy, `--pgbouncer PATH`.
     Interop(Any),
     /// The checklist of a release: a bonded phone, and the dock in a headless browser:

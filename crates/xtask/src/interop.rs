@@ -5,9 +5,12 @@ use std::process::{Command, ExitStatus};
 use anyhow::Context;
 
 use crate::packages::{self, Program};
-use crate::workspace::{build, run as succeed, target_dir};
+use crate::workspace::{build, cargo, root, run as succeed, target_dir};
 
 const PROGRAMS: [&str; 2] = ["streamhaul-relay-node", "streamhaul-interop"];
+
+/// What the published SDK of telemetry-kit syncs to.
+const INTAKE: [&str; 2] = ["streamhaul-metrics-gateway", "streamhaul-measure"];
 
 /// What runs behind a proxy before the database.
 const JOBS: [&str; 3] = ["streamhaul-api", "streamhaul-jobs", "streamhaul-interop"];
@@ -18,6 +21,9 @@ const JOBS: [&str; 3] = ["streamhaul-api", "streamhaul-jobs", "streamhaul-intero
 /// # Errors
 /// When a program is missing or the build fails.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
+    if arguments.iter().any(|it| it == "--telemetry-sdk") {
+        return telemetry_sdk();
+    }
     if arguments.iter().any(|it| it.starts_with("--pgbouncer")) {
         succeed(build(&JOBS).arg("--quiet"))?;
     } else {
@@ -28,4 +34,21 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         .args(arguments)
         .status()
         .context("run streamhaul-interop")
+}
+
+/// Builds the published SDK, which wants OpenSSL's headers (`apt-get install libssl-dev`), outside
+/// the workspace, and lets it sync.
+fn telemetry_sdk() -> anyhow::Result<ExitStatus> {
+    succeed(build(&INTAKE).arg("--quiet"))?;
+    let into = target_dir().join("telemetry-sdk");
+    let mut sdk = cargo(&["build", "--quiet", "--locked"]);
+    sdk.current_dir(root().join("tests/telemetry-sdk"))
+        .arg("--target-dir")
+        .arg(&into);
+    succeed(&mut sdk)?;
+    Command::new(target_dir().join("debug/streamhaul-measure"))
+        .arg("telemetry-sdk")
+        .arg(into.join("debug/streamhaul-telemetry-sdk"))
+        .status()
+        .context("run streamhaul-measure")
 }

@@ -5,6 +5,7 @@ pub mod drill;
 mod load;
 mod report;
 mod rig;
+pub mod sdk;
 mod sender;
 
 pub use bench::{Plan, measure};

@@ -93,17 +93,32 @@ impl Rig {
 
     /// Makes an app without bounds, as soon as the gateway has its schema.
     pub(super) fn app(&self, runtime: &Runtime) -> anyhow::Result<Target> {
+        self.app_named(runtime, "bench", "app")
+    }
+
+    /// The same by a name.
+    pub(super) fn app_named(
+        &self,
+        runtime: &Runtime,
+        org: &str,
+        app: &str,
+    ) -> anyhow::Result<Target> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address(GRPC)))?;
         let made = wait::until("the gateway makes an app", READY_LIMIT, || {
-            runtime.block_on(create(&endpoint)).ok()
+            runtime.block_on(create(&endpoint, org, app)).ok()
         })?;
         Ok(Target {
             url: format!("http://{}", self.address(HTTP)),
-            org: "bench".to_owned(),
-            app: "app".to_owned(),
+            org: org.to_owned(),
+            app: app.to_owned(),
             token: None,
             secret: made,
         })
+    }
+
+    /// Where apps send.
+    pub(super) fn http(&self) -> SocketAddr {
+        self.address(HTTP)
     }
 
     fn address(&self, place: u16) -> SocketAddr {
@@ -112,11 +127,11 @@ impl Rig {
 }
 
 /// The app's secret.
-async fn create(endpoint: &Endpoint) -> anyhow::Result<String> {
+async fn create(endpoint: &Endpoint, org: &str, app: &str) -> anyhow::Result<String> {
     let bearer: MetadataValue<Ascii> = format!("Bearer {SERVICE_TOKEN}").parse()?;
     let mut request = tonic::Request::new(CreateAppRequest {
-        org: "bench".to_owned(),
-        name: "app".to_owned(),
+        org: org.to_owned(),
+        name: app.to_owned(),
         tier: "enterprise".to_owned(),
         ..CreateAppRequest::default()
     });

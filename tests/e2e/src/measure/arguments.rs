@@ -140,6 +140,11 @@ pub(crate) enum What {
     },
     /// Events of apps that the gateway takes in a second, and how soon it acknowledges them.
     Ingest(Box<Ingest>),
+    /// The published SDK of telemetry-kit syncs to the gateway.
+    TelemetrySdk {
+        /// The program that does.
+        program: PathBuf,
+    },
     /// Kills the gateway and PostgreSQL under a load of events.
     IngestDrill {
         /// Kills of the gateway.
