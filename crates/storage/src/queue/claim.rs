@@ -204,8 +204,8 @@ impl Queue {
         let (ids, attempts) = columns(fences);
         let held = sqlx::query!(
             "UPDATE queue.jobs AS j SET locked_until = now() + make_interval(secs => $3) \
-             FROM unnest($1::bigint[], $2::integer[]) AS held (id, attempt) \
-             WHERE j.id = held.id AND j.attempt = held.attempt AND j.locked_until IS NOT NULL \
+             WHERE j.id = ANY($1) AND j.attempt = ($2::integer[])[array_position($1, j.id)] \
+                 AND j.locked_until IS NOT NULL \
              RETURNING j.id, j.cancel_requested_at IS NOT NULL AS \"cancel_requested!\"",
             &ids,
             &attempts,

@@ -1,5 +1,6 @@
 //! The job queue against a real server.
 
+mod dead;
 mod history;
 mod leader;
 mod operate;
