@@ -14,6 +14,7 @@
 
 pub mod backup;
 pub mod cluster;
+mod columns;
 pub mod control;
 mod error;
 mod migrate;

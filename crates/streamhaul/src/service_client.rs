@@ -1,7 +1,7 @@
 //! gRPC to the services of a running instance, a call at a time.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,7 +11,7 @@ use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
 use tonic::{Code, Response, Status};
 
-use crate::cli::{GatewayTarget, JobsTarget};
+use crate::cli::{GatewayTarget, JobsTarget, ServiceAccess};
 use crate::run_file::RunFile;
 use crate::secrets::Secrets;
 use crate::state_dir::StateDir;
@@ -37,10 +37,7 @@ pub(crate) type Apps = Service<AppsClient<AuthorizedChannel>>;
 struct Told<'a> {
     option: &'static str,
     uri: Option<&'a String>,
-    service_token_file: Option<&'a PathBuf>,
-    state_dir: Option<&'a Path>,
-    ca_file: Option<&'a PathBuf>,
-    insecure: bool,
+    access: &'a ServiceAccess,
 }
 
 impl Jobs {
@@ -49,10 +46,7 @@ impl Jobs {
         let told = Told {
             option: "--jobs",
             uri: target.jobs.as_ref(),
-            service_token_file: target.service_token_file.as_ref(),
-            state_dir: target.state_dir.as_deref(),
-            ca_file: target.ca_file.as_ref(),
-            insecure: target.insecure,
+            access: &target.access,
         };
         Self::open(&told, |run| run.jobs_grpc, JobsClient::new)
     }
@@ -64,10 +58,7 @@ impl Apps {
         let told = Told {
             option: "--gateway",
             uri: target.gateway.as_ref(),
-            service_token_file: target.service_token_file.as_ref(),
-            state_dir: target.state_dir.as_deref(),
-            ca_file: target.ca_file.as_ref(),
-            insecure: target.insecure,
+            access: &target.access,
         };
         Self::open(&told, |run| run.gateway_grpc, AppsClient::new)
     }
@@ -86,8 +77,8 @@ impl<C: Clone> Service<C> {
             .build()
             .context("start a runtime")?;
         let grpc = GrpcConfig {
-            ca_file: told.ca_file.cloned(),
-            insecure: told.insecure,
+            ca_file: told.access.ca_file.clone(),
+            insecure: told.access.insecure,
             ..GrpcConfig::default()
         };
         let channel = {
@@ -134,10 +125,10 @@ impl<C: Clone> Service<C> {
 
 /// Where the service is, and the token that it knows.
 fn place(told: &Told<'_>, of_instance: fn(RunFile) -> String) -> anyhow::Result<(String, PathBuf)> {
-    if let (Some(uri), Some(file)) = (told.uri, told.service_token_file) {
+    if let (Some(uri), Some(file)) = (told.uri, &told.access.service_token_file) {
         return Ok((uri.clone(), file.clone()));
     }
-    let dir = StateDir::choose(told.state_dir)?;
+    let dir = StateDir::choose(told.access.state_dir.as_deref())?;
     let uri = of_instance(RunFile::read(&dir.run_file())?);
     if uri.is_empty() {
         let option = told.option;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{NodeId, SessionId, UnixMillis};
 
-use crate::control::column;
+use super::column;
 use crate::{Error, Pool};
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -1,12 +1,11 @@
 //! `streamhaul apps`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use model::app::Tier;
 
-use super::duration;
+use super::{ServiceAccess, duration};
 
 /// Apps that send events.
 #[derive(Debug, Subcommand)]
@@ -108,9 +107,6 @@ pub struct AppName {
 /// Which instance's gateway: the one of `run.json` unless told otherwise.
 #[derive(Debug, Clone, Args)]
 pub struct GatewayTarget {
-    /// The state directory of a running instance
-    #[arg(long, value_name = "DIR", env = "STREAMHAUL_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
     /// The gRPC listener of the metrics-gateway, such as http://127.0.0.1:7004
     /// or https://gateway.example:7004
     #[arg(
@@ -120,20 +116,9 @@ pub struct GatewayTarget {
         requires = "service_token_file"
     )]
     pub gateway: Option<String>,
-    /// A file with the token that the services know each other by
-    #[arg(long, value_name = "FILE", env = "STREAMHAUL_SERVICE_TOKEN_FILE")]
-    pub service_token_file: Option<PathBuf>,
-    /// A file with the certificates of who signs that listener's [default: the public
-    /// authorities]
-    #[arg(long, value_name = "FILE", env = "STREAMHAUL_GRPC_CA_FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// Sends the token by http:// to a host that is neither this machine nor in a private
-    /// network
-    #[arg(long)]
-    pub insecure: bool,
-    /// Prints JSON
-    #[arg(long)]
-    pub json: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub access: ServiceAccess,
 }
 
 /// A tier.

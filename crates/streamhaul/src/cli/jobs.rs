@@ -1,12 +1,11 @@
 //! `streamhaul jobs`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use model::job::JobState;
 
-use super::duration;
+use super::{ServiceAccess, duration};
 
 /// Background work.
 #[derive(Debug, Subcommand)]
@@ -110,9 +109,6 @@ pub enum Jobs {
 /// Which instance's jobs: the one of `run.json` unless told otherwise.
 #[derive(Debug, Clone, Args)]
 pub struct JobsTarget {
-    /// The state directory of a running instance
-    #[arg(long, value_name = "DIR", env = "STREAMHAUL_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
     /// The gRPC listener of jobs, such as http://127.0.0.1:7002
     /// or https://jobs.example:7002
     #[arg(
@@ -122,20 +118,9 @@ pub struct JobsTarget {
         requires = "service_token_file"
     )]
     pub jobs: Option<String>,
-    /// A file with the token that the services know each other by
-    #[arg(long, value_name = "FILE", env = "STREAMHAUL_SERVICE_TOKEN_FILE")]
-    pub service_token_file: Option<PathBuf>,
-    /// A file with the certificates of who signs that listener's [default: the public
-    /// authorities]
-    #[arg(long, value_name = "FILE", env = "STREAMHAUL_GRPC_CA_FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// Sends the token by http:// to a host that is neither this machine nor in a private
-    /// network
-    #[arg(long)]
-    pub insecure: bool,
-    /// Prints JSON
-    #[arg(long)]
-    pub json: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub access: ServiceAccess,
 }
 
 /// A job's state.

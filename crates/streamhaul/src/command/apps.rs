@@ -56,7 +56,7 @@ fn rotate(app: &AppName, grace: Duration, target: &GatewayTarget) -> anyhow::Res
 fn credential(done: &str, made: &pb::AppCredential, target: &GatewayTarget) {
     let app = made.app.clone().unwrap_or_default();
     let previous = made.previous_ends_at_unix_ms.map(time);
-    if target.json {
+    if target.access.json {
         print::json(&json!({
             "app": to_json(&app), "token": made.token, "secret": made.secret,
             "previous_ends_at": previous,
@@ -85,7 +85,7 @@ fn list(after: Option<&AppName>, limit: u32, target: &GatewayTarget) -> anyhow::
     };
     let listed = Apps::of(target)?.call(async |mut client| client.list_apps(request).await)?;
     let apps: Vec<Value> = listed.apps.iter().map(to_json).collect();
-    if target.json {
+    if target.access.json {
         print::json(&json!({ "apps": apps }));
         return Ok(());
     }
@@ -134,7 +134,7 @@ fn show(app: &AppName, target: &GatewayTarget) -> anyhow::Result<()> {
         json!({ "at": time(one.at_unix_ms), "action": one.action, "details": details })
     };
     shown["changes"] = got.changes.iter().map(change).collect();
-    if target.json {
+    if target.access.json {
         print::json(&shown);
         return Ok(());
     }
@@ -164,7 +164,7 @@ fn disable(app: &AppName, disabled: bool, target: &GatewayTarget) -> anyhow::Res
     };
     let answer = Apps::of(target)?.call(async |mut client| client.disable_app(request).await)?;
     let told = to_json(&answer.app.unwrap_or_default());
-    if target.json {
+    if target.access.json {
         print::json(&json!({ "app": told, "changed": answer.changed }));
         return Ok(());
     }

@@ -66,7 +66,7 @@ fn list(request: pb::ListRequest, target: &JobsTarget) -> anyhow::Result<()> {
     let jobs = Jobs::of(target)?
         .call(async |mut client| client.list(request).await)?
         .jobs;
-    if target.json {
+    if target.access.json {
         let jobs: Vec<Value> = jobs.iter().map(to_json).collect();
         print::json(&json!({"jobs": jobs}));
         return Ok(());
@@ -96,7 +96,7 @@ fn show(id: i64, target: &JobsTarget) -> anyhow::Result<()> {
     let request = pb::GetRequest { id };
     let got = Jobs::of(target)?.call(async |mut client| client.get(request).await)?;
     let job = got.job.unwrap_or_default();
-    if target.json {
+    if target.access.json {
         print::json(&to_json(&job));
         return Ok(());
     }
@@ -128,7 +128,7 @@ fn run_schedule(name: &str, target: &JobsTarget) -> anyhow::Result<()> {
 
 /// Says which job there is now.
 fn told(job: &pb::Job, created: bool, target: &JobsTarget) {
-    if target.json {
+    if target.access.json {
         print::json(&json!({"job": to_json(job), "created": created}));
         return;
     }
@@ -144,7 +144,7 @@ fn cancel(id: i64, target: &JobsTarget) -> anyhow::Result<()> {
     let request = pb::CancelRequest { id };
     let answer = Jobs::of(target)?.call(async |mut client| client.cancel(request).await)?;
     let job = answer.job.unwrap_or_default();
-    if target.json {
+    if target.access.json {
         print::json(&to_json(&job));
     } else if job.cancel_requested {
         print::line(&format!("job {id} runs; its worker is told to stop it"));
@@ -158,7 +158,7 @@ fn retry(id: i64, target: &JobsTarget) -> anyhow::Result<()> {
     let request = pb::RetryRequest { id };
     let answer = Jobs::of(target)?.call(async |mut client| client.retry(request).await)?;
     let job = answer.job.unwrap_or_default();
-    if target.json {
+    if target.access.json {
         print::json(&to_json(&job));
     } else {
         print::line(&format!("job {id} is {}", state(&job)));
@@ -169,7 +169,7 @@ fn retry(id: i64, target: &JobsTarget) -> anyhow::Result<()> {
 fn queues(target: &JobsTarget) -> anyhow::Result<()> {
     let request = pb::ListQueuesRequest {};
     let listed = Jobs::of(target)?.call(async |mut client| client.list_queues(request).await)?;
-    if target.json {
+    if target.access.json {
         let queue = |queue: &pb::Queue| {
             json!({
                 "name": queue.name, "paused": queue.paused,
@@ -225,7 +225,7 @@ fn resume(queue: &str, target: &JobsTarget) -> anyhow::Result<()> {
 }
 
 fn changed(changed: bool, text: &str, target: &JobsTarget) {
-    if target.json {
+    if target.access.json {
         print::json(&json!({"changed": changed}));
     } else {
         print::line(text);
@@ -244,7 +244,7 @@ fn schedules(target: &JobsTarget) -> anyhow::Result<()> {
         })
     };
     let schedules: Vec<Value> = listed.schedules.iter().map(object).collect();
-    if target.json {
+    if target.access.json {
         print::json(&json!({"schedules": schedules}));
         return Ok(());
     }
