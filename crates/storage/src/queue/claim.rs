@@ -1,5 +1,6 @@
 //! Workers take jobs and keep them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::JobId;
@@ -221,15 +222,16 @@ impl Queue {
     }
 }
 
-/// Fences as columns, in the order of ids: statements that lock several rows lock them in one
-/// order, so that they do not wait for each other in a circle.
+/// Fences as columns, a job each, in the order of ids: statements that lock several rows lock
+/// them in one order, so that they do not wait for each other in a circle. Attempts only grow, so
+/// that of two fences of a job the newer one alone may hold.
 pub(super) fn columns(fences: &[Fence]) -> (Vec<i64>, Vec<i32>) {
-    let mut fences = fences.to_vec();
-    fences.sort_unstable();
-    fences
-        .iter()
-        .map(|fence| (fence.id.0, fence.attempt_number()))
-        .unzip()
+    let mut newest = BTreeMap::new();
+    for fence in fences {
+        let attempt = newest.entry(fence.id.0).or_default();
+        *attempt = fence.attempt_number().max(*attempt);
+    }
+    newest.into_iter().unzip()
 }
 
 impl Fence {
