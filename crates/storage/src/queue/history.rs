@@ -64,10 +64,10 @@ impl Queue {
         let moved = into_history!(
             query,
             "WITH ended AS ( \
-                 DELETE FROM queue.jobs WHERE id IN ( \
+                 DELETE FROM queue.jobs WHERE id = ANY(ARRAY( \
                      SELECT id FROM queue.jobs \
                      WHERE state IN ('completed', 'cancelled', 'discarded') \
-                     LIMIT $3 FOR UPDATE SKIP LOCKED) \
+                     LIMIT $3 FOR UPDATE SKIP LOCKED)) \
                  RETURNING *) ",
             (
                 "state",

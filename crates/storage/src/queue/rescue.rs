@@ -45,13 +45,16 @@ impl Queue {
              again AS ( \
                  UPDATE queue.jobs AS j SET state = 'available', run_at = now(), \
                      ready = nextval('queue.ready_order'), \
-                     locked_by = NULL, locked_until = NULL, last_error = silent.reason \
-                 FROM silent WHERE j.id = silent.id AND silent.becomes = 'available' \
+                     locked_by = NULL, locked_until = NULL, \
+                     last_error = (SELECT reason FROM silent WHERE silent.id = j.id) \
+                 WHERE j.id = ANY(ARRAY(SELECT id FROM silent WHERE becomes = 'available')) \
                  RETURNING j.id, j.kind, 'available' AS state), \
              ended AS ( \
-                 DELETE FROM queue.jobs AS j USING silent \
-                 WHERE j.id = silent.id AND silent.becomes <> 'available' \
-                 RETURNING j.*, silent.becomes, silent.reason), \
+                 DELETE FROM queue.jobs AS j \
+                 WHERE j.id = ANY(ARRAY(SELECT id FROM silent WHERE becomes <> 'available')) \
+                 RETURNING j.*, \
+                     (SELECT becomes FROM silent WHERE silent.id = j.id) AS becomes, \
+                     (SELECT reason FROM silent WHERE silent.id = j.id) AS reason), \
              kept AS ( ",
             (
                 "becomes",

@@ -44,6 +44,37 @@ async fn a_batch_is_found_by_its_keys_and_not_among_the_dead() {
     drop(report);
 }
 
+#[tokio::test]
+async fn looking_for_what_is_over_reads_the_dead_once() {
+    let database = TestDb::new().await;
+    let pool = storage::connect_queue("test", database.url(), 1).unwrap();
+    let queue = Queue::new(pool.clone());
+    let mut worker = Worker {
+        queue: queue.clone(),
+        frontier: Frontier::default(),
+    };
+    let report = database.hold("SELECT count(*) FROM queue.jobs").await;
+    for _ in 0..DEAD / BATCH {
+        worker.run(BATCH).await;
+    }
+    database.execute("VACUUM (ANALYZE) queue.jobs").await;
+    queue.enqueue_many(&jobs(2)).await.unwrap();
+    claimed(&queue, NO_LEASE).await;
+
+    let before = looked_at(&pool).await;
+    assert_eq!(rescued(&queue).await.len(), 2);
+    let after_rescue = looked_at(&pool).await;
+    let adopted = queue.adopt_finished(Retention::default(), BATCH).await;
+    let after_adoption = looked_at(&pool).await;
+    assert_eq!(adopted.unwrap(), 0);
+    // An entry of an index and a row for each version that a job had.
+    let once = 3 * i64::from(DEAD);
+    for looked_at in [after_rescue - before, after_adoption - after_rescue] {
+        assert!(looked_at <= once, "{looked_at}");
+    }
+    drop(report);
+}
+
 fn jobs(number: u32) -> Vec<NewJob> {
     vec![NewJob::new(KIND); number as usize]
 }
