@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use storage::control::relief;
 
 use crate::house::{ADMIN, House, eventually};
-use crate::node::{self, Enrolled, Node};
+use crate::node::{self, Enrolled, Node, heard_since};
 use crate::settling::settle;
 use crate::streams::set;
 use crate::upkeep::plan_moves;
@@ -50,19 +50,6 @@ async fn beat(node: &Node, boot_id: &str, ingress: u64, egress: u64) {
         ..Default::default()
     }))
     .await;
-}
-
-/// Does `say`, and waits until a node is heard at the house's time.
-async fn heard_since(house: &House, name: &str, say: impl Future<Output = ()>) {
-    let heard_at = async || {
-        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
-        let nodes = listed["nodes"].as_array().unwrap().clone();
-        let found = nodes.into_iter().find(|it| it["name"] == name).unwrap();
-        found["heartbeat_at"].clone()
-    };
-    let before = heard_at().await;
-    say.await;
-    eventually("heard", async || heard_at().await != before).await;
 }
 
 /// What a node's counters show.

@@ -113,7 +113,7 @@ async fn usage_is_rolled_up_once_and_divided_over_its_hours() {
     let (_, mut node) = node::joined(&house, "one", 10).await;
     // 04:40:00, and the session begins ten minutes before the hour.
     house.advance(Duration::from_secs(600));
-    node.beat(&[], &[]).await;
+    node::heard_since(&house, "one", node.beat(&[], &[])).await;
     assert_eq!(house.start(ADMIN, "cam1").await.status, 201);
     let session = node.assigned().await.session_id;
     carry(&house, &node, &session, 1, 0).await;

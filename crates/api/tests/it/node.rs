@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-use crate::house::{ADMIN, House};
+use crate::house::{ADMIN, House, eventually};
 
 /// A node's identity after its enrolment.
 #[derive(Debug, Clone)]
@@ -223,4 +223,17 @@ impl Node {
         }))
         .await;
     }
+}
+
+/// Does `say`, and waits until a node is heard at the house's time.
+pub(crate) async fn heard_since(house: &House, name: &str, say: impl Future<Output = ()>) {
+    let heard_at = async || {
+        let listed = house.get(ADMIN, "/api/v1/ops/nodes").await.body;
+        let nodes = listed["nodes"].as_array().unwrap().clone();
+        let found = nodes.into_iter().find(|it| it["name"] == name).unwrap();
+        found["heartbeat_at"].clone()
+    };
+    let before = heard_at().await;
+    say.await;
+    eventually("heard", async || heard_at().await != before).await;
 }

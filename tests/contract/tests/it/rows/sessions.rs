@@ -27,9 +27,11 @@ const START: Ask = ask("POST /api/v1/relay/start 201")
         ("publish", "/session/credentials/stream_token"),
     ]);
 
-/// The node has it.
-pub(crate) const PROVISIONED: Ask = ask("GET /api/v1/relay/active 200: provisioned")
-    .until(|body| body["session"]["status"] == "active");
+/// The node has it, and has said so to the gateway.
+pub(crate) const PROVISIONED: Ask =
+    ask("GET /api/v1/relay/active 200: provisioned").until(|body| {
+        body["session"]["status"] == "active" && body["per_link"]["observed_at"].is_number()
+    });
 
 const BEGINS: [Ask; 8] = [
     START,
