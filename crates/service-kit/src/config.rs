@@ -26,10 +26,28 @@ pub trait ServiceConfig: Serialize + DeserializeOwned + Default + Send + 'static
         Ok(())
     }
 
+    /// Settings that the command line has flags for, besides.
+    fn flags() -> &'static [Flag] {
+        &[]
+    }
+
     /// Encoded file descriptor sets of the gRPC services, for reflection.
     fn descriptor_sets() -> &'static [&'static [u8]] {
         &[]
     }
+}
+
+/// A setting that has a flag on the command line, which goes before file and environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What it takes, as the help shows it.
+    pub value: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// The setting, such as `section.key`.
+    pub setting: &'static str,
 }
 
 /// Checks that files which a service cannot do without are set.
@@ -167,18 +185,25 @@ pub fn environment_prefix(service: &str) -> String {
     format!("STREAMHAUL_{}__", service.replace('-', "_").to_uppercase())
 }
 
-/// Reads a service's configuration.
+/// Reads a service's configuration; `flags` are settings and what the command line gives them.
 ///
 /// # Errors
 /// When the file cannot be read, a key is unknown, a value has the wrong type
 /// or the service refuses the whole.
-pub fn load<C: ServiceConfig>(service: &str, file: Option<&Path>) -> Result<C, Error> {
+pub fn load<C: ServiceConfig>(
+    service: &str,
+    file: Option<&Path>,
+    flags: &[(&str, String)],
+) -> Result<C, Error> {
     let mut figment = Figment::from(Serialized::defaults(C::default()));
     if let Some(path) = file {
         require_readable(path)?;
         figment = figment.merge(Toml::file_exact(path));
     }
     figment = figment.merge(Env::prefixed(&environment_prefix(service)).split("__"));
+    for flag in flags {
+        figment = figment.merge(flag.clone());
+    }
     let config: C = figment
         .extract()
         .map_err(|error| Error::Invalid(one_line(&error.to_string())))?;

@@ -43,7 +43,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod trace;
 
-pub use config::{AdminConfig, KitConfig, LogConfig, LogFormat, ServiceConfig, TraceConfig};
+pub use config::{AdminConfig, Flag, KitConfig, LogConfig, LogFormat, ServiceConfig, TraceConfig};
 pub use launch::{Context, LaunchError, Running, SystemClock, launch};
 pub use readiness::{NotReady, Readiness};
 pub use run::run;

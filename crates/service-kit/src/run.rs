@@ -17,7 +17,7 @@ where
     F: FnOnce(C, Context) -> Fut + Send + 'static,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let arguments = Arguments::of_process(name);
+    let arguments = Arguments::of_process(name, C::flags());
     match start(name, &arguments, service) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,7 +33,8 @@ where
     F: FnOnce(C, Context) -> Fut + Send + 'static,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let config: C = config::load(name, arguments.config.as_deref()).context("configuration")?;
+    let (file, flags) = (arguments.config.as_deref(), &arguments.settings);
+    let config: C = config::load(name, file, flags).context("configuration")?;
     if arguments.print_config {
         print(&toml::to_string_pretty(&config)?);
         return Ok(());

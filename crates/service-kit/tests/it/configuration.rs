@@ -13,7 +13,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 }
 
 fn refusal(text: &str) -> String {
-    load::<Config>("config-test", Some(file(text).path()))
+    load::<Config>("config-test", Some(file(text).path()), &[])
         .unwrap_err()
         .to_string()
 }
@@ -21,9 +21,17 @@ fn refusal(text: &str) -> String {
 #[test]
 fn a_file_overrides_the_defaults() {
     let file = file("workers = 9\n[kit.log]\nformat = \"json\"");
-    let config: Config = load("config-test", Some(file.path())).unwrap();
+    let config: Config = load("config-test", Some(file.path()), &[]).unwrap();
     assert_eq!(config.workers, 9);
     assert_eq!(config.kit.shutdown_deadline_seconds, 20);
+}
+
+#[test]
+fn a_flag_overrides_the_file() {
+    let file = file("workers = 9\n[kit.log]\nfilter = \"info\"");
+    let flags = [("kit.log.filter", "debug".to_owned())];
+    let config: Config = load("config-test", Some(file.path()), &flags).unwrap();
+    assert_eq!((config.workers, &*config.kit.log.filter), (9, "debug"));
 }
 
 #[test]
@@ -43,14 +51,15 @@ fn mistakes_name_the_setting_in_one_line() {
         assert!(line.contains(named), "{line}");
         assert!(!line.contains('\n'), "{line}");
     }
-    let missing = load::<Config>("config-test", Some("/nowhere/at/all.toml".as_ref())).unwrap_err();
+    let missing =
+        load::<Config>("config-test", Some("/nowhere/at/all.toml".as_ref()), &[]).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/at/all.toml"));
 }
 
 #[test]
 fn secrets_are_never_printed() {
     let file = file("token = \"hunter2\"");
-    let config: Config = load("config-test", Some(file.path())).unwrap();
+    let config: Config = load("config-test", Some(file.path()), &[]).unwrap();
     let printed = serde_json::to_string(&config).unwrap();
     assert!(
         printed.contains("[redacted]") && !printed.contains("hunter2"),
