@@ -31,10 +31,6 @@ impl<T> Backlog<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -49,6 +45,5 @@ mod tests {
             (backlog.pop(), backlog.pop(), backlog.pop()),
             (Some(2), Some(3), None)
         );
-        assert!(backlog.is_empty());
     }
 }
