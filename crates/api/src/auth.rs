@@ -144,7 +144,8 @@ pub(crate) fn check_ban(app: &App, caller: &Caller) -> Result<(), ApiError> {
     app.bans.check_account(&caller.account, app.now())
 }
 
-async fn role(app: &App, caller: &Caller) -> Result<OpsRole, storage::Error> {
+/// What somebody may do on the operator's routes.
+pub(crate) async fn role(app: &App, caller: &Caller) -> Result<OpsRole, storage::Error> {
     if caller.is_admin {
         return Ok(OpsRole::Admin);
     }

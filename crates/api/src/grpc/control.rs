@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{NodeId, SessionId, UnixMillis};
+use model::{NodeId, OpsRole, SessionId, UnixMillis};
 use placement::vitals::Evidence;
 use proto::fleet as pb;
 use storage::control::{idempotency, nodes, placements, session_events, sessions, standings};
 use tonic::{Request, Response, Status};
 
 use super::{counted, status};
-use crate::auth::{check_ban, identify};
+use crate::auth::{check_ban, identify, role};
 use crate::fleet::roster;
 use crate::fleet::standing::{self, Judge};
 use crate::relay::lifecycle;
@@ -67,6 +67,15 @@ impl pb::control_server::Control for Control {
         let allowed = self.may_view(&request.token, &request.session_id).await;
         let response = allowed.map(|allowed| pb::AuthorizeViewerResponse { allowed });
         counted("Control/AuthorizeViewer", response)
+    }
+
+    async fn authorize_operator(
+        &self,
+        request: Request<pb::AuthorizeOperatorRequest>,
+    ) -> Result<Response<pb::AuthorizeOperatorResponse>, Status> {
+        let allowed = self.is_operator(&request.into_inner().token).await;
+        let response = allowed.map(|allowed| pb::AuthorizeOperatorResponse { allowed });
+        counted("Control/AuthorizeOperator", response)
     }
 
     async fn authorize_node(
@@ -205,6 +214,15 @@ impl Control {
             .map_err(status)?;
         let session_ids = given.iter().map(ToString::to_string).collect();
         Ok(pb::AuthorizeSessionsResponse { session_ids })
+    }
+
+    /// Whether somebody may look at the operator's routes.
+    async fn is_operator(&self, token: &str) -> Result<bool, Status> {
+        let Some(caller) = identify(&self.app, token).await.map_err(status)? else {
+            return Ok(false);
+        };
+        let role = role(&self.app, &caller).await.map_err(status)?;
+        Ok(check_ban(&self.app, &caller).is_ok() && role >= OpsRole::Viewer)
     }
 
     /// The admin may see everything, a user what their tenant has.

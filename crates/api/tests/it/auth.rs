@@ -124,6 +124,23 @@ async fn another_users_session_is_as_unknown_as_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn operators_are_known_to_other_services() {
+    let house = House::new().await;
+    let user = house.user("me").await;
+    let mut control = house.control().await;
+    let mut is_operator = async |token: &str| {
+        let token = token.to_owned();
+        let request = proto::fleet::AuthorizeOperatorRequest { token };
+        let answer = control.authorize_operator(request).await;
+        answer.unwrap().into_inner().allowed
+    };
+    assert!(is_operator(ADMIN).await);
+    for token in [user.as_str(), "", "nonsense"] {
+        assert!(!is_operator(token).await, "{token}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn viewers_see_their_own_sessions_only() {
     let house = House::new().await;
     let (enrolled, _node) = crate::node::joined(&house, "one", 10).await;

@@ -33,6 +33,16 @@ pub struct AuthorizeViewerResponse {
     pub allowed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeOperatorRequest {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeOperatorResponse {
+    #[prost(bool, tag = "1")]
+    pub allowed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuthorizeNodeRequest {
     #[prost(string, tag = "1")]
     pub credential: ::prost::alloc::string::String,
@@ -274,6 +284,33 @@ pub mod control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Says whether a token is an operator's, who may see what belongs to anybody.
+        pub async fn authorize_operator(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorizeOperatorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeOperatorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.fleet.v1.Control/AuthorizeOperator",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("streamhaul.fleet.v1.Control", "AuthorizeOperator"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Says which node a node credential belongs to.
         pub async fn authorize_node(
             &mut self,
@@ -388,6 +425,14 @@ pub mod control_server {
             request: tonic::Request<super::AuthorizeViewerRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AuthorizeViewerResponse>,
+            tonic::Status,
+        >;
+        /// Says whether a token is an operator's, who may see what belongs to anybody.
+        async fn authorize_operator(
+            &self,
+            request: tonic::Request<super::AuthorizeOperatorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeOperatorResponse>,
             tonic::Status,
         >;
         /// Says which node a node credential belongs to.
@@ -611,6 +656,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorizeViewerSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.fleet.v1.Control/AuthorizeOperator" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthorizeOperatorSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::AuthorizeOperatorRequest>
+                    for AuthorizeOperatorSvc<T> {
+                        type Response = super::AuthorizeOperatorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorizeOperatorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::authorize_operator(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthorizeOperatorSvc(inner);
                         let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -27,6 +27,9 @@ pub struct App {
     /// Absent: it may send.
     #[prost(int64, optional, tag = "10")]
     pub disabled_at_unix_ms: ::core::option::Option<i64>,
+    /// Whether what its clients measure counts for the service level indicators.
+    #[prost(bool, tag = "11")]
+    pub counts_for_slis: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAppRequest {
@@ -50,6 +53,8 @@ pub struct CreateAppRequest {
     pub networks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "8")]
     pub origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "9")]
+    pub counts_for_slis: bool,
 }
 /// Shown this once: the gateway keeps a hash of the token, and the secret sealed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -125,6 +130,75 @@ pub struct RotateAppRequest {
     /// How long the secret before stays good, seconds.
     #[prost(uint64, tag = "3")]
     pub grace_seconds: u64,
+}
+/// What is absent stays as it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeAppRequest {
+    #[prost(string, tag = "1")]
+    pub org: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Bounds that were the tier's before become those of this one, unless they are given below.
+    #[prost(string, optional, tag = "3")]
+    pub tier: ::core::option::Option<::prost::alloc::string::String>,
+    /// 0: any number.
+    #[prost(uint64, optional, tag = "4")]
+    pub quota_events: ::core::option::Option<u64>,
+    /// 0: any number.
+    #[prost(uint64, optional, tag = "5")]
+    pub rate_events: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "6")]
+    pub retention_days: ::core::option::Option<u32>,
+    /// All of them, in place of those before.
+    #[prost(message, optional, tag = "7")]
+    pub networks: ::core::option::Option<Texts>,
+    #[prost(message, optional, tag = "8")]
+    pub origins: ::core::option::Option<Texts>,
+    #[prost(bool, optional, tag = "9")]
+    pub counts_for_slis: ::core::option::Option<bool>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Texts {
+    #[prost(string, repeated, tag = "1")]
+    pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeAppResponse {
+    #[prost(message, optional, tag = "1")]
+    pub app: ::core::option::Option<App>,
+    /// False: it was so already.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskAppRequest {
+    #[prost(string, tag = "1")]
+    pub org: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Such as `measure=rate&from=-7d&by=type`.
+    #[prost(string, tag = "3")]
+    pub query: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskAppResponse {
+    #[prost(string, tag = "1")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAppRequest {
+    #[prost(string, tag = "1")]
+    pub org: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Such as `from=-7d&format=csv`.
+    #[prost(string, tag = "3")]
+    pub query: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAppResponse {
+    #[prost(bytes = "vec", tag = "1")]
+    pub piece: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DisableAppRequest {
@@ -322,6 +396,79 @@ pub mod apps_client {
                 .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "RotateApp"));
             self.inner.unary(req, path, codec).await
         }
+        /// Changes the bounds of an app.
+        pub async fn change_app(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeAppRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeAppResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.telemetry.v1.Apps/ChangeApp",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "ChangeApp"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Numbers about an app's events, as `GET /v1/stats` answers them.
+        pub async fn ask_app(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AskAppRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskAppResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.telemetry.v1.Apps/AskApp",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "AskApp"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The events themselves, as `GET /v1/export` sends them, in pieces. A stream that ends with
+        /// another status than OK is not whole.
+        pub async fn export_app(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportAppRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportAppResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.telemetry.v1.Apps/ExportApp",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "ExportApp"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Lets an app send nothing any more, or let it again.
         pub async fn disable_app(
             &mut self,
@@ -383,6 +530,31 @@ pub mod apps_server {
             &self,
             request: tonic::Request<super::RotateAppRequest>,
         ) -> std::result::Result<tonic::Response<super::AppCredential>, tonic::Status>;
+        /// Changes the bounds of an app.
+        async fn change_app(
+            &self,
+            request: tonic::Request<super::ChangeAppRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeAppResponse>,
+            tonic::Status,
+        >;
+        /// Numbers about an app's events, as `GET /v1/stats` answers them.
+        async fn ask_app(
+            &self,
+            request: tonic::Request<super::AskAppRequest>,
+        ) -> std::result::Result<tonic::Response<super::AskAppResponse>, tonic::Status>;
+        /// Server streaming response type for the ExportApp method.
+        type ExportAppStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExportAppResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The events themselves, as `GET /v1/export` sends them, in pieces. A stream that ends with
+        /// another status than OK is not whole.
+        async fn export_app(
+            &self,
+            request: tonic::Request<super::ExportAppRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ExportAppStream>, tonic::Status>;
         /// Lets an app send nothing any more, or let it again.
         async fn disable_app(
             &self,
@@ -636,6 +808,138 @@ pub mod apps_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.telemetry.v1.Apps/ChangeApp" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangeAppSvc<T: Apps>(pub Arc<T>);
+                    impl<T: Apps> tonic::server::UnaryService<super::ChangeAppRequest>
+                    for ChangeAppSvc<T> {
+                        type Response = super::ChangeAppResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangeAppRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Apps>::change_app(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangeAppSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.telemetry.v1.Apps/AskApp" => {
+                    #[allow(non_camel_case_types)]
+                    struct AskAppSvc<T: Apps>(pub Arc<T>);
+                    impl<T: Apps> tonic::server::UnaryService<super::AskAppRequest>
+                    for AskAppSvc<T> {
+                        type Response = super::AskAppResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AskAppRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Apps>::ask_app(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AskAppSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.telemetry.v1.Apps/ExportApp" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportAppSvc<T: Apps>(pub Arc<T>);
+                    impl<
+                        T: Apps,
+                    > tonic::server::ServerStreamingService<super::ExportAppRequest>
+                    for ExportAppSvc<T> {
+                        type Response = super::ExportAppResponse;
+                        type ResponseStream = T::ExportAppStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportAppRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Apps>::export_app(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportAppSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
