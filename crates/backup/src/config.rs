@@ -164,7 +164,7 @@ impl Config {
 }
 
 impl DestinationConfig {
-    fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), String> {
         let name = &self.name;
         if name.is_empty() || name.len() > 40 {
             return Err("backups.destinations: each needs a `name` of 1 to 40 bytes".to_owned());

@@ -1,15 +1,17 @@
 //! A place for backups, and what is in it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ClientOptions, GetResult, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc::Sender;
 
 use crate::config::{DestinationConfig, Keep, S3Config};
 use crate::error::Error;
@@ -109,6 +111,22 @@ impl Destination {
         Ok(listed)
     }
 
+    /// Names of all objects under `directory`, as [`path`](Self::path) wants them.
+    pub(crate) async fn names(&self, directory: &str) -> Result<Vec<String>, Error> {
+        let prefix = self.path(directory);
+        let found = self.store.list(Some(&prefix)).map_ok(|it| it.location);
+        let found: Vec<Path> = found
+            .try_collect()
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let within = |path: &Path| {
+            let parts = path.prefix_match(&self.prefix)?;
+            let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            Some(parts.join("/"))
+        };
+        Ok(found.iter().filter_map(within).collect())
+    }
+
     /// Names of the stored segments of a server's log, with their endings, in their order.
     pub(crate) async fn log(&self, system_identifier: &str) -> Result<Vec<String>, Error> {
         let prefix = self.path(&format!("log/{system_identifier}"));
@@ -131,7 +149,8 @@ impl Destination {
         put.map(drop).map_err(|error| self.failed(&error))
     }
 
-    async fn document<T: serde::de::DeserializeOwned>(
+    /// Reads a small object, if it is there.
+    pub(crate) async fn document<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<Option<T>, Error> {
@@ -176,6 +195,43 @@ impl Destination {
             Err(error) => Err(self.failed(&error)),
         }
     }
+}
+
+/// Why an object that should be there cannot be had.
+pub(crate) fn missing(destination: &Destination, name: &str, error: &object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::Damaged {
+            object: format!("{name} in {}", destination.name()),
+            reason: "it is missing".to_owned(),
+        },
+        error => destination.failed(error),
+    }
+}
+
+/// Gives an object to whoever reads, until they have enough.
+pub(crate) async fn pour(
+    destination: &Destination,
+    object: GetResult,
+    reader: &Sender<io::Result<Bytes>>,
+) -> Result<(), Error> {
+    let mut stream = object.into_stream();
+    while let Some(chunk) = stream.next().await {
+        let (chunk, broken) = match chunk {
+            Ok(chunk) => (Ok(chunk), None),
+            Err(error) => {
+                let told = io::Error::other(error.to_string());
+                (Err(told), Some(destination.failed(&error)))
+            }
+        };
+        let is_gone = reader.send(chunk).await.is_err();
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        if is_gone {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn directory(name: &str, path: &std::path::Path) -> Result<Arc<dyn ObjectStore>, Error> {

@@ -14,6 +14,12 @@ pub enum Error {
         "the database did not do its part (its role needs REPLICATION, and EXECUTE on pg_switch_wal)"
     )]
     Database(#[from] storage::Error),
+    /// What was to be archived cannot be read.
+    #[error("the database did not give what is to be archived")]
+    Rows(#[source] storage::Error),
+    /// What was fetched cannot be written.
+    #[error("cannot write what was fetched")]
+    Output(#[source] io::Error),
     /// The URL is none.
     #[error(transparent)]
     Url(#[from] storage::InvalidUrl),
@@ -105,14 +111,20 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Config(_) => "config",
-            Self::Database(_) | Self::Url(_) | Self::Server(_) | Self::LogLost => "database",
+            Self::Database(_) | Self::Rows(_) | Self::Url(_) | Self::Server(_) | Self::LogLost => {
+                "database"
+            }
             Self::Program { .. } | Self::Cluster(_) | Self::Recovery(_) => "program",
             Self::Destination { .. } => "destination",
             Self::Full { .. } => "full",
             Self::Key(_) => "key",
             Self::Damaged { .. } => "damaged",
             Self::Different(_) => "different",
-            Self::Busy | Self::Local { .. } | Self::Nothing(_) | Self::Stopped => "other",
+            Self::Busy
+            | Self::Local { .. }
+            | Self::Output(_)
+            | Self::Nothing(_)
+            | Self::Stopped => "other",
         }
     }
 

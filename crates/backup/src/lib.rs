@@ -17,6 +17,9 @@
 //! The manifest has what was in each table at one instant, the *mark*, which is also a place in
 //! the log ([`storage::backup::Mark`]). Verifying is restoring up to the mark and counting again.
 //!
+//! Besides, [`Archive`] keeps days of telemetry that have left the database, in the same places and by the same
+//! ways.
+//!
 //! This crate refuses to know who asks and when: the command line and the jobs both call
 //! [`Backups`]. To add a kind of destination, give [`DestinationConfig`] a field and
 //! [`Destination::open`] the store.
@@ -25,6 +28,7 @@ mod archive;
 mod base;
 mod chunks;
 mod config;
+mod days;
 mod destination;
 mod error;
 mod log;
@@ -41,6 +45,7 @@ use std::sync::Arc;
 
 pub use base::Taken;
 pub use config::{Config, DestinationConfig, Keep, S3Config};
+pub use days::{Archive, ArchiveConfig, Part, Written};
 pub use destination::{Destination, Listed};
 pub use error::Error;
 pub use manifest::{Manifest, Object, Proof};

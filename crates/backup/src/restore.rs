@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use object_store::ObjectStoreExt as _;
 use storage::backup::{Database, TableCount};
@@ -14,7 +13,7 @@ use storage::cluster::{Binaries, Cluster, Recovery};
 
 use crate::base::Counted;
 use crate::chunks::{Passed, Source};
-use crate::destination::Listed;
+use crate::destination::{Listed, missing, pour};
 use crate::error::Error;
 use crate::log;
 use crate::manifest::{FORM, Manifest, difference};
@@ -188,23 +187,10 @@ impl Backups {
                 (Ok(()), None) => Ok(()),
             }
         });
-        let mut stream = object.into_stream();
-        let mut broken = None;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| {
-                let text = error.to_string();
-                broken = Some(destination.failed(&error));
-                io::Error::other(text)
-            });
-            if sender.send(chunk).await.is_err() {
-                break;
-            }
-        }
+        let poured = pour(destination, object, &sender).await;
         drop(sender);
         let consumed = consumed.await;
-        if let Some(error) = broken {
-            return Err(error);
-        }
+        poured?;
         consumed.map_err(|error| Error::local(request.into, io::Error::other(error)))??;
         Ok(meter.passed())
     }
@@ -381,16 +367,6 @@ fn explain(error: storage::cluster::Error, target: Target) -> Error {
             Error::Recovery("the stored log ends before the backup's mark".to_owned())
         }
         _ => error.into(),
-    }
-}
-
-fn missing(destination: &Destination, name: &str, error: &object_store::Error) -> Error {
-    match error {
-        object_store::Error::NotFound { .. } => Error::Damaged {
-            object: format!("{name} in {}", destination.name()),
-            reason: "it is missing".to_owned(),
-        },
-        error => destination.failed(error),
     }
 }
 

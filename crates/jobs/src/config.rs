@@ -1,6 +1,7 @@
 //! This service's configuration.
 
 mod dns;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,14 +16,16 @@ use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::{KitConfig, ServiceConfig};
 use storage::queue::{QUEUE_DEFAULT, Retention};
+pub use telemetry::{RetentionMode, TelemetryConfig};
 
 use crate::engine::Settings;
 use crate::engine::cadence::Cadence;
 use crate::engine::schedule::{CatchUp, Schedule};
 use crate::jobs::{
-    ArchiveLog, BackupDatabase, BuyAdvice, ExpireBans, ExpireSessions, ExpireTokens, PlanMoves,
-    ProbeNodes, ReapProvisioning, ReconcileOutage, RollUpUsage, RotateKeys, SettleBudgets,
-    SweepNodes, SyncDns, TelemetryPartitions, VerifyBackup,
+    ArchiveLog, ArchiveTelemetry, BackupDatabase, BuyAdvice, ExpireBans, ExpireSessions,
+    ExpireTokens, PlanMoves, ProbeNodes, ReapProvisioning, ReconcileOutage, RollUpUsage,
+    RotateKeys, SettleBudgets, SweepNodes, SyncDns, TelemetryPartitions, TelemetryRetention,
+    VerifyBackup,
 };
 
 /// Configuration of jobs.
@@ -62,6 +65,8 @@ pub struct Config {
     /// Where backups go; nowhere without destinations. Connects straight to the server, also
     /// where `database_proxied`.
     pub backups: backup::Config,
+    /// How long events of apps are kept in the database, which is the gateway's too.
+    pub telemetry: TelemetryConfig,
 }
 
 /// What runs by itself, and how often; 0 switches a schedule off.
@@ -100,6 +105,10 @@ pub struct Schedules {
     /// Between looks at whether events of the next days have partitions; there is none without
     /// `gateway_grpc`.
     pub telemetry_partitions_seconds: u32,
+    /// Between looks for telemetry whose time is over; none where all is kept.
+    pub telemetry_retention_seconds: u32,
+    /// Between looks for what of it is to be archived or dropped; likewise.
+    pub archive_telemetry_seconds: u32,
     /// How long a key signs leases, 1 to 3650.
     pub rotate_keys_days: u32,
 }
@@ -125,6 +134,8 @@ impl Schedules {
             reconcile_outage_seconds: 0,
             buy_advice_seconds: 0,
             telemetry_partitions_seconds: 0,
+            telemetry_retention_seconds: 0,
+            archive_telemetry_seconds: 0,
             ..Self::default()
         }
     }
@@ -171,6 +182,7 @@ impl Default for Config {
             webhooks: WebhooksConfig::default(),
             dns: DnsConfig::default(),
             backups: backup::Config::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -193,6 +205,8 @@ impl Default for Schedules {
             reconcile_outage_seconds: 120,
             buy_advice_seconds: 3600,
             telemetry_partitions_seconds: 3600,
+            telemetry_retention_seconds: 6 * 3600,
+            archive_telemetry_seconds: 3600,
             rotate_keys_days: 30,
         }
     }
@@ -240,6 +254,7 @@ impl ServiceConfig for Config {
             return Err("schedules.rotate_keys_days: 1 to 3650".to_owned());
         }
         self.backups.validate()?;
+        self.telemetry.validate()?;
         self.dns.validate()
     }
 }
@@ -261,13 +276,17 @@ impl Config {
 }
 
 impl Config {
-    /// Backups and the log have one worker each, unless somebody said otherwise.
+    /// Backups, the log and telemetry have one worker each, unless somebody said otherwise.
     fn queues(&self) -> BTreeMap<String, usize> {
         let mut queues = self.queues.clone();
         if self.backups.is_on() {
             for queue in [BackupDatabase::QUEUE, ArchiveLog::QUEUE] {
                 queues.entry(queue.to_owned()).or_insert(1);
             }
+        }
+        if self.telemetry.is_on() {
+            let queue = TelemetryRetention::QUEUE.to_owned();
+            queues.entry(queue).or_insert(1);
         }
         queues
     }
@@ -282,6 +301,9 @@ impl Config {
             None => 0,
             Some(_) => its.telemetry_partitions_seconds,
         };
+        let of_telemetry = |seconds| if self.telemetry.is_on() { seconds } else { 0 };
+        let retention_seconds = of_telemetry(its.telemetry_retention_seconds);
+        let archive_seconds = of_telemetry(its.archive_telemetry_seconds);
         let all = [
             (ExpireSessions::KIND, its.expire_sessions_seconds),
             (SweepNodes::KIND, its.sweep_nodes_seconds),
@@ -297,6 +319,8 @@ impl Config {
             (ReconcileOutage::KIND, its.reconcile_outage_seconds),
             (BuyAdvice::KIND, its.buy_advice_seconds),
             (TelemetryPartitions::KIND, telemetry_partitions_seconds),
+            (TelemetryRetention::KIND, retention_seconds),
+            (ArchiveTelemetry::KIND, archive_seconds),
         ];
         let on = all.into_iter().filter(|(_, seconds)| *seconds > 0);
         on.map(|(kind, seconds)| Schedule::every(kind, Duration::from_secs(seconds.into())))

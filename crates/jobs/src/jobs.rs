@@ -1,6 +1,7 @@
 //! The work itself: one file a job.
 
 mod archive_log;
+mod archive_telemetry;
 mod backup_database;
 mod batches;
 mod buy_advice;
@@ -18,12 +19,14 @@ mod settle_budgets;
 mod sweep_nodes;
 mod sync_dns;
 mod telemetry_partitions;
+mod telemetry_retention;
 mod verify_backup;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use archive_log::ArchiveLog;
+pub use archive_telemetry::ArchiveTelemetry;
 pub use backup_database::BackupDatabase;
 pub use buy_advice::BuyAdvice;
 pub use deliver_webhook::DeliverWebhook;
@@ -40,11 +43,18 @@ pub use settle_budgets::SettleBudgets;
 pub use sweep_nodes::SweepNodes;
 pub use sync_dns::SyncDns;
 pub use telemetry_partitions::TelemetryPartitions;
+pub use telemetry_retention::{KeptRows, TelemetryRetention};
 pub use verify_backup::VerifyBackup;
 
+use backup::Archive;
+use model::clock::Clock;
+use storage::Pool;
+
 use crate::backups::Vault;
+use crate::config::Config;
 use crate::control::Control;
 use crate::job::{Policy, Registry};
+use crate::shelf::Shelf;
 use crate::upkeep::Upkeep;
 
 /// What the control plane is asked to do when it is time: a node is offline when it has been
@@ -81,6 +91,20 @@ pub fn with_backups(registry: Registry, vault: &Arc<Vault>) -> Registry {
         Some(identities) => registry.with(VerifyBackup::new(vault.clone(), identities.clone())),
         None => registry,
     }
+}
+
+/// And what becomes of telemetry whose time is over, where somebody has said it.
+pub(crate) fn with_retention(
+    registry: Registry,
+    (pool, clock): (&Pool, &Arc<dyn Clock>),
+    config: &Config,
+    archive: Option<Archive>,
+) -> Registry {
+    let kept = config.telemetry.kept_rows();
+    let shelf = Shelf::new(pool.clone(), clock.clone(), archive);
+    registry
+        .with(TelemetryRetention::new(pool.clone(), clock.clone(), kept))
+        .with(ArchiveTelemetry::new(pool.clone(), shelf))
 }
 
 /// For work that comes round every few seconds: a failure is soon tried again,

@@ -3,7 +3,8 @@
 //! [`engine`] claims, runs and finishes; [`jobs`] is the work; the queue is
 //! `storage::queue`. This service refuses to know what its jobs change: each acts
 //! on another service's data through that service's gRPC, and is idempotent,
-//! because an attempt can be lost after its effect.
+//! because an attempt can be lost after its effect. Backups and the archive of telemetry are the exceptions: they
+//! carry what is in the database, and go to it straight.
 //!
 //! To add a job, write `src/jobs/<kind>.rs` with an implementation of
 //! [`job::Job`], add it to [`jobs::registry`], and test it against the fake of its
@@ -23,6 +24,7 @@ pub mod jobs;
 pub mod metrics;
 mod names;
 mod probe;
+pub mod shelf;
 mod signer;
 mod upkeep;
 
@@ -37,14 +39,15 @@ use service_kit::Context;
 use service_kit::grpc::Incoming;
 use storage::Pool;
 use storage::queue::Queue;
+use storage::telemetry::retention;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 pub use backups::Vault;
 pub use config::{
-    CloudflareConfig, Config, DnsConfig, DnsProvider, RetentionConfig, Rfc2136Config, Schedules,
-    WebhooksConfig,
+    CloudflareConfig, Config, DnsConfig, DnsProvider, RetentionConfig, RetentionMode,
+    Rfc2136Config, Schedules, TelemetryConfig, WebhooksConfig,
 };
 pub use control::Control;
 pub use courier::Courier;
@@ -87,6 +90,12 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     if let Some(vault) = &vault {
         registry = jobs::with_backups(registry, vault);
     }
+    let archive = config.telemetry.open_archive();
+    let archive = archive.context("telemetry.archive")?;
+    let archives = archive.is_some();
+    if config.telemetry.is_on() {
+        registry = jobs::with_retention(registry, (&pool, &context.clock), &config, archive);
+    }
     let settings = config.engine();
     metrics::start(&registry, &settings.schedules);
 
@@ -94,7 +103,7 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listen_grpc: {}", config.listen_grpc))?;
     log_listening(&listener);
-    if !migrated(&pool, config.database_proxied, &context.shutdown).await? {
+    if !migrated(&pool, config.database_proxied, archives, &context.shutdown).await? {
         return Ok(());
     }
     let queue = Queue::new(pool.clone());
@@ -158,9 +167,11 @@ fn pool(config: &Config, url: &SecretString) -> anyhow::Result<Pool> {
 
 /// Brings the schema up to date, for as long as it takes the database to be there. Through a
 /// proxy it is api that does so, which speaks to PostgreSQL itself: a session's lock is none there.
+/// The gateway is told by a row whether days of sessions' histories are archived.
 async fn migrated(
     pool: &Pool,
     is_proxied: bool,
+    archives: bool,
     stopping: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let mut outage = engine::Outage::new(match is_proxied {
@@ -170,7 +181,7 @@ async fn migrated(
     loop {
         let result = tokio::select! {
             () = stopping.cancelled() => return Ok(false),
-            result = migrate(pool, is_proxied) => result,
+            result = prepare(pool, is_proxied, archives) => result,
         };
         match result {
             Err(error) if !error.is_retryable() => return Err(error).context("migrate"),
@@ -184,12 +195,14 @@ async fn migrated(
     }
 }
 
-async fn migrate(pool: &Pool, is_proxied: bool) -> Result<(), storage::Error> {
-    if !is_proxied {
-        return storage::migrate(pool).await;
+async fn prepare(pool: &Pool, is_proxied: bool, archives: bool) -> Result<(), storage::Error> {
+    if is_proxied {
+        storage::check_proxy(pool).await?;
+        storage::check_schema(pool).await?;
+    } else {
+        storage::migrate(pool).await?;
     }
-    storage::check_proxy(pool).await?;
-    storage::check_schema(pool).await
+    retention::declare(pool, archives).await
 }
 
 async fn serve(

@@ -1,5 +1,6 @@
 //! Every metric of this service: name, help, label values.
 
+pub mod telemetry;
 pub mod upkeep;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -156,6 +157,7 @@ pub(crate) fn start(registry: &Registry, schedules: &[Schedule]) {
         self::schedule(schedule.name, Duration::ZERO, None);
     }
     upkeep::start();
+    telemetry::start();
     counter!(SESSIONS_EXPIRED).absolute(0);
     counter!(NODES_SWEPT).absolute(0);
     dns_records(DnsCounts::default());

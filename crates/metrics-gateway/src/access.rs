@@ -1,4 +1,4 @@
-//! Who may report, and of what, and who may watch: asked at the api, remembered for a while.
+//! Who may report, and of what, who may watch, and who is an operator: asked at the api, remembered for a while.
 //!
 //! A yes is fresh for a minute; while the api is away an older one counts for ten.
 //! A no is remembered for seconds, so that guessing does not reach the api. Tokens
@@ -25,6 +25,8 @@ pub(crate) const AWAY_MAX: Duration = Duration::from_secs(600);
 const QUESTIONS_MAX: usize = 32;
 /// Sessions in one question; the api answers no more.
 const SESSIONS_ASKED_MAX: usize = 1000;
+/// Operators, and tokens of nobody, that are remembered.
+const OPERATORS_MAX: usize = 1000;
 /// A longer token is none of ours.
 const TOKEN_LENGTH_MAX: usize = 512;
 
@@ -43,6 +45,7 @@ pub(crate) struct Access {
     control: Control,
     nodes: Mutex<Cache<Secret, NodeId>>,
     viewers: Mutex<Cache<(Secret, SessionId), ()>>,
+    operators: Mutex<Cache<Secret, ()>>,
     sessions: Mutex<Cache<(NodeId, SessionId), ()>>,
     questions: Semaphore,
 }
@@ -59,6 +62,7 @@ impl Access {
             // Twice what may be connected: those who come again find their place.
             nodes: Mutex::new(Cache::new(2 * nodes_max)),
             viewers: Mutex::new(Cache::new(2 * viewers_max)),
+            operators: Mutex::new(Cache::new(OPERATORS_MAX)),
             sessions: Mutex::new(Cache::new(2 * sessions_max)),
             questions: Semaphore::new(QUESTIONS_MAX),
         }
@@ -84,6 +88,15 @@ impl Access {
         };
         self.verdict(&self.viewers, (secret, session.clone()), ask)
             .await
+    }
+
+    /// Whether the holder of a token may see what belongs to anybody.
+    pub(crate) async fn operator(&self, token: &str) -> Verdict<()> {
+        let Some(secret) = digest(token) else {
+            return Verdict::No;
+        };
+        let ask = async { Ok(self.control.operator(token).await?.then_some(())) };
+        self.verdict(&self.operators, secret, ask).await
     }
 
     /// Which of the sessions that a node tells of it was given, in their order. With more

@@ -1,21 +1,25 @@
 //! This service's configuration.
 
 mod events;
+mod nats;
+mod queries;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use events::EventsConfig;
+pub use events::{EventsConfig, SpoolConfig};
 use ipnet::IpNet;
+pub use nats::{Acknowledge, NatsConfig, NatsRole};
+pub use queries::QueriesConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::config::{check_files, check_positive};
 use service_kit::http::{Bounds, Terms};
 use service_kit::places::{Places, network};
 use service_kit::tls::is_private_address;
-use service_kit::{KitConfig, ServiceConfig};
+use service_kit::{Flag, KitConfig, ServiceConfig};
 use storage::telemetry::session_steps::Kept;
 
 use crate::live::Limits;
@@ -47,6 +51,8 @@ pub struct Config {
     pub database_connections_max: u32,
     /// Events of apps.
     pub events: EventsConfig,
+    /// Questions about them.
+    pub queries: QueriesConfig,
     /// Networks of the proxies in front, whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// A file that holds the token which the services know each other by.
@@ -87,6 +93,7 @@ impl Default for Config {
             database_url_file: None,
             database_connections_max: 8,
             events: EventsConfig::default(),
+            queries: QueriesConfig::default(),
             trusted_proxies: LOOPBACK.map(network_of).to_vec(),
             service_token_file: PathBuf::new(),
             api_grpc: "http://127.0.0.1:7001".to_owned(),
@@ -112,6 +119,15 @@ fn network_of(text: &str) -> IpNet {
 impl ServiceConfig for Config {
     fn kit(&self) -> &KitConfig {
         &self.kit
+    }
+
+    fn flags() -> &'static [Flag] {
+        &[Flag {
+            name: "spool",
+            value: "DIR",
+            help: "Keep events in this directory while the database is away (events.spool.dir)",
+            setting: "events.spool.dir",
+        }]
     }
 
     fn descriptor_sets() -> &'static [&'static [u8]] {
@@ -180,7 +196,8 @@ impl Config {
         if self.events.sealing_key_file.is_some() && !self.has_database() {
             return Err("events.sealing_key_file: set database_url as well".to_owned());
         }
-        self.events.validate()
+        self.events.validate()?;
+        self.queries.validate()
     }
 
     pub(crate) fn limits(&self) -> Limits {

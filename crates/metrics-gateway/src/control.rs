@@ -7,7 +7,8 @@ use model::node::NodeFacts;
 use model::{NodeId, SessionId};
 use proto::fleet::control_client::ControlClient;
 use proto::fleet::{
-    AuthorizeNodeRequest, AuthorizeSessionsRequest, AuthorizeViewerRequest, ListNodesRequest,
+    AuthorizeNodeRequest, AuthorizeOperatorRequest, AuthorizeSessionsRequest,
+    AuthorizeViewerRequest, ListNodesRequest,
 };
 use secrecy::SecretString;
 use service_kit::GrpcConfig;
@@ -96,6 +97,14 @@ impl Control {
             session_id: session.to_string(),
         };
         let response = self.client.clone().authorize_viewer(request).await?;
+        Ok(response.into_inner().allowed)
+    }
+
+    /// Whether the holder of a token may see what belongs to anybody.
+    pub(crate) async fn operator(&self, token: &str) -> Result<bool, Status> {
+        let token = token.to_owned();
+        let request = AuthorizeOperatorRequest { token };
+        let response = self.client.clone().authorize_operator(request).await?;
         Ok(response.into_inner().allowed)
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::AWAY_MAX;
 use crate::config::Config;
+use crate::events::service::Bridge;
 use crate::metrics;
 
 /// The part of readiness that is the database.
@@ -40,6 +41,16 @@ pub(crate) fn open_intake(config: &Config) -> anyhow::Result<Pool> {
     let url = service_kit::secret::read_either(&config.database_url, file)?;
     let writers = config.events.writers.into();
     let pool = storage::connect_intake("metrics-gateway", url.expose_secret(), writers);
+    pool.context("database_url")
+}
+
+/// The connections of those who ask about events.
+pub(crate) fn open_readers(config: &Config) -> anyhow::Result<Pool> {
+    let file = config.database_url_file.as_deref();
+    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let its = &config.queries;
+    let (url, patience) = (url.expose_secret(), its.patience());
+    let pool = storage::connect_readers("metrics-gateway", url, its.connections, patience);
     pool.context("database_url")
 }
 
@@ -71,8 +82,14 @@ pub(crate) async fn migrated(pool: &Pool, stopping: &CancellationToken) -> anyho
     }
 }
 
-/// Shows how the database is, until the service stops.
-pub(crate) async fn watch(pools: &[Pool], readiness: Readiness, stopping: CancellationToken) {
+/// Shows how the database is, until the service stops. What a spool bridges is no outage. Readers
+/// are counted and not waited for: they may all be asking something long.
+pub(crate) async fn watch(
+    (pools, readers): (&[Pool], &[Pool]),
+    bridge: Option<Bridge>,
+    readiness: Readiness,
+    stopping: CancellationToken,
+) {
     let mut answered_at: Option<Instant> = None;
     while !stopping.is_cancelled() {
         let answer = tokio::select! {
@@ -83,11 +100,16 @@ pub(crate) async fn watch(pools: &[Pool], readiness: Readiness, stopping: Cancel
             answered_at = Some(Instant::now());
         }
         let silent_for = answered_at.map(|at| at.elapsed());
-        if let Some(state) = judge(answer.map_err(|error| error.to_string()), silent_for) {
+        let patience = match &bridge {
+            Some(is_bridged) if is_bridged() => Duration::MAX,
+            _ => AWAY_MAX,
+        };
+        let answer = answer.map_err(|error| error.to_string());
+        if let Some(state) = judge(answer, silent_for, patience) {
             readiness.set(DATABASE, state);
         }
-        let all = pools.iter().map(Pool::size).sum();
-        metrics::connections(all, pools.iter().map(Pool::num_idle).sum());
+        let all = || pools.iter().chain(readers);
+        metrics::connections(all().map(Pool::size).sum(), all().map(Pool::num_idle).sum());
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(INTERVAL) => {}
@@ -103,9 +125,13 @@ async fn ping(pools: &[Pool]) -> Result<(), storage::Error> {
 }
 
 /// The state to show; `None` leaves it as it is: viewers are served meanwhile.
-fn judge(answer: Result<(), String>, silent_for: Option<Duration>) -> Option<Result<(), String>> {
+fn judge(
+    answer: Result<(), String>,
+    silent_for: Option<Duration>,
+    patience: Duration,
+) -> Option<Result<(), String>> {
     match silent_for {
-        Some(silent_for) if answer.is_err() && silent_for < AWAY_MAX => None,
+        Some(silent_for) if answer.is_err() && silent_for < patience => None,
         _ => Some(answer),
     }
 }
@@ -117,6 +143,7 @@ mod tests {
     #[test]
     fn an_outage_of_minutes_takes_no_viewers_away() {
         let away = || Err("away".to_owned());
+        let judge = |answer, silent_for| judge(answer, silent_for, AWAY_MAX);
         assert_eq!(judge(Ok(()), Some(Duration::ZERO)), Some(Ok(())));
         assert_eq!(judge(away(), Some(AWAY_MAX / 2)), None);
         assert_eq!(judge(away(), Some(AWAY_MAX)), Some(away()));

@@ -12,20 +12,26 @@
 pub(crate) mod admin;
 mod allowance;
 mod answer;
-mod app;
+pub(crate) mod app;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod days;
 pub(crate) mod directory;
 pub(crate) mod event;
 mod json;
-mod month;
+pub(crate) mod month;
+#[cfg(feature = "nats")]
+mod nats;
 pub(crate) mod nonces;
+mod outlet;
+mod record;
 pub(crate) mod refusal;
 mod seen;
 pub(crate) mod service;
 mod signature;
 pub(crate) mod sink;
+pub(crate) mod slis;
+pub(crate) mod spool;
 pub(crate) mod writers;
 
 use std::net::IpAddr;
@@ -41,7 +47,7 @@ use model::clock::Clock;
 use crate::metrics::events as metrics;
 use answer::Taken;
 use app::App;
-use batch::Batch;
+use batch::{Batch, Source};
 use body::{Bodies, Encoding};
 use directory::{Directory, Entry};
 use event::Times;
@@ -110,7 +116,11 @@ impl Intake {
             return Ok(nothing.response(None));
         }
         let left = self.allow(&app, accepted.into(), now)?;
-        let batch = Batch::of(app.id, &raw, self.times, now);
+        let source = Source {
+            org: sender.org.to_owned(),
+            name: sender.name.to_owned(),
+        };
+        let batch = Batch::of((app.id, source), &raw, self.times, now);
         drop(held);
         let quarantined = u32::try_from(batch.refused.len()).unwrap_or(accepted);
         self.keep(batch).await?;
@@ -190,7 +200,7 @@ impl Intake {
             metrics::failed(refused.reason, 1);
         }
         let events = batch.events.len();
-        let kept = tokio::time::timeout(KEEP_TIMEOUT, self.sink.keep(batch)).await;
+        let kept = tokio::time::timeout(KEEP_TIMEOUT, self.sink.keep(Arc::new(batch))).await;
         let refusal = match kept {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(Failure::Full)) => Refusal::Full,

@@ -1,10 +1,14 @@
-//! HTTP for viewers, of what is live and what is kept, and for apps that send events.
+//! HTTP for viewers, of what is live and what is kept, and for apps that send events and ask about
+//! them.
 
+mod cors;
 mod error;
 mod ingest;
 mod live;
 mod report;
+mod stats;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +28,7 @@ use crate::access::Access;
 use crate::events::Intake;
 use crate::live::Live;
 use crate::metrics;
+use crate::queries::Queries;
 use error::Error;
 
 /// A comment this often keeps proxies from closing a quiet stream.
@@ -34,9 +39,12 @@ const CLACKS: HeaderValue = HeaderValue::from_static("GNU Terry Pratchett");
 /// Reports made at the same time: each holds up to 60 000 rows for a moment.
 pub(crate) const REPORTS_MAX: usize = 4;
 
-/// What the routes share.
+/// What the routes share; a request holds it several times, so holding it is cheap.
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct State(Arc<Parts>);
+
+/// All that it is made of.
+pub(crate) struct Parts {
     pub(crate) access: Arc<Access>,
     pub(crate) live: Arc<Live>,
     /// Where reports come from; absent: nothing is kept.
@@ -46,7 +54,23 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// None: no app sends anything here.
     pub(crate) intake: Option<Arc<Intake>>,
+    /// None: so nobody asks about any.
+    pub(crate) queries: Option<Arc<Queries>>,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
+}
+
+impl State {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// The number of a request, for people who compare what they see with the logs.
@@ -61,6 +85,18 @@ pub(crate) fn router(state: State) -> Router {
         .route(
             "/v1/ingest/{org}/{app}",
             post(ingest::take).options(ingest::preflight),
+        )
+        .route(
+            "/v1/stats/{org}/{app}",
+            get(stats::stats).options(stats::preflight),
+        )
+        .route(
+            "/v1/usage/{org}/{app}",
+            get(stats::usage).options(stats::preflight),
+        )
+        .route(
+            "/v1/export/{org}/{app}",
+            get(stats::events).options(stats::preflight),
         )
         .fallback(async |request: Request| Error::NotFound.response(id(&request)))
         .method_not_allowed_fallback(async |request: Request| {

@@ -7,7 +7,8 @@
 //! service refuses to know who may do what: it asks the api and remembers the
 //! answer, so that it goes on while the api is away.
 //!
-//! Apps' developers send signed events over HTTP (see `events.rs`).
+//! Apps' developers send signed events over HTTP (see `events.rs`), and ask about them (see
+//! `queries.rs`).
 //!
 //! To add a figure to the live view, add it to `point.rs`; to add a metric, add it
 //! to [`metrics`] with its help; to add a route, add a file to `http/` and its
@@ -29,6 +30,7 @@ mod live;
 pub mod metrics;
 mod newest;
 mod point;
+mod queries;
 mod report;
 mod roster;
 
@@ -51,7 +53,9 @@ use tonic::transport::Server;
 
 use access::Access;
 use archive::{Archive, Tap};
-pub use config::{Config, EventsConfig};
+pub use config::{
+    Acknowledge, Config, EventsConfig, NatsConfig, NatsRole, QueriesConfig, SpoolConfig,
+};
 use control::Control;
 use events::admin::Admin;
 use events::service::{Events, Work};
@@ -74,13 +78,19 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
     if pool.is_some() {
         context.readiness.expect(database::DATABASE);
     }
-    let events = Events::open(&config, pool.as_ref(), &context.clock)?;
+    let events = Events::open(&config, pool.as_ref(), &context).await?;
     if events.is_some() {
         context.readiness.expect(events::directory::EVENTS);
     }
-    let (intake, admin, work) = events.map_or((None, None, None), |events| {
-        (Some(events.intake), Some(events.admin), Some(events.work))
-    });
+    let (intake, queries, admin, work) = match events {
+        Some(it) => (
+            Some(it.intake),
+            Some(it.queries),
+            Some(it.admin),
+            Some(it.work),
+        ),
+        None => (None, None, None, None),
+    };
     let token = service_kit::secret::read_file(&config.service_token_file)?;
     let server = config.kit.grpc.server();
     let control = Control::new((&config.kit.grpc, &config.api_grpc), &token)?;
@@ -131,15 +141,16 @@ pub async fn run(config: Config, context: Context) -> anyhow::Result<()> {
         admin,
         guard: service_kit::grpc::require_bearer(&token),
     };
-    let state = http::State {
+    let state = http::State::new(http::Parts {
         access,
         live: live.clone(),
         pool: pool.clone(),
         reports: Arc::new(Semaphore::new(http::REPORTS_MAX)),
         stopping: context.shutdown.clone(),
         intake,
+        queries,
         trusted_proxies: config.trusted_proxies.clone().into(),
-    };
+    });
     let roster = roster::watch(
         control.clone(),
         fleet.clone(),
@@ -179,7 +190,9 @@ async fn keep(
     }
     let readiness = context.readiness.clone();
     let mut pools = vec![pool.clone()];
-    pools.extend(work.iter().map(|work| work.pool.clone()));
+    pools.extend(work.iter().filter_map(|work| work.writers_pool.clone()));
+    let bridge = work.as_ref().and_then(Work::bridge);
+    let readers: Vec<Pool> = work.iter().map(|work| work.readers.clone()).collect();
     let events = async {
         if let Some(work) = work {
             work.run(&context.readiness, &context.shutdown).await;
@@ -187,7 +200,12 @@ async fn keep(
     };
     tokio::join!(
         events,
-        database::watch(&pools, readiness, context.shutdown.clone()),
+        database::watch(
+            (&pools, &readers),
+            bridge,
+            readiness,
+            context.shutdown.clone()
+        ),
         archive.run(pool.clone(), context.shutdown.clone()),
     );
     pool.close().await;

@@ -2,6 +2,9 @@
 
 pub mod events;
 pub mod http;
+#[cfg(feature = "nats")]
+pub mod nats;
+pub mod spool;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
@@ -59,6 +62,9 @@ macro_rules! reasons {
         }
     };
 }
+
+pub mod queries;
+pub mod slis;
 
 reasons! {
     /// Why a report, or a whole stream of them, was refused.
@@ -125,6 +131,11 @@ pub(crate) fn start() {
     describe();
     events::start();
     http::start();
+    spool::start();
+    queries::start();
+    slis::start();
+    #[cfg(feature = "nats")]
+    nats::start();
     totals(Totals::default());
     sessions(0, 0);
     viewers(0);

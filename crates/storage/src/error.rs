@@ -8,6 +8,12 @@ pub enum Error {
     /// The database is away or going away; the same call may work later.
     #[error("the database is away")]
     Unavailable(#[source] sqlx::Error),
+    /// The same, because one side does not believe the other's certificate, or wants no TLS.
+    #[error("no TLS with the database: {reason}; look at sslmode and sslrootcert in its URL")]
+    Tls {
+        /// What does not hold.
+        reason: String,
+    },
     /// Another transaction was in the way; the same transaction may work at once.
     #[error("another transaction was in the way")]
     Contention(#[source] sqlx::Error),
@@ -58,7 +64,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Contention(_) | Self::Outdated { .. }
+            Self::Unavailable(_) | Self::Tls { .. } | Self::Contention(_) | Self::Outdated { .. }
         )
     }
 
@@ -71,10 +77,19 @@ impl Error {
         is_of_data(&error.code().unwrap_or_default())
     }
 
+    /// Whether the statement ran for as long as it may, and was ended for that.
+    #[must_use]
+    pub fn took_too_long(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error.code().is_some_and(|code| code == QUERY_CANCELED)
+    }
+
     /// Whether the database itself is away.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Tls { .. })
     }
 }
 
@@ -95,8 +110,16 @@ impl From<sqlx::Error> for Error {
             };
         }
         match error {
+            sqlx::Error::Tls(reason) => Self::Tls {
+                reason: reason.to_string(),
+            },
+            // What rustls says of a certificate comes as data that is wrong.
+            sqlx::Error::Io(reason) if reason.kind() == std::io::ErrorKind::InvalidData => {
+                Self::Tls {
+                    reason: reason.to_string(),
+                }
+            }
             sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
@@ -130,14 +153,18 @@ enum Class {
 /// What pgbouncer says of a parameter that it does not know; its code says "protocol violation".
 const UNKNOWN_PARAMETER: &str = "unsupported startup parameter";
 
+/// What PostgreSQL says when `statement_timeout` is over.
+const QUERY_CANCELED: &str = "57014";
+
 /// Sorts an SQLSTATE, see the PostgreSQL manual's appendix A.
 fn class(code: &str, message: &str) -> Class {
     match code {
         // invalid_sql_statement_name, duplicate_prepared_statement: sqlx makes neither mistake
         "26000" | "42P05" => Class::StatementsLost,
         "08P01" if message.starts_with(UNKNOWN_PARAMETER) => Class::SettingsRefused,
-        // serialization_failure, deadlock_detected, lock_not_available
-        "40001" | "40P01" | "55P03" => Class::Contention,
+        // serialization_failure, deadlock_detected, lock_not_available, and a partition that is being
+        // detached (object_not_in_prerequisite_state)
+        "40001" | "40P01" | "55P03" | "55000" => Class::Contention,
         // read_only_sql_transaction: a replica after a failover
         "25006" => Class::Unavailable,
         // connection exceptions, insufficient resources, operator intervention
@@ -166,6 +193,8 @@ mod tests {
     #[test]
     fn codes_fall_into_the_class_that_says_what_to_do() {
         assert_eq!(class("40001", ""), Class::Contention);
+        assert_eq!(class("55P03", ""), Class::Contention);
+        assert_eq!(class("55000", ""), Class::Contention);
         assert_eq!(class("57P01", ""), Class::Unavailable);
         assert_eq!(class("08006", ""), Class::Unavailable);
         assert_eq!(class("42P01", ""), Class::Defect);

@@ -26,7 +26,7 @@ pub use error::Error;
 pub use migrate::{check_schema, migrate};
 pub use pool::{
     InvalidUrl, Pool, check_proxy, check_settings, check_url, connect, connect_intake,
-    connect_proxied, connect_queue, ping,
+    connect_proxied, connect_queue, connect_readers, ping,
 };
 
 /// Statements that happen together or not at all; dropped without

@@ -93,6 +93,28 @@ pub fn connect_intake(
     Ok(pool(options, connections_max))
 }
 
+/// The same for whoever asks much of many rows: a statement only reads, has `patience` and one
+/// core, and is planned for what it asks.
+///
+/// # Errors
+/// When `url` is not a PostgreSQL URL.
+pub fn connect_readers(
+    application: &str,
+    url: &str,
+    connections_max: u32,
+    patience: Duration,
+) -> Result<Pool, InvalidUrl> {
+    let patience = format!("{}ms", patience.as_millis());
+    let options = options(application, url)?.options(LIMITS).options([
+        ("statement_timeout", patience.as_str()),
+        ("default_transaction_read_only", "on"),
+        ("plan_cache_mode", "force_custom_plan"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("jit", "off"),
+    ]);
+    Ok(pool(options, connections_max))
+}
+
 /// The same through a proxy that lends a server's connection for one transaction at a time,
 /// such as pgbouncer: nothing is set when a connection begins, since it refuses what it does not
 /// know. The proxy must know prepared statements, as pgbouncer does from 1.21 on with

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod apps;
+mod archives;
 mod backups;
 mod bans;
 mod budget;
@@ -21,7 +22,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use apps::{AppName, Apps, GatewayTarget, NewApp};
+pub use apps::{AppChange, AppExport, AppName, AppStats, Apps, EventsAsked, GatewayTarget, NewApp};
+pub use archives::{ArchiveKind, Archives, ArchivesTarget};
 pub use backups::{Backup, Backups, BackupsTarget, Chosen, Moment, Restore, VerifyBackup};
 pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};
@@ -116,6 +118,9 @@ pub enum Command {
     /// Apps that send events: who they are, what they may, their secrets.
     #[command(subcommand)]
     Apps(Apps),
+    /// Days of telemetry that have left the database for the archive.
+    #[command(subcommand)]
+    Archives(Archives),
     /// Backs the database up, now.
     ///
     /// Copies the whole server while it works, with its log up to the end of that, into every
@@ -200,6 +205,10 @@ pub struct Up {
     /// the state directory, if it is there]
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_BACKUPS_FILE")]
     pub backups_file: Option<PathBuf>,
+    /// Says how long telemetry is kept, and where it goes then: a TOML file [default:
+    /// telemetry.toml in the state directory, if it is there; without it, all is kept]
+    #[arg(long, value_name = "FILE", env = "STREAMHAUL_TELEMETRY_FILE")]
+    pub telemetry_file: Option<PathBuf>,
     /// An ASN database (MaxMind DB format) that says which carrier a link belongs to
     #[arg(long, value_name = "FILE", env = "STREAMHAUL_ASN_DATABASE")]
     pub asn_database: Option<PathBuf>,

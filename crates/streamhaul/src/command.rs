@@ -1,6 +1,7 @@
 //! One file per command that speaks to a running instance.
 
 mod apps;
+mod archives;
 mod audit;
 mod backups;
 mod bans;
@@ -62,6 +63,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         )?,
         Command::Jobs(command) => jobs::run(command)?,
         Command::Apps(command) => apps::run(command)?,
+        Command::Archives(command) => archives::run(command)?,
         Command::Backup(command) => backups::make(command)?,
         Command::Restore(command) => backups::restore(command)?,
         Command::VerifyBackup(command) => backups::verify(command)?,

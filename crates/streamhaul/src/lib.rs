@@ -17,4 +17,5 @@ pub mod run_file;
 pub mod secrets;
 mod service_client;
 pub mod state_dir;
+mod telemetry;
 pub mod up;

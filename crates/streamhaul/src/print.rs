@@ -33,7 +33,8 @@ pub fn table(head: &[&str], rows: &[Vec<String>], none: &str) {
 
 fn render(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let head: Vec<String> = head.iter().map(|name| name.to_uppercase()).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| shown(row)).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(&rows).collect();
     let width = |column: usize| {
         let cells = all.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -45,6 +46,13 @@ fn render(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     all.iter().map(line).collect()
+}
+
+/// What strangers have written moves no cursor and rings no bell.
+fn shown(row: &[String]) -> Vec<String> {
+    let cells = row.iter();
+    let clean = cells.map(|cell| cell.replace(char::is_control, "\u{fffd}"));
+    clean.collect()
 }
 
 /// A field as text: a dash when it is absent.

@@ -9,7 +9,7 @@ use proto::jobs::jobs_client::JobsClient;
 use proto::telemetry::apps_client::AppsClient;
 use service_kit::GrpcConfig;
 use service_kit::grpc::{AuthorizedChannel, Patience};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::cli::{GatewayTarget, JobsTarget, ServiceAccess};
 use crate::run_file::RunFile;
@@ -19,6 +19,11 @@ use crate::state_dir::StateDir;
 const PATIENCE: Patience = Patience {
     connect: Duration::from_secs(3),
     call: Duration::from_secs(10),
+};
+/// For what takes the gateway longer: it says itself when that is too long.
+const LONG_PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(3),
+    call: Duration::from_secs(330),
 };
 
 /// A service of a running instance, by one of its contracts.
@@ -38,6 +43,7 @@ struct Told<'a> {
     option: &'static str,
     uri: Option<&'a String>,
     access: &'a ServiceAccess,
+    patience: Patience,
 }
 
 impl Jobs {
@@ -47,6 +53,7 @@ impl Jobs {
             option: "--jobs",
             uri: target.jobs.as_ref(),
             access: &target.access,
+            patience: PATIENCE,
         };
         Self::open(&told, |run| run.jobs_grpc, JobsClient::new)
     }
@@ -55,10 +62,20 @@ impl Jobs {
 impl Apps {
     /// Those of the instance that the command line names, else of the running one.
     pub(crate) fn of(target: &GatewayTarget) -> anyhow::Result<Self> {
+        Self::with(target, PATIENCE)
+    }
+
+    /// The same for what takes long.
+    pub(crate) fn patient(target: &GatewayTarget) -> anyhow::Result<Self> {
+        Self::with(target, LONG_PATIENCE)
+    }
+
+    fn with(target: &GatewayTarget, patience: Patience) -> anyhow::Result<Self> {
         let told = Told {
             option: "--gateway",
             uri: target.gateway.as_ref(),
             access: &target.access,
+            patience,
         };
         Self::open(&told, |run| run.gateway_grpc, AppsClient::new)
     }
@@ -83,7 +100,7 @@ impl<C: Clone> Service<C> {
         };
         let channel = {
             let _inside = runtime.enter();
-            service_kit::grpc::channel(told.option, (&grpc, &uri), &token, PATIENCE)?
+            service_kit::grpc::channel(told.option, (&grpc, &uri), &token, told.patience)?
         };
         Ok(Self {
             runtime,
@@ -102,6 +119,26 @@ impl<C: Clone> Service<C> {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(anyhow::anyhow!("{}", self.words(&status))),
         }
+    }
+
+    /// Makes a call that answers piece by piece, and takes each as it comes.
+    pub(crate) fn read<T, F>(
+        &self,
+        call: impl FnOnce(C) -> F,
+        mut take: impl FnMut(T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = Result<Response<Streaming<T>>, Status>>,
+    {
+        let told = |status: Status| anyhow::anyhow!("{}", self.words(&status));
+        self.runtime.block_on(async {
+            let answer = call(self.client.clone()).await.map_err(told)?;
+            let mut pieces = answer.into_inner();
+            while let Some(piece) = pieces.message().await.map_err(told)? {
+                take(piece)?;
+            }
+            Ok(())
+        })
     }
 
     /// What went wrong, and what to do about it.

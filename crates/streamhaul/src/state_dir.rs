@@ -118,6 +118,12 @@ impl StateDir {
         self.path.join("backups.toml")
     }
 
+    /// Where somebody may say how long telemetry is kept.
+    #[must_use]
+    pub fn telemetry_file(&self) -> PathBuf {
+        self.path.join("telemetry.toml")
+    }
+
     /// Where the relay node keeps who it is.
     #[must_use]
     pub fn relay_node(&self) -> PathBuf {

@@ -25,6 +25,7 @@ use crate::print;
 use crate::run_file::{Admin, RunFile};
 use crate::secrets::Secrets;
 use crate::state_dir::StateDir;
+use crate::telemetry;
 use database::Database;
 use house::{End, House};
 use launch::Settings;
@@ -52,6 +53,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     ports.check()?;
     let secrets = Secrets::ensure(&state_dir.secrets())?;
     let backups = backups::configured(arguments.backups_file.as_deref(), &state_dir)?;
+    let telemetry = telemetry::configured(arguments.telemetry_file.as_deref(), &state_dir)?;
     let mut database = Database::open(arguments.database_url.as_deref(), state_dir.path())?;
     database.migrate()?;
     let settings = Settings {
@@ -66,6 +68,7 @@ pub fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         providers_file: arguments.providers_file.clone(),
         dns_file: arguments.dns_file.clone(),
         backups,
+        telemetry,
         asn_database: arguments.asn_database.clone(),
         region: arguments.region.clone(),
     };

@@ -148,6 +148,13 @@ impl Control for Script {
         Err(Status::unimplemented("jobs does not watch"))
     }
 
+    async fn authorize_operator(
+        &self,
+        _request: Request<pb::AuthorizeOperatorRequest>,
+    ) -> Result<Response<pb::AuthorizeOperatorResponse>, Status> {
+        Err(Status::unimplemented("jobs does not look"))
+    }
+
     async fn authorize_node(
         &self,
         _request: Request<AuthorizeNodeRequest>,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod archive;
+mod attic;
 mod cloudflare;
 mod cloudflare_api;
 mod dns_record;
@@ -11,7 +13,9 @@ mod fake_api;
 mod leaders;
 mod name_server;
 mod names;
+mod partitions;
 mod probes;
+mod retention;
 mod service;
 mod srt_listener;
 mod sweeps;

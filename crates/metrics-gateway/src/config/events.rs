@@ -1,16 +1,22 @@
 //! How events of apps are taken.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
+use model::clock::Clock;
 use serde::{Deserialize, Serialize};
 use service_kit::config::check_positive;
 use service_kit::places::Places;
 
+use super::nats::NatsConfig;
 use crate::events::batch::EVENTS_MAX;
 use crate::events::body::Bodies;
 use crate::events::event::Times;
 use crate::events::nonces::Nonces;
+use crate::events::sink::Sink;
+use crate::events::spool::{Spool, Work};
 use crate::events::writers::Settings;
 
 /// How events of apps are taken.
@@ -44,6 +50,21 @@ pub struct EventsConfig {
     pub body_seconds: u32,
     /// Requests whose answer is remembered, in case they come again.
     pub nonces_max: usize,
+    /// A log on disk for when the database is away.
+    pub spool: SpoolConfig,
+    /// A log between gateways that take events and those that write them.
+    pub nats: NatsConfig,
+}
+
+/// A log on disk for when the database is away.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Its directory, this gateway's alone, made when it is missing; without one there is no
+    /// spool, and events are refused while the database is away.
+    pub dir: Option<PathBuf>,
+    /// What it may hold, bytes, at least 16777216; more is refused.
+    pub bytes_max: u64,
 }
 
 impl Default for EventsConfig {
@@ -62,10 +83,38 @@ impl Default for EventsConfig {
             bodies_bytes_max: 128 << 20,
             body_seconds: 20,
             nonces_max: 100_000,
+            spool: SpoolConfig::default(),
+            nats: NatsConfig::default(),
         }
     }
 }
 
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl SpoolConfig {
+    /// Puts the spool in front of a store, if there is to be one.
+    pub(crate) fn before(
+        &self,
+        store: Arc<dyn Sink>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Arc<dyn Sink>, Option<Work>)> {
+        let Some(dir) = &self.dir else {
+            return Ok((store, None));
+        };
+        let (spool, work) = Spool::open(dir, self.bytes_max, store, clock.clone())?;
+        Ok((Arc::new(spool), Some(work)))
+    }
+}
+
+/// Room for the largest batch, and some.
+const SPOOL_BYTES_MIN: u64 = 16 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl EventsConfig {
@@ -88,6 +137,18 @@ impl EventsConfig {
         }
         if self.queue_events_max < EVENTS_MAX {
             return Err(format!("events.queue_events_max: at least {EVENTS_MAX}"));
+        }
+        if self.spool.bytes_max < SPOOL_BYTES_MIN {
+            return Err(format!(
+                "events.spool.bytes_max: at least {SPOOL_BYTES_MIN}"
+            ));
+        }
+        self.nats.validate()?;
+        if self.nats.is_set() && self.sealing_key_file.is_none() {
+            return Err("events.nats: set events.sealing_key_file as well".to_owned());
+        }
+        if self.spool.dir.is_some() && self.sealing_key_file.is_none() {
+            return Err("events.spool.dir: set events.sealing_key_file as well".to_owned());
         }
         check_positive(&[
             ("events.bodies_max", self.bodies_max),

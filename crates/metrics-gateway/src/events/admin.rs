@@ -1,32 +1,32 @@
 //! gRPC `telemetry.v1.Apps` and `telemetry.v1.Upkeep`: apps are made and changed, and partitions
 //! made, for whoever has the service token.
 
+mod terms;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use model::UnixMillis;
-use model::app::Tier;
 use model::clock::Clock;
 use proto::telemetry as pb;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use service_kit::seal::SealingKey;
 use sha2::{Digest, Sha256};
-use storage::telemetry::apps::{self, Change, Terms};
+use storage::telemetry::apps::{self, Change};
 use storage::{Pool, Transaction};
 use tonic::{Request, Response, Status};
 
 use super::app::KEYS_MAX;
 use super::directory::{APPS_MAX, Directory, purpose};
 use super::{days, month};
+use crate::queries::encoding::Coding;
+use crate::queries::export;
+use crate::queries::{Queries, Refusal, Subject};
+use terms::check_name;
 
-/// Letters of an organisation's or an app's name.
-const NAME_LENGTH_MAX: usize = 128;
-/// Networks, and origins, of one app.
-const LIST_MAX: usize = 64;
-const ORIGIN_LENGTH_MAX: usize = 256;
-const RETENTION_DAYS_MAX: u32 = 3650;
 const GRACE_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// Apps in one answer.
 const LIST_DEFAULT: u32 = 100;
@@ -41,6 +41,7 @@ pub(crate) struct Admin {
     pub(crate) key: Arc<SealingKey>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queries: Arc<Queries>,
 }
 
 /// What an app is told once.
@@ -58,7 +59,7 @@ impl pb::apps_server::Apps for Admin {
         let request = request.into_inner();
         check_name("org", &request.org)?;
         check_name("name", &request.name)?;
-        let terms = terms(&request)?;
+        let terms = terms::of_new(&request)?;
         let now = self.clock.now();
         let mut transaction = self.begin().await?;
         let count = apps::count(&mut transaction).await.map_err(status)?;
@@ -76,7 +77,13 @@ impl pb::apps_server::Apps for Admin {
             other => status(other),
         })?;
         let fresh = self.give(&mut transaction, id, now).await?;
-        note(&mut transaction, id, ("create", details(&terms)), now).await?;
+        note(
+            &mut transaction,
+            id,
+            ("create", terms::details(&terms)),
+            now,
+        )
+        .await?;
         self.publish(transaction).await?;
         let app = self.app(&request.org, &request.name).await?;
         Ok(Response::new(fresh.told(app, None)))
@@ -160,6 +167,66 @@ impl pb::apps_server::Apps for Admin {
         Ok(Response::new(fresh.told(app, previous)))
     }
 
+    async fn change_app(
+        &self,
+        request: Request<pb::ChangeAppRequest>,
+    ) -> Result<Response<pb::ChangeAppResponse>, Status> {
+        let request = request.into_inner();
+        let now = self.clock.now();
+        let mut transaction = self.begin().await?;
+        // From here on nobody else changes it.
+        apps::touch(&mut transaction).await.map_err(status)?;
+        let before = app(&mut transaction, &request.org, &request.name).await?;
+        let terms = terms::changed(&before.terms, &request)?;
+        let changed = terms != before.terms;
+        if changed {
+            let set = apps::set_terms(&mut transaction, before.id, &terms).await;
+            set.map_err(status)?;
+            let details = terms::difference(&before.terms, &terms);
+            note(&mut transaction, before.id, ("change", details), now).await?;
+            self.publish(transaction).await?;
+        }
+        let app = self.app(&request.org, &request.name).await?;
+        Ok(Response::new(pb::ChangeAppResponse {
+            app: Some(told(app)),
+            changed,
+        }))
+    }
+
+    async fn ask_app(
+        &self,
+        request: Request<pb::AskAppRequest>,
+    ) -> Result<Response<pb::AskAppResponse>, Status> {
+        let request = request.into_inner();
+        let subject = self.subject(&request.org, &request.name)?;
+        let asked = self.queries.stats(&subject, &request.query).await;
+        let body = asked.map_err(|refusal| refusal.status())?;
+        let json = String::from_utf8_lossy(&body).into_owned();
+        Ok(Response::new(pb::AskAppResponse { json }))
+    }
+
+    type ExportAppStream = BoxStream<'static, Result<pb::ExportAppResponse, Status>>;
+
+    async fn export_app(
+        &self,
+        request: Request<pb::ExportAppRequest>,
+    ) -> Result<Response<Self::ExportAppStream>, Status> {
+        let request = request.into_inner();
+        let subject = self.subject(&request.org, &request.name)?;
+        let wanted = self.queries.wanted(&request.query);
+        let wanted = wanted.map_err(|refusal| refusal.status())?;
+        let how = (wanted, Coding::Identity);
+        let begun = export::begin(&self.queries, subject.id, how, Box::new(|| true)).await;
+        let pieces = begun.map_err(|refusal| refusal.status())?;
+        let pieces = pieces.map(|piece| match piece {
+            Ok(bytes) => Ok(pb::ExportAppResponse {
+                piece: bytes.to_vec(),
+            }),
+            Err(broken) => Err(Status::aborted(broken.to_string())),
+        });
+        Ok(Response::new(pieces.boxed()))
+    }
+
     async fn disable_app(
         &self,
         request: Request<pb::DisableAppRequest>,
@@ -219,6 +286,14 @@ impl Admin {
     async fn app(&self, org: &str, name: &str) -> Result<apps::App, Status> {
         let found = apps::find(&self.pool, org, name).await;
         found.map_err(status)?.ok_or_else(|| nobody(org, name))
+    }
+
+    fn subject(&self, org: &str, name: &str) -> Result<Subject, Status> {
+        let found = self.queries.subject((org, name), None);
+        found.map_err(|refusal| match refusal {
+            Refusal::NoApp => nobody(org, name),
+            other => other.status(),
+        })
     }
 
     /// Gives an app a token and a secret.
@@ -296,92 +371,6 @@ async fn note(
     noted.map_err(status)
 }
 
-fn terms(request: &pb::CreateAppRequest) -> Result<Terms, Status> {
-    let tier = match request.tier.as_str() {
-        "" => Tier::Free,
-        word => word.parse().map_err(|error| invalid("tier", &error))?,
-    };
-    let retention_days = match request.retention_days {
-        0 => tier.retention_days(),
-        days if days <= RETENTION_DAYS_MAX => days,
-        _ => return Err(Status::invalid_argument("retention_days: 1 to 3650")),
-    };
-    Ok(Terms {
-        tier,
-        quota_events: bound("quota_events", request.quota_events, tier.quota_events())?,
-        rate_events: bound("rate_events", request.rate_events, tier.rate_events())?,
-        retention_days,
-        networks: networks(&request.networks)?,
-        origins: origins(&request.origins)?,
-    })
-}
-
-/// What was asked for, or the tier's; 0 is no bound.
-fn bound(
-    name: &'static str,
-    asked: Option<u64>,
-    of_tier: Option<u64>,
-) -> Result<Option<u64>, Status> {
-    match asked {
-        None => Ok(of_tier),
-        Some(0) => Ok(None),
-        Some(asked) if i64::try_from(asked).is_ok() => Ok(Some(asked)),
-        Some(_) => Err(Status::invalid_argument(format!("{name}: too large"))),
-    }
-}
-
-fn networks(texts: &[String]) -> Result<Vec<String>, Status> {
-    if texts.len() > LIST_MAX {
-        return Err(Status::invalid_argument("networks: at most 64"));
-    }
-    let network = |text: &String| {
-        let network: IpNet = text.parse().map_err(|error| invalid("networks", &error))?;
-        Ok(network.trunc().to_string())
-    };
-    texts.iter().map(network).collect()
-}
-
-/// An origin is what a browser sends: a scheme, a host and perhaps a port, nothing after.
-fn origins(texts: &[String]) -> Result<Vec<String>, Status> {
-    let is_origin = |text: &String| {
-        let host = text
-            .strip_prefix("https://")
-            .or_else(|| text.strip_prefix("http://"));
-        let is_host = |host: &str| {
-            let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'*' | b'?');
-            !host.is_empty() && host.bytes().all(plain)
-        };
-        text.len() <= ORIGIN_LENGTH_MAX && host.is_some_and(is_host)
-    };
-    if texts.len() <= LIST_MAX && texts.iter().all(is_origin) {
-        Ok(texts.to_vec())
-    } else {
-        Err(Status::invalid_argument(
-            "origins: at most 64, such as https://app.example.com",
-        ))
-    }
-}
-
-/// Names stand in a path as they are: SDKs do not escape them.
-fn check_name(what: &'static str, name: &str) -> Result<(), Status> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
-    let is_dots = matches!(name, "." | "..");
-    if (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(is_plain) && !is_dots {
-        return Ok(());
-    }
-    Err(Status::invalid_argument(format!(
-        "{what}: 1 to 128 letters, digits and -._~!$&'()*+,;=:@"
-    )))
-}
-
-fn details(terms: &Terms) -> Value {
-    json!({
-        "tier": terms.tier, "quota_events": terms.quota_events, "rate_events": terms.rate_events,
-        "retention_days": terms.retention_days, "networks": terms.networks,
-        "origins": terms.origins,
-    })
-}
-
 fn told(app: apps::App) -> pb::App {
     pb::App {
         org: app.org,
@@ -394,6 +383,7 @@ fn told(app: apps::App) -> pb::App {
         origins: app.terms.origins,
         created_at_unix_ms: app.created_at.0,
         disabled_at_unix_ms: app.disabled_at.map(|at| at.0),
+        counts_for_slis: app.terms.counts_for_slis,
     }
 }
 
@@ -402,10 +392,6 @@ fn random() -> Result<String, Status> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| Status::internal(error.to_string()))?;
     Ok(hex::encode(bytes))
-}
-
-fn invalid(name: &'static str, error: &impl std::fmt::Display) -> Status {
-    Status::invalid_argument(format!("{name}: {error}"))
 }
 
 /// What went wrong in the database is logged, and not told.

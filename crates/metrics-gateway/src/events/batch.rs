@@ -16,13 +16,22 @@ use super::refusal::Refusal;
 pub(crate) const EVENTS_MAX: usize = 1000;
 
 /// The events of one request, of one app.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Batch {
+    /// The app's organisation and name.
+    pub(crate) source: Source,
     pub(crate) events: Vec<Event>,
     /// Those of the events, each once.
     pub(crate) contexts: Vec<Context>,
     /// What was among them and is no event.
     pub(crate) refused: Vec<Refused>,
+}
+
+/// An app by its names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) org: String,
+    pub(crate) name: String,
 }
 
 #[derive(Deserialize)]
@@ -51,8 +60,16 @@ pub(crate) fn open(body: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
 
 impl Batch {
     /// Takes events apart; what is none is kept beside them.
-    pub(crate) fn of(app_id: i32, raw: &[&RawValue], times: Times, now: UnixMillis) -> Self {
-        let mut batch = Self::default();
+    pub(crate) fn of(
+        (app_id, source): (i32, Source),
+        raw: &[&RawValue],
+        times: Times,
+        now: UnixMillis,
+    ) -> Self {
+        let mut batch = Self {
+            source,
+            ..Self::default()
+        };
         let mut known = HashSet::new();
         for raw in raw {
             match event::read(app_id, raw, times, now) {
@@ -68,10 +85,31 @@ impl Batch {
         batch
     }
 
+    /// Takes the second half of it away; each half keeps the contexts of its events.
+    pub(crate) fn split(&mut self) -> Self {
+        let events = self.events.split_off(self.events.len() / 2);
+        let contexts = of_these(&self.contexts, &events);
+        self.contexts = of_these(&self.contexts, &self.events);
+        Self {
+            source: self.source.clone(),
+            events,
+            contexts,
+            refused: self.refused.split_off(self.refused.len() / 2),
+        }
+    }
+
     /// Events, and what was sent as such.
     pub(crate) fn len(&self) -> usize {
         self.events.len() + self.refused.len()
     }
+}
+
+fn of_these(contexts: &[Context], events: &[Event]) -> Vec<Context> {
+    let named: HashSet<i64> = events.iter().map(|event| event.context_id).collect();
+    let own = contexts
+        .iter()
+        .filter(|context| named.contains(&context.id));
+    own.cloned().collect()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Events<'a> {
@@ -164,7 +202,7 @@ mod tests {
         fn every_element_is_an_event_or_refused(text in "\\{\"events\":\\[[\\[\\]{}\",:0-9a]{0,30}\\]\\}") {
             if let Ok(raw) = open(text.as_bytes()) {
                 let times = Times { past_max: Duration::ZERO, future_max: Duration::ZERO };
-                let batch = Batch::of(1, &raw, times, UnixMillis(0));
+                let batch = Batch::of((1, Source::default()), &raw, times, UnixMillis(0));
                 prop_assert_eq!(batch.len(), raw.len());
             }
         }

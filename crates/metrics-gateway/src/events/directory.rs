@@ -43,6 +43,8 @@ struct Known {
     revision: i64,
     /// By `org/name`; neither holds a slash.
     apps: HashMap<String, Arc<App>>,
+    /// Those whose measurements count.
+    counted: HashSet<i32>,
 }
 
 /// What the directory says of a name.
@@ -76,6 +78,12 @@ impl Directory {
     pub(crate) fn has_spent(&self, app_id: i32) -> bool {
         let spent = self.spent.read().unwrap_or_else(PoisonError::into_inner);
         spent.contains(&app_id)
+    }
+
+    /// Whether what the app's clients measure counts.
+    pub(crate) fn counts_for_slis(&self, app_id: i32) -> bool {
+        self.known()
+            .is_some_and(|known| known.counted.contains(&app_id))
     }
 
     /// Follows the database until the service stops.
@@ -130,8 +138,14 @@ impl Directory {
         }
         let listed = apps::list(&self.pool, 0, APPS_MAX).await?;
         let keys = apps::credentials(&self.pool, None, self.clock.now()).await?;
+        let counted = listed.iter().filter(|app| app.terms.counts_for_slis);
+        let counted = counted.map(|app| app.id).collect();
         let apps = self.assemble(listed, &keys, before.as_deref());
-        let known = Arc::new(Known { revision, apps });
+        let known = Arc::new(Known {
+            revision,
+            apps,
+            counted,
+        });
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
     }

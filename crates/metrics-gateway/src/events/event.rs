@@ -45,6 +45,11 @@ macro_rules! faults {
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
+
+            /// The one that is called so.
+            pub(crate) fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|fault| fault.as_str() == word)
+            }
         }
     };
 }

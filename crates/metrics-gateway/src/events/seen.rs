@@ -41,6 +41,11 @@ impl Seen {
         }
     }
 
+    /// Knows of none any more: a database that was away may have come back without some.
+    pub(crate) fn clear(&self) {
+        *self.halves() = Halves::default();
+    }
+
     fn halves(&self) -> MutexGuard<'_, Halves> {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,5 +64,7 @@ mod tests {
         seen.note((3..5).map(|id| (1, id)));
         assert!(!seen.has((1, 0)));
         assert!(seen.has((1, 4)));
+        seen.clear();
+        assert!(!seen.has((1, 4)));
     }
 }

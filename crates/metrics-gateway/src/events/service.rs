@@ -4,78 +4,105 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::clock::Clock;
-use service_kit::Readiness;
 use service_kit::seal::SealingKey;
+use service_kit::{Context, Readiness};
 use storage::Pool;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
 use super::directory::Directory;
-use super::writers::Writers;
+use super::outlet::Outlet;
+use super::slis::Slis;
+use super::spool;
 use super::{Intake, days};
 use crate::config::Config;
 use crate::database;
+use crate::queries::Queries;
 
 const DAYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Says whether events are taken while the database is away.
+pub(crate) type Bridge = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Events of apps.
 pub(crate) struct Events {
     pub(crate) intake: Arc<Intake>,
+    pub(crate) queries: Arc<Queries>,
     pub(crate) admin: Admin,
     pub(crate) work: Work,
 }
 
 /// What goes on while the service runs.
 pub(crate) struct Work {
-    /// The writers' connections.
-    pub(crate) pool: Pool,
+    pool: Pool,
+    /// The writers' connections, if there are writers.
+    pub(crate) writers_pool: Option<Pool>,
+    /// The connections of those who ask.
+    pub(crate) readers: Pool,
     directory: Arc<Directory>,
-    writers: BoxFuture<'static, ()>,
+    outlet: BoxFuture<'static, ()>,
+    spool: Option<spool::Work>,
     clock: Arc<dyn Clock>,
 }
 
 impl Events {
     /// All of it, if apps may send anything here.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         config: &Config,
         pool: Option<&Pool>,
-        clock: &Arc<dyn Clock>,
+        context: &Context,
     ) -> anyhow::Result<Option<Self>> {
-        let its = &config.events;
+        let (its, clock) = (&config.events, &context.clock);
         let (Some(pool), Some(file)) = (pool, &its.sealing_key_file) else {
             return Ok(None);
         };
         let key = Arc::new(SealingKey::read(file).context("events.sealing_key_file")?);
-        let writers_pool = database::open_intake(config)?;
         let directory = Directory::new(pool.clone(), key.clone(), clock.clone());
         let directory = Arc::new(directory);
-        let (sink, writers) = Writers::start(&writers_pool, its.settings(), clock);
+        let slis = Arc::new(Slis {
+            directory: directory.clone(),
+            clock: clock.clone(),
+        });
+        let outlet = Outlet::open(config, context, &slis).await?;
+        let (sink, spool) = its.spool.before(outlet.sink, clock)?;
         let intake = Intake {
             directory: directory.clone(),
-            sink: Arc::new(sink),
+            sink,
             nonces: its.nonces(),
             bodies: its.bodies(),
             clock: clock.clone(),
             window: its.window(),
             times: its.times(),
         };
+        let readers = database::open_readers(config)?;
+        let queries = Queries::new(
+            (readers.clone(), config.queries.bounds()),
+            directory.clone(),
+            clock.clone(),
+            context.shutdown.clone(),
+        );
+        let queries = Arc::new(queries);
         let admin = Admin {
             pool: pool.clone(),
             key,
             directory: directory.clone(),
             clock: clock.clone(),
+            queries: queries.clone(),
         };
         let work = Work {
-            pool: writers_pool,
+            pool: pool.clone(),
+            writers_pool: outlet.pool,
+            readers,
             directory,
-            writers: writers.boxed(),
+            outlet: outlet.work,
+            spool,
             clock: clock.clone(),
         };
         Ok(Some(Self {
             intake: Arc::new(intake),
+            queries,
             admin,
             work,
         }))
@@ -83,6 +110,12 @@ impl Events {
 }
 
 impl Work {
+    /// Whether events are taken while the database is away.
+    pub(crate) fn bridge(&self) -> Option<Bridge> {
+        let spool = self.spool.as_ref()?;
+        Some(Box::new(spool.bridge()))
+    }
+
     /// Works until the service stops and the last request is answered. Nobody is known before
     /// there are partitions, so nothing comes before.
     pub(crate) async fn run(self, readiness: &Readiness, stopping: &CancellationToken) {
@@ -90,8 +123,16 @@ impl Work {
             make_days(&self.pool, &*self.clock, stopping).await;
             self.directory.follow(readiness, stopping).await;
         };
-        tokio::join!(follow, self.writers);
-        self.pool.close().await;
+        let replay = async {
+            if let Some(spool) = self.spool {
+                spool.run(stopping).await;
+            }
+        };
+        tokio::join!(follow, self.outlet, replay);
+        if let Some(pool) = self.writers_pool {
+            pool.close().await;
+        }
+        self.readers.close().await;
     }
 }
 

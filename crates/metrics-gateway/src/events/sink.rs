@@ -1,5 +1,7 @@
 //! Where events go.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use super::batch::Batch;
@@ -8,7 +10,7 @@ use super::batch::Batch;
 pub(crate) trait Sink: Send + Sync {
     /// Keeps a batch, all of it, for good: once this is `Ok`, no end of this process or of the
     /// store's loses it. After an error some of it may be kept; the same again is harmless.
-    fn keep(&self, batch: Batch) -> BoxFuture<'static, Result<(), Failure>>;
+    fn keep(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), Failure>>;
 }
 
 /// Why a batch is not kept. All of them pass: what can never be kept goes to the quarantine.

@@ -23,6 +23,7 @@ use super::batch::Batch;
 use super::event::{self, Fault};
 use super::seen::Seen;
 use super::sink::{Failure, Sink};
+use super::slis::{self, Slis};
 use crate::metrics::events as metrics;
 
 /// Tries when another transaction is in the way.
@@ -55,7 +56,7 @@ struct Room {
 }
 
 struct Waiting {
-    batch: Batch,
+    batch: Arc<Batch>,
     done: oneshot::Sender<Result<(), Failure>>,
     _room: OwnedSemaphorePermit,
 }
@@ -67,11 +68,12 @@ struct Writer {
     settings: Settings,
     seen: Arc<Seen>,
     clock: Arc<dyn Clock>,
+    slis: Arc<Slis>,
     room: Room,
 }
 
 impl Sink for Writers {
-    fn keep(&self, batch: Batch) -> BoxFuture<'static, Result<(), Failure>> {
+    fn keep(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<(), Failure>> {
         let waits = self.enqueue(batch);
         async move { waits?.await.unwrap_or(Err(Failure::Unavailable)) }.boxed()
     }
@@ -83,7 +85,7 @@ impl Writers {
     pub(crate) fn start(
         pool: &Pool,
         settings: Settings,
-        clock: &Arc<dyn Clock>,
+        slis: &Arc<Slis>,
     ) -> (Self, impl Future<Output = ()> + use<>) {
         let (queue, waiting) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(waiting));
@@ -95,7 +97,8 @@ impl Writers {
                 shard: shard.into(),
                 settings,
                 seen: seen.clone(),
-                clock: clock.clone(),
+                clock: slis.clock.clone(),
+                slis: slis.clone(),
                 room: room.clone(),
             };
             writer.work(waiting.clone())
@@ -104,7 +107,10 @@ impl Writers {
         (Self { queue, room }, work)
     }
 
-    fn enqueue(&self, batch: Batch) -> Result<oneshot::Receiver<Result<(), Failure>>, Failure> {
+    fn enqueue(
+        &self,
+        batch: Arc<Batch>,
+    ) -> Result<oneshot::Receiver<Result<(), Failure>>, Failure> {
         let events = u32::try_from(batch.len()).map_err(|_| Failure::Full)?;
         let room = self.room.take(events);
         let (done, answer) = oneshot::channel();
@@ -174,11 +180,11 @@ impl Writer {
     /// Writes batches together; when PostgreSQL refuses some of it, one by one, so that a batch
     /// spoils no other.
     async fn write_all(&self, flush: Vec<Waiting>) {
-        let batches: Vec<&Batch> = flush.iter().map(|one| &one.batch).collect();
+        let batches: Vec<&Batch> = flush.iter().map(|one| &*one.batch).collect();
         match self.write(&batches).await {
             Err(Refused::Data) => {
                 for one in flush {
-                    let kept = self.write_apart(one.batch).await;
+                    let kept = self.write_apart(Arc::unwrap_or_clone(one.batch)).await;
                     let _ = one.done.send(kept);
                 }
             }
@@ -205,7 +211,8 @@ impl Writer {
                     metrics::failed(Fault::Database.as_str(), 1);
                     let shown = format!("{event:?}");
                     let app_id = event.app_id;
-                    batch.refused = vec![event::refused(app_id, &shown, Fault::Database)];
+                    let refused = event::refused(app_id, &shown, Fault::Database);
+                    batch.refused.push(refused);
                     let written = self.write(&[&batch]).await;
                     written.map_err(|_| Failure::Unavailable)
                 }
@@ -223,9 +230,9 @@ impl Writer {
         let flush = self.flush(batches);
         let started = Instant::now();
         let mut attempt = 1;
-        let kept = loop {
+        let outcome = loop {
             match intake::keep(&self.pool, &flush).await {
-                Ok(kept) => break kept,
+                Ok(outcome) => break outcome,
                 Err(error) if error.blames_data() => {
                     tracing::warn!(error = ?error, "the database refuses some of these events");
                     return Err(Refused::Data);
@@ -233,13 +240,15 @@ impl Writer {
                 Err(error) if is_in_the_way(&error) && attempt < ATTEMPTS_MAX => attempt += 1,
                 Err(error) => {
                     tracing::warn!(error = ?error, "events cannot be kept");
+                    self.seen.clear();
                     return Err(Refused::Away);
                 }
             }
         };
         self.seen
             .note(flush.new_contexts.iter().map(|it| (it.app_id, it.id)));
-        metrics::flushed(&kept, started.elapsed());
+        metrics::flushed(&outcome.kept, started.elapsed());
+        self.slis.count(&flush.events, &outcome.watched);
         Ok(())
     }
 
@@ -259,6 +268,7 @@ impl Writer {
             contexts: contexts.into_values().collect(),
             events,
             refused,
+            watched_types: &slis::TYPES,
         }
     }
 }
@@ -275,15 +285,4 @@ enum Refused {
     Away,
     /// There is something in it that it does not take.
     Data,
-}
-
-impl Batch {
-    /// Takes the second half of the events away.
-    fn split(&mut self) -> Self {
-        Self {
-            events: self.events.split_off(self.events.len() / 2),
-            contexts: self.contexts.clone(),
-            refused: Vec::new(),
-        }
-    }
 }

@@ -3,22 +3,23 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::HeaderMap;
 use service_kit::client_address::ClientAddress;
 use service_kit::places::network;
 use service_kit::tls::is_private_address;
 
+use super::cors::{self, Allowed};
 use super::error::Error;
 use super::{State as Shared, id};
 use crate::events::Sender;
 use crate::metrics::events as metrics;
 
-/// Headers that pages may send.
-const ALLOWED: &str = "content-type, content-encoding, authorization, x-signature, x-timestamp, x-nonce, \
-                       x-batch-size, x-sdk-version, x-schema-version, x-clacks-overhead, dnt, sec-gpc";
-/// How long a browser may remember that, seconds.
-const REMEMBERED: &str = "600";
+const ALLOWED: Allowed = Allowed {
+    methods: "POST",
+    headers: "content-type, content-encoding, authorization, x-signature, x-timestamp, x-nonce, \
+              x-batch-size, x-sdk-version, x-schema-version, x-clacks-overhead, dnt, sec-gpc",
+};
 
 /// Takes a batch.
 pub(super) async fn take(
@@ -46,7 +47,7 @@ pub(super) async fn take(
             refusal.response(&request_id)
         }
     };
-    share(&shared, (&org, &app), &head.headers, &mut response);
+    cors::share(&shared, (&org, &app), &head.headers, &mut response);
     response
 }
 
@@ -56,38 +57,5 @@ pub(super) async fn preflight(
     Path((org, app)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    if share(&shared, (&org, &app), &headers, &mut response) {
-        let told = response.headers_mut();
-        told.insert(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
-        );
-        told.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(ALLOWED),
-        );
-        told.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static(REMEMBERED),
-        );
-    }
-    response
-}
-
-/// Lets a page of the app's own origins read the answer, and no other.
-fn share(
-    shared: &Shared,
-    (org, app): (&str, &str),
-    headers: &HeaderMap,
-    response: &mut Response,
-) -> bool {
-    let told = response.headers_mut();
-    told.append(header::VARY, HeaderValue::from_static("origin"));
-    let intake = shared.intake.as_ref();
-    let Some(origin) = intake.and_then(|intake| intake.origin(org, app, headers)) else {
-        return false;
-    };
-    told.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    true
+    cors::preflight(&shared, (&org, &app), &headers, &ALLOWED)
 }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use service_kit::grpc::BearerInterceptor;
 use sha2::Sha256;
-use streamhaul_metrics_gateway::{Config, EventsConfig};
+use streamhaul_metrics_gateway::{Config, EventsConfig, QueriesConfig};
 use testkit::control_plane::SERVICE_TOKEN;
 use testkit::database::TestDb;
 use tonic::service::interceptor::InterceptedService;
@@ -60,6 +60,10 @@ impl Gateway {
     }
 
     pub(crate) async fn with(events: EventsConfig) -> Self {
+        Self::limited(events, QueriesConfig::default()).await
+    }
+
+    pub(crate) async fn limited(events: EventsConfig, queries: QueriesConfig) -> Self {
         let database = TestDb::new().await;
         let mut key = tempfile::NamedTempFile::new().unwrap();
         writeln!(key, "{}", "5a".repeat(32)).unwrap();
@@ -69,6 +73,7 @@ impl Gateway {
                 sealing_key_file: Some(key.path().to_owned()),
                 ..events
             },
+            queries,
             ..Config::default()
         })
         .await;

@@ -158,6 +158,71 @@ async fn secrets_are_sealed_and_the_door_is_shut() {
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_change_at_once_and_it_is_written_down() {
+    let gateway = Gateway::new().await;
+    let app = gateway
+        .make(pb::CreateAppRequest {
+            org: "acme".into(),
+            name: "cam".into(),
+            rate_events: Some(1),
+            networks: vec!["192.0.2.0/24".into()],
+            ..Default::default()
+        })
+        .await;
+    let change = |tier: &str| pb::ChangeAppRequest {
+        org: "acme".into(),
+        name: "cam".into(),
+        tier: Some(tier.into()),
+        networks: Some(pb::Texts::default()),
+        ..Default::default()
+    };
+    assert_eq!(gateway.post(&app.signed(fresh(1))).status, 403);
+    let refused = gateway
+        .admin()
+        .change_app(change("gold"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let changed = gateway.admin().change_app(change("pro")).await.unwrap();
+    let changed = changed.into_inner();
+    assert!(changed.changed);
+    let told = changed.app.unwrap();
+    assert_eq!(
+        (told.rate_events, told.retention_days),
+        (Some(1), 90),
+        "the rate was not the tier's"
+    );
+    assert_eq!(gateway.post(&app.signed(fresh(900))).status, 200);
+    assert_eq!(gateway.post(&app.signed(fresh(200))).code(), "rate_limited");
+    let unbound = pb::ChangeAppRequest {
+        rate_events: Some(0),
+        ..change("pro")
+    };
+    let changed = gateway.admin().change_app(unbound.clone()).await.unwrap();
+    assert!(changed.into_inner().changed);
+    assert_eq!(gateway.post(&app.signed(fresh(200))).status, 200);
+    let again = gateway.admin().change_app(unbound).await.unwrap();
+    assert!(!again.into_inner().changed);
+    let request = pb::GetAppRequest {
+        org: "acme".into(),
+        name: "cam".into(),
+    };
+    let told = gateway.admin().get_app(request).await.unwrap().into_inner();
+    let actions: Vec<&str> = told.changes.iter().map(|it| it.action.as_str()).collect();
+    assert_eq!(actions, ["change", "change", "create"]);
+    assert_eq!(
+        told.changes[0].details_json,
+        r#"{"rate_events":{"from":1,"to":null}}"#
+    );
+    let nobody = pb::ChangeAppRequest {
+        name: "none".into(),
+        ..change("pro")
+    };
+    let refused = gateway.admin().change_app(nobody).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+}
+
 /// A month's events are counted every few seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_has_its_quota() {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use proto::fleet::control_server::Control;
 use proto::fleet::{
-    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeSessionsRequest,
-    AuthorizeSessionsResponse, AuthorizeViewerRequest, AuthorizeViewerResponse,
-    ExpireSessionsRequest, ExpireSessionsResponse, FleetNode, ListNodesRequest, ListNodesResponse,
-    SweepNodesRequest, SweepNodesResponse,
+    AuthorizeNodeRequest, AuthorizeNodeResponse, AuthorizeOperatorRequest,
+    AuthorizeOperatorResponse, AuthorizeSessionsRequest, AuthorizeSessionsResponse,
+    AuthorizeViewerRequest, AuthorizeViewerResponse, ExpireSessionsRequest, ExpireSessionsResponse,
+    FleetNode, ListNodesRequest, ListNodesResponse, SweepNodesRequest, SweepNodesResponse,
 };
 use testkit::control_plane::ControlPlane;
 use tonic::{Request, Response, Status};
@@ -18,6 +18,9 @@ pub(crate) const NODE: &str = "sh_node_1";
 pub(crate) const USER: &str = "sh_user_1";
 /// The token of a user of another tenant.
 pub(crate) const OTHER_TENANT: &str = "sh_user_2";
+
+/// The token of an operator.
+pub(crate) const OPERATOR: &str = "sh_operator";
 
 /// A session of the user's that neither node was given.
 pub(crate) const NOBODYS: &str = "ses_mine_elsewhere";
@@ -85,6 +88,15 @@ impl Control for Asked {
         let request = request.into_inner();
         let allowed = request.token == USER && request.session_id.starts_with("ses_mine");
         Ok(Response::new(AuthorizeViewerResponse { allowed }))
+    }
+
+    async fn authorize_operator(
+        &self,
+        request: Request<AuthorizeOperatorRequest>,
+    ) -> Result<Response<AuthorizeOperatorResponse>, Status> {
+        self.check_here()?;
+        let allowed = request.into_inner().token == OPERATOR;
+        Ok(Response::new(AuthorizeOperatorResponse { allowed }))
     }
 
     async fn authorize_node(

@@ -23,6 +23,8 @@ pub struct Terms {
     pub networks: Vec<String>,
     /// Origins whose pages may send; empty: none.
     pub origins: Vec<String>,
+    /// Whether what its clients measure counts for the service level indicators.
+    pub counts_for_slis: bool,
 }
 
 /// An app.
@@ -99,7 +101,7 @@ pub async fn list(pool: &Pool, after: i32, limit: u32) -> Result<Vec<App>, Error
     let rows = sqlx::query_as!(
         Row,
         "SELECT id, org, name, tier, quota_events, rate_events, retention_days, networks, origins,
-                created_at, disabled_at
+                counts_for_slis, created_at, disabled_at
          FROM telemetry.apps WHERE id > $1 ORDER BY id LIMIT $2",
         after,
         i64::from(limit)
@@ -121,7 +123,7 @@ pub async fn find(
     let row = sqlx::query_as!(
         Row,
         "SELECT id, org, name, tier, quota_events, rate_events, retention_days, networks, origins,
-                created_at, disabled_at
+                counts_for_slis, created_at, disabled_at
          FROM telemetry.apps WHERE org = $1 AND name = $2",
         org,
         name
@@ -154,8 +156,9 @@ pub async fn create(
 ) -> Result<i32, Error> {
     let id = sqlx::query_scalar!(
         "INSERT INTO telemetry.apps
-             (org, name, tier, quota_events, rate_events, retention_days, networks, origins, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+             (org, name, tier, quota_events, rate_events, retention_days, networks, origins, created_at,
+              counts_for_slis)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
         org,
         name,
         terms.tier.as_str(),
@@ -164,11 +167,39 @@ pub async fn create(
         days(terms.retention_days),
         &terms.networks,
         &terms.origins,
-        now.0
+        now.0,
+        terms.counts_for_slis
     )
     .fetch_one(&mut **transaction)
     .await?;
     Ok(id)
+}
+
+/// Sets what is set for an app.
+///
+/// # Errors
+/// When the database is away.
+pub async fn set_terms(
+    transaction: &mut Transaction,
+    app_id: i32,
+    terms: &Terms,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE telemetry.apps SET tier = $2, quota_events = $3, rate_events = $4,
+             retention_days = $5, networks = $6, origins = $7, counts_for_slis = $8
+         WHERE id = $1",
+        app_id,
+        terms.tier.as_str(),
+        terms.quota_events.map(stored),
+        terms.rate_events.map(stored),
+        days(terms.retention_days),
+        &terms.networks,
+        &terms.origins,
+        terms.counts_for_slis
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// Says since when an app may send nothing; none: it may.
@@ -331,6 +362,7 @@ struct Row {
     retention_days: i32,
     networks: Vec<String>,
     origins: Vec<String>,
+    counts_for_slis: bool,
     created_at: i64,
     disabled_at: Option<i64>,
 }
@@ -350,6 +382,7 @@ impl TryFrom<Row> for App {
                 retention_days: number("apps.retention_days", row.retention_days)?,
                 networks: row.networks,
                 origins: row.origins,
+                counts_for_slis: row.counts_for_slis,
             },
             org: row.org,
             name: row.name,

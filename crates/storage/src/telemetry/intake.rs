@@ -90,6 +90,28 @@ pub struct Flush<'a> {
     pub new_contexts: Vec<&'a Context>,
     /// What is to be looked into.
     pub refused: Vec<&'a Refused>,
+    /// Types of which it is told which events were new.
+    pub watched_types: &'a [&'a str],
+}
+
+/// What an event is known by.
+pub type Key = (i32, Uuid, i64);
+
+/// What came of a flush.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Of each app, by app.
+    pub kept: Vec<Kept>,
+    /// Events of the watched types that were not there before.
+    pub watched: Vec<Key>,
+}
+
+impl Event {
+    /// What it is known by: the app, its number, its time.
+    #[must_use]
+    pub const fn key(&self) -> Key {
+        (self.app_id, self.id, self.ts_us)
+    }
 }
 
 /// What came of one app's part.
@@ -112,7 +134,7 @@ const DAY_MS: i64 = 86_400_000;
 /// # Errors
 /// When the database is away or refuses some of it; nothing is kept then, or, when the
 /// connection ended in the last moment, all.
-pub async fn keep(pool: &Pool, flush: &Flush<'_>) -> Result<Vec<Kept>, Error> {
+pub async fn keep(pool: &Pool, flush: &Flush<'_>) -> Result<Outcome, Error> {
     let mut transaction = crate::begin(pool).await?;
     keep_contexts(&mut transaction, flush).await?;
     let fresh = keep_events(&mut transaction, flush).await?;
@@ -120,7 +142,8 @@ pub async fn keep(pool: &Pool, flush: &Flush<'_>) -> Result<Vec<Kept>, Error> {
     let kept = tally(flush, &fresh);
     count(&mut transaction, flush, &kept).await?;
     crate::commit(transaction).await?;
-    Ok(kept)
+    let watched = fresh.into_iter().flat_map(|it| it.watched).collect();
+    Ok(Outcome { kept, watched })
 }
 
 async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Result<(), Error> {
@@ -158,11 +181,17 @@ async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Resu
     Ok(())
 }
 
-/// How many of each app's events were not there before.
+/// Those of an app's events that were not there before.
+struct Fresh {
+    app_id: i32,
+    events: u64,
+    watched: Vec<Key>,
+}
+
 async fn keep_events(
     transaction: &mut Transaction,
     flush: &Flush<'_>,
-) -> Result<Vec<(i32, u64)>, Error> {
+) -> Result<Vec<Fresh>, Error> {
     let (events, contexts) = (&flush.events, &flush.contexts);
     if events.is_empty() {
         return Ok(Vec::new());
@@ -177,7 +206,7 @@ async fn keep_events(
                            $6::text[], $7::text[])
                     AS e (ts_us, app_id, event_id, context_id, event_type, category, data)
                ON CONFLICT DO NOTHING
-               RETURNING app_id, ts_us, event_type, context_id
+               RETURNING app_id, event_id, ts_us, event_type, context_id
            ), summed AS (
                INSERT INTO telemetry.rollups AS r
                    (app_id, minute, event_type, service_version, os, shard, events)
@@ -188,7 +217,10 @@ async fn keep_events(
                ON CONFLICT (app_id, minute, event_type, service_version, os, shard)
                    DO UPDATE SET events = r.events + excluded.events
            )
-           SELECT app_id AS "app_id!", count(*) AS "events!" FROM came GROUP BY app_id"#,
+           SELECT app_id AS "app_id!", count(*) AS "events!",
+                  coalesce(array_agg(event_id) FILTER (WHERE event_type = ANY($14)), '{}') AS "ids!",
+                  coalesce(array_agg(ts_us) FILTER (WHERE event_type = ANY($14)), '{}') AS "times!"
+           FROM came GROUP BY app_id"#,
         &column(events, |it| it.ts_us),
         &column(events, |it| it.app_id),
         &column(events, |it| it.id),
@@ -201,12 +233,20 @@ async fn keep_events(
         &column(contexts, |it| it.id),
         &column(contexts, |it| &*it.service_version) as _,
         &column(contexts, |it| &*it.os) as _,
-        flush.shard
+        flush.shard,
+        flush.watched_types as _
     )
     .fetch_all(&mut **transaction)
     .await?;
     rows.into_iter()
-        .map(|row| Ok((row.app_id, number("count", row.events)?)))
+        .map(|row| {
+            let keys = row.ids.into_iter().zip(row.times);
+            Ok(Fresh {
+                app_id: row.app_id,
+                events: number("count", row.events)?,
+                watched: keys.map(|(id, ts_us)| (row.app_id, id, ts_us)).collect(),
+            })
+        })
         .collect()
 }
 
@@ -233,7 +273,7 @@ async fn keep_refused(transaction: &mut Transaction, flush: &Flush<'_>) -> Resul
 }
 
 /// What came of each app, by app.
-fn tally(flush: &Flush<'_>, fresh: &[(i32, u64)]) -> Vec<Kept> {
+fn tally(flush: &Flush<'_>, fresh: &[Fresh]) -> Vec<Kept> {
     let mut apps: BTreeMap<i32, Kept> = BTreeMap::new();
     for event in &flush.events {
         apps.entry(event.app_id).or_default().duplicates += 1;
@@ -241,10 +281,10 @@ fn tally(flush: &Flush<'_>, fresh: &[(i32, u64)]) -> Vec<Kept> {
     for refused in &flush.refused {
         apps.entry(refused.app_id).or_default().refused += 1;
     }
-    for (app_id, events) in fresh {
-        let app = apps.entry(*app_id).or_default();
-        app.events = *events;
-        app.duplicates = app.duplicates.saturating_sub(*events);
+    for fresh in fresh {
+        let app = apps.entry(fresh.app_id).or_default();
+        app.events = fresh.events;
+        app.duplicates = app.duplicates.saturating_sub(fresh.events);
     }
     let named = apps.into_iter();
     named

@@ -3,5 +3,6 @@
 
 mod control;
 mod queue;
+mod server_settings;
 mod session_steps;
 mod sessions;

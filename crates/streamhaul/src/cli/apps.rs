@@ -1,7 +1,10 @@
 //! `streamhaul apps`.
 
+mod ask;
+
 use std::time::Duration;
 
+pub use ask::{AppExport, AppStats, EventsAsked};
 use clap::{Args, Subcommand, ValueEnum};
 use model::app::Tier;
 
@@ -33,6 +36,17 @@ pub enum Apps {
         #[command(flatten)]
         target: GatewayTarget,
     },
+    /// Changes an app's bounds; gateways follow within a second.
+    ///
+    /// What is not given stays as it is. With another tier, bounds that were the old tier's become
+    /// the new one's.
+    Change(Box<AppChange>),
+    /// Counts an app's events, in steps of time, or measures them.
+    Stats(Box<AppStats>),
+    /// Writes an app's events, all of them or some, as NDJSON or CSV.
+    ///
+    /// Day by day; within a day in no order of time.
+    Export(Box<AppExport>),
     /// Gives an app another token and secret, shown once; those before stay good for a while.
     Rotate {
         /// Which, as `org/name`
@@ -90,9 +104,61 @@ pub struct NewApp {
     /// times [default: none]
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub origins: Vec<String>,
+    /// Counts what its clients measure for the service level indicators
+    #[arg(long)]
+    pub slis: bool,
     /// Which instance.
     #[command(flatten)]
     pub target: GatewayTarget,
+}
+
+/// A change of an app.
+#[derive(Debug, Args)]
+pub struct AppChange {
+    /// Which, as `org/name`
+    #[arg(value_name = "ORG/NAME", value_parser = app_name)]
+    pub app: AppName,
+    /// What changes.
+    #[command(flatten)]
+    pub terms: ChangedTerms,
+    /// Which instance.
+    #[command(flatten)]
+    pub target: GatewayTarget,
+}
+
+/// What changes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct ChangedTerms {
+    /// What it is granted where nothing else was said
+    #[arg(long)]
+    pub tier: Option<TierWord>,
+    /// Events in a calendar month; 0: any number
+    #[arg(long, value_name = "EVENTS")]
+    pub quota: Option<u64>,
+    /// Events in a second on the long run; 0: any number
+    #[arg(long, value_name = "EVENTS")]
+    pub rate: Option<u64>,
+    /// Days for which events are kept
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub retention_days: Option<u32>,
+    /// A network that may send, such as 192.0.2.0/24, in place of those before; may be given
+    /// several times
+    #[arg(long = "network", value_name = "CIDR")]
+    pub networks: Vec<String>,
+    /// Every network may send
+    #[arg(long, conflicts_with = "networks")]
+    pub any_network: bool,
+    /// An origin whose pages may send, such as https://app.example.com, in place of those before;
+    /// may be given several times
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
+    /// No pages may send
+    #[arg(long, conflicts_with = "origins")]
+    pub no_origin: bool,
+    /// Whether what its clients measure counts for the service level indicators
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub slis: Option<bool>,
 }
 
 /// An app's organisation and name.
@@ -138,6 +204,14 @@ impl ValueEnum for TierWord {
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
         Some(clap::builder::PossibleValue::new(self.0.as_str()))
+    }
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
     }
 }
 

@@ -1,4 +1,7 @@
-//! `streamhaul apps`: who may send events.
+//! `streamhaul apps`: who may send events, and what came of them.
+
+mod ask;
+mod export;
 
 use std::time::Duration;
 
@@ -6,7 +9,7 @@ use jiff::Timestamp;
 use proto::telemetry as pb;
 use serde_json::{Value, json};
 
-use crate::cli::{AppName, Apps as Command, GatewayTarget, NewApp};
+use crate::cli::{AppChange, AppName, Apps as Command, GatewayTarget, NewApp};
 use crate::print;
 use crate::service_client::Apps;
 
@@ -19,6 +22,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             target,
         } => list(after.as_ref(), *limit, target),
         Command::Show { app, target } => show(app, target),
+        Command::Change(change) => self::change(change),
+        Command::Stats(asked) => ask::run(asked),
+        Command::Export(wanted) => export::run(wanted),
         Command::Rotate { app, grace, target } => rotate(app, *grace, target),
         Command::Disable { app, target } => disable(app, true, target),
         Command::Enable { app, target } => disable(app, false, target),
@@ -35,6 +41,7 @@ fn create(new: &NewApp) -> anyhow::Result<()> {
         retention_days: new.retention_days.unwrap_or(0),
         networks: new.networks.clone(),
         origins: new.origins.clone(),
+        counts_for_slis: new.slis,
     };
     let made = Apps::of(&new.target)?.call(async |mut client| client.create_app(request).await)?;
     credential("made", &made, &new.target);
@@ -138,13 +145,52 @@ fn show(app: &AppName, target: &GatewayTarget) -> anyhow::Result<()> {
         print::json(&shown);
         return Ok(());
     }
-    for (name, value) in shown.as_object().into_iter().flatten() {
+    fields(&shown);
+    Ok(())
+}
+
+fn change(change: &AppChange) -> anyhow::Result<()> {
+    let terms = &change.terms;
+    let list = |given: &[String], is_emptied: bool| {
+        let is_given = is_emptied || !given.is_empty();
+        is_given.then(|| pb::Texts {
+            texts: given.to_vec(),
+        })
+    };
+    let request = pb::ChangeAppRequest {
+        org: change.app.org.clone(),
+        name: change.app.name.clone(),
+        tier: terms.tier.map(|tier| tier.0.as_str().to_owned()),
+        quota_events: terms.quota,
+        rate_events: terms.rate,
+        retention_days: terms.retention_days,
+        networks: list(&terms.networks, terms.any_network),
+        origins: list(&terms.origins, terms.no_origin),
+        counts_for_slis: terms.slis,
+    };
+    let target = &change.target;
+    let answer = Apps::of(target)?.call(async |mut client| client.change_app(request).await)?;
+    let told = to_json(&answer.app.unwrap_or_default());
+    if target.access.json {
+        print::json(&json!({ "app": told, "changed": answer.changed }));
+        return Ok(());
+    }
+    print::line(match answer.changed {
+        true => "changed; it is now:",
+        false => "it was so already:",
+    });
+    fields(&told);
+    Ok(())
+}
+
+/// A line for each field, and for each element of an array.
+fn fields(value: &Value) {
+    for (name, value) in value.as_object().into_iter().flatten() {
         for (place, value) in each(value).into_iter().enumerate() {
             let name = if place == 0 { name } else { "" };
             print::line(&format!("{name:<15} {}", print::text(&value)));
         }
     }
-    Ok(())
 }
 
 /// The elements of an array, or the value itself.
@@ -182,7 +228,7 @@ fn to_json(app: &pb::App) -> Value {
         "app": format!("{}/{}", app.org, app.name), "tier": app.tier,
         "quota_events": app.quota_events, "rate_events": app.rate_events,
         "retention_days": app.retention_days, "networks": app.networks, "origins": app.origins,
-        "created_at": time(app.created_at_unix_ms),
+        "counts_for_slis": app.counts_for_slis, "created_at": time(app.created_at_unix_ms),
         "disabled_at": app.disabled_at_unix_ms.map(time),
     })
 }

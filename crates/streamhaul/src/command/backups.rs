@@ -229,7 +229,7 @@ fn identities(chosen: &Chosen, config: &Config) -> anyhow::Result<Identities> {
     }
 }
 
-fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
+pub(super) fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
 where
     anyhow::Error: From<E>,
 {
@@ -281,7 +281,7 @@ fn words(step: &Step) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..=1_048_575 => format!("{} KiB", bytes.div_ceil(1024)),
         1_048_576..=10_737_418_239 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),

@@ -34,6 +34,7 @@ pub(super) struct Settings {
     pub(super) providers_file: Option<PathBuf>,
     pub(super) dns_file: Option<PathBuf>,
     pub(super) backups: Option<backup::Config>,
+    pub(super) telemetry: ::jobs::TelemetryConfig,
     pub(super) asn_database: Option<PathBuf>,
     pub(super) region: Region,
 }

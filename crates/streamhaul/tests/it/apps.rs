@@ -30,6 +30,22 @@ fn an_app_is_made_shown_rotated_and_disabled() {
         instance.json(&["apps", "enable", "acme/cam"])["changed"],
         true
     );
+    let changed = instance.json(&[
+        "apps", "change", "acme/cam", "--tier", "business", "--quota", "500",
+    ]);
+    assert_eq!(changed["app"]["retention_days"], 365, "{changed}");
+    assert_eq!(changed["app"]["quota_events"], 500, "{changed}");
+    let counted = instance.json(&["apps", "stats", "acme/cam", "--from", "-2h", "--step", "1h"]);
+    assert_eq!(counted["series"][0]["total"], 0, "{counted}");
+    let exported = instance.ask(&["apps", "export", "acme/cam", "--format", "csv"]);
+    let exported = String::from_utf8(exported.stdout).unwrap();
+    assert!(
+        exported.starts_with("event_id,") && exported.lines().count() == 1,
+        "{exported}"
+    );
+    let refused = instance.ask(&["apps", "stats", "acme/cam", "--from", "yesterday"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("from: RFC 3339"), "{said}");
     let again = instance.ask(&["apps", "create", "acme/cam"]);
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(said.contains("there is an app acme/cam"), "{said}");
@@ -41,4 +57,14 @@ fn an_app_has_two_names() {
     let refused = streamhaul().args(["apps", "show", "cam"]).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("expected org/name"), "{said}");
+}
+
+#[test]
+fn a_change_says_what_changes() {
+    let refused = streamhaul()
+        .args(["apps", "change", "acme/cam"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("required"), "{said}");
 }

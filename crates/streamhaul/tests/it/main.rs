@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a helper that panics fails its test
 
 mod apps;
+mod archives;
 mod backups;
 mod instance;
 mod nodes;

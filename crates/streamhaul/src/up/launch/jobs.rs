@@ -15,6 +15,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<Running> {
         gateway_grpc: Some(settings.gateway_grpc()),
         dns: dns::read(settings)?.jobs,
         backups: settings.backups.clone().unwrap_or_default(),
+        telemetry: settings.telemetry.clone(),
         ..Config::default()
     };
     Ok(service_kit::launch("jobs", config, jobs::run)?)
