@@ -33,7 +33,7 @@ const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--
            [--held-rate N] [--peer-river PATH] [--json]
        cargo xtask bench ingest [--seconds N] [--connections N] [--batch N]
            [--peer-url URL --peer-org ID --peer-app ID --peer-secret TEXT [--peer-token TEXT]
-            [--peer-connections N]] [--json]";
+            [--peer-connections N] [--peer COMMAND]] [--json]";
 
 /// Measures what `arguments` name, such as `delay --seconds 60 --json`.
 ///

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// `bench control [--nodes N] [--seconds N] [--json]`,
     /// `bench jobs [--jobs N] [--held-seconds N] [--peer-river PATH] [--json]`.
     Bench(Rest),
-    /// Break things on purpose: `drill garbage|flood|srtla|jobs|ingest|backup|replica|restart [--json] …`.
+    /// Break things on purpose: `drill garbage|flood|srtla|jobs|ingest|hostile|backup|replica|restart [--json] …`.
     Drill(Rest),
     /// Search for bytes that break a promise; what is found joins the corpus.
     Fuzz(Fuzz),

@@ -16,6 +16,7 @@ pub mod bench;
 mod broadcast;
 mod cli;
 pub mod codegen;
+mod dashboards;
 mod demo;
 pub mod drill;
 mod fuzz;

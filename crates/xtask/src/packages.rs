@@ -27,6 +27,8 @@ pub(crate) enum Program {
     Chromium,
     /// Checks rules for Prometheus.
     Promtool,
+    /// A log between gateways.
+    NatsServer,
 }
 
 impl Program {
@@ -37,6 +39,7 @@ impl Program {
             Self::SrtLiveTransmit => "srt-tools",
             Self::Chromium => "chromium",
             Self::Promtool => "prometheus",
+            Self::NatsServer => "nats-server",
         }
     }
 
@@ -47,6 +50,7 @@ impl Program {
             Self::SrtLiveTransmit => has_program("srt-live-transmit"),
             Self::Chromium => has_program("chromium"),
             Self::Promtool => has_program("promtool"),
+            Self::NatsServer => has_program("nats-server"),
         }
     }
 }

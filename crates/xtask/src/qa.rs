@@ -4,6 +4,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
 
+use crate::dashboards;
 use crate::packages::{self, Program};
 use crate::rules;
 use crate::web;
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         Program::Promtool,
     ])?;
     rules::check()?;
+    dashboards::check()?;
     web::build()?;
     web::install(&root().join("tests/qa/browser"))?;
     build(release)?;

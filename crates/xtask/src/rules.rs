@@ -24,7 +24,7 @@ fn directory() -> PathBuf {
     root().join("deploy/prometheus")
 }
 
-fn promtool(directory: &Path) -> Command {
+pub(crate) fn promtool(directory: &Path) -> Command {
     let mut promtool = Command::new("promtool");
     promtool.current_dir(directory);
     promtool
@@ -55,7 +55,12 @@ mod tests {
     /// What programs write in full, so that a name that changes breaks no rule silently.
     fn sources() -> String {
         let of = |path: &str| std::fs::read_to_string(root().join("crates").join(path)).unwrap();
-        of("api/src/metrics.rs") + &of("metrics-gateway/src/metrics/fleet.rs")
+        let files = [
+            "api/src/metrics.rs",
+            "metrics-gateway/src/metrics/fleet.rs",
+            "metrics-gateway/src/metrics/slis.rs",
+        ];
+        files.map(of).concat()
     }
 
     #[test]

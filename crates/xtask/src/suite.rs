@@ -27,7 +27,12 @@ struct Tally {
 /// Runs the tests; the last line says how many passed and failed.
 pub(crate) fn run(options: &Test) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    packages::ensure(&[Program::Postgres, Program::Ffmpeg, Program::SrtLiveTransmit])?;
+    packages::ensure(&[
+        Program::Postgres,
+        Program::Ffmpeg,
+        Program::SrtLiveTransmit,
+        Program::NatsServer,
+    ])?;
     succeed(&mut build(options))?;
     let directory = tempfile::Builder::new()
         .prefix("streamhaul-test-")

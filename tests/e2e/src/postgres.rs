@@ -1,6 +1,7 @@
 //! A PostgreSQL cluster for one house, that can be killed and started again.
 
-use std::os::unix::fs::chown;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,20 +9,25 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
+use testkit::certificates::Certificates;
 
 use crate::program::Program;
 use crate::wait;
 
-/// The cluster; it listens on a unix socket only.
+/// The cluster; it listens on a unix socket only, if it is not told otherwise.
 #[derive(Debug)]
 pub struct Postgres {
     binaries: PathBuf,
     dir: PathBuf,
     owner: Option<User>,
+    port: u16,
+    settings: Vec<String>,
     server: Option<Program>,
 }
 
 const DATABASE: &str = "streamhaul";
+/// PostgreSQL's own; the socket is named by it.
+const PORT: u16 = 5432;
 
 impl Postgres {
     /// Makes a cluster under `dir`, starts it and makes an empty database.
@@ -29,6 +35,32 @@ impl Postgres {
     /// # Errors
     /// When the server's binaries are missing or one of them fails.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, PORT, Vec::new())
+    }
+
+    /// The same, listening on a port of 127.0.0.1 too, with TLS.
+    ///
+    /// # Errors
+    /// When the key cannot be made the server's, and as [`Self::start`].
+    pub fn start_with_tls(dir: &Path, port: u16, tls: &Certificates) -> anyhow::Result<Self> {
+        let key = dir.join("server.key");
+        std::fs::write(&key, std::fs::read(tls.key())?)?;
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+        if let Some(owner) = unprivileged()? {
+            chown(&key, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+        }
+        let certificate = dir.join("server.crt");
+        std::fs::write(&certificate, std::fs::read(tls.cert())?)?;
+        let settings = vec![
+            "listen_addresses=127.0.0.1".to_owned(),
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", certificate.display()),
+            format!("ssl_key_file={}", key.display()),
+        ];
+        Self::start_with(dir, port, settings)
+    }
+
+    fn start_with(dir: &Path, port: u16, settings: Vec<String>) -> anyhow::Result<Self> {
         let dir = dir.join("pg");
         std::fs::create_dir_all(&dir)?;
         let owner = unprivileged()?;
@@ -39,6 +71,8 @@ impl Postgres {
             binaries: binaries()?,
             dir,
             owner,
+            port,
+            settings,
             server: None,
         };
         postgres.initialise()?;
@@ -127,6 +161,9 @@ impl Postgres {
             "-c",
             "shared_buffers=32MB",
         ]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
         Program::start("postgres", &mut command, &self.log())
     }
 
@@ -146,7 +183,10 @@ impl Postgres {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        command.current_dir(&self.dir);
+        // The server and the programs that call it all know this variable.
+        command
+            .current_dir(&self.dir)
+            .env("PGPORT", self.port.to_string());
         if let Some(owner) = &self.owner {
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
         }

@@ -132,11 +132,22 @@ impl Program {
     /// # Errors
     /// When the kernel does not say.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it ever had, in bytes.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix(field));
+        let line = line.with_context(|| format!("no {field}"))?;
         let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kib * 1024)
     }
@@ -181,6 +192,7 @@ fn hint(command: &Command) -> String {
     let program = command.get_program().to_string_lossy().into_owned();
     match program.as_str() {
         "ffmpeg" => "missing? apt-get install --yes ffmpeg".into(),
+        "nats-server" => "missing? apt-get install --yes nats-server".into(),
         "srt-live-transmit" => "missing? apt-get install --yes srt-tools".into(),
         _ => program,
     }

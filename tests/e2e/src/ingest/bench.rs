@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use testkit::intake_floor;
 
 use super::load::{self, Load};
+use super::peer::Peer;
 use super::report::Report;
 use super::rig::Rig;
-use super::sender::{Batch, Sender, Target};
-use crate::{machine, wait};
+use super::sender::Batch;
+use crate::machine;
 
 /// How much of it.
 #[derive(Debug, Clone)]
@@ -22,14 +23,11 @@ pub struct Plan {
     /// Events of a request.
     pub batch: usize,
     /// Another gateway to be measured by the same load.
-    pub peer: Option<Target>,
-    /// Clients of the peer at the same time.
-    pub peer_connections: u32,
+    pub peer: Option<Peer>,
 }
 
 /// Before anything is measured: pools are filled, statements prepared.
 const WARM_UP: Duration = Duration::from_secs(2);
-const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Rows of one statement of the floor, and its connections.
 const FLOOR_BATCH: usize = 1000;
 const FLOOR_CONNECTIONS: usize = 2;
@@ -43,10 +41,7 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
     let rig = Rig::start()?;
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
     let target = rig.app(&runtime)?;
-    wait::until("events are taken", READY_LIMIT, || {
-        let taken = Sender::new(target.clone()).send(&Batch::new(1, 0));
-        (taken.ok()? == 200).then_some(())
-    })?;
+    target.await_ready()?;
     let load = Load {
         connections: plan.connections,
         batch: plan.batch,
@@ -63,16 +58,9 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
     let events_per_s = load::most(&target, load)?;
     let resident_bytes = rig.resident_bytes()?;
     let acks = load::at_rate(&target, load, events_per_s / 2.0)?;
-    let peer = match &plan.peer {
-        Some(peer) => {
-            let load = Load {
-                connections: plan.peer_connections,
-                ..load
-            };
-            Some(load::most(peer, load).context("the peer")?)
-        }
-        None => None,
-    };
+    let peer = plan.peer.as_ref();
+    let peer = peer.map(|peer| peer.measure(&rig, &runtime, load).context("the peer"));
+    let peer = peer.transpose()?;
     Ok(Report {
         machine,
         plan: plan.clone(),

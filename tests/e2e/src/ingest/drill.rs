@@ -1,4 +1,4 @@
-//! The gateway and PostgreSQL are killed under load, and what was acknowledged is looked for.
+//! Gateways and PostgreSQL are killed under load, and what was acknowledged is looked for.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,16 +11,23 @@ use testkit::database::number_in;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::rig::Rig;
+use super::rig::{Rig, Setup};
 use super::sender::{Batch, Sender, Target};
+use crate::wait;
 
 /// Who dies, and how often.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Kills of the gateway.
+    /// What there is to die.
+    pub setup: Setup,
+    /// Kills of gateways, by turns.
     pub gateway_kills: u32,
+    /// Gateways that are told to end and started anew, by turns.
+    pub replacements: u32,
     /// Kills of PostgreSQL.
     pub database_kills: u32,
+    /// Kills of the NATS server, if there is one.
+    pub log_kills: u32,
     /// Between two kills.
     pub interval: Duration,
     /// Clients that send at the same time.
@@ -34,6 +41,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// What the database takes to be away.
 const AWAY: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What spools take to be empty.
+const SETTLED_LIMIT: Duration = Duration::from_secs(30);
 /// Ids that are looked for in one query.
 const LOOKED_FOR: usize = 1000;
 
@@ -51,6 +60,20 @@ pub struct Finding {
     summed: u64,
     /// Requests that had another answer or none.
     failures: u64,
+    /// Those of them that had an answer.
+    refusals: u64,
+}
+
+/// The gateways, as a balancer of load has them.
+struct Balancer {
+    targets: Vec<Target>,
+    is_used: Vec<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Counts {
+    failures: AtomicU64,
+    refusals: AtomicU64,
 }
 
 impl Finding {
@@ -63,14 +86,35 @@ impl Finding {
             && self.summed == self.stored
     }
 
+    /// Requests that were answered, but not that events are kept.
+    #[must_use]
+    pub const fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
     /// The finding for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
-            "gateway_kills": self.plan.gateway_kills, "database_kills": self.plan.database_kills,
+            "gateways": self.plan.setup.gateways, "spool": self.plan.setup.has_spool,
+            "writers": self.plan.setup.nats.map(|nats| nats.writers), "log_kills": self.plan.log_kills,
+            "gateway_kills": self.plan.gateway_kills, "replacements": self.plan.replacements,
+            "database_kills": self.plan.database_kills,
             "acknowledged": self.acknowledged, "found": self.found, "stored": self.stored,
-            "summed": self.summed, "failures": self.failures, "meets_bars": self.meets_bars(),
+            "summed": self.summed, "failures": self.failures, "refusals": self.refusals,
+            "meets_bars": self.meets_bars(),
         })
+    }
+}
+
+impl Finding {
+    fn with(&self) -> &'static str {
+        match (self.plan.setup.nats, self.plan.setup.has_spool) {
+            (None, false) => "",
+            (None, true) => " with spools",
+            (Some(_), false) => " and writers around NATS",
+            (Some(_), true) => " with spools and writers around NATS",
+        }
     }
 }
 
@@ -78,13 +122,19 @@ impl Display for Finding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "the gateway killed {} times and PostgreSQL {} times under {} clients",
-            self.plan.gateway_kills, self.plan.database_kills, self.plan.clients
+            "of {} gateways{} {} were killed and {} replaced, PostgreSQL was killed {} times and NATS {}, under {} clients",
+            self.plan.setup.all(),
+            self.with(),
+            self.plan.gateway_kills,
+            self.plan.replacements,
+            self.plan.database_kills,
+            self.plan.log_kills,
+            self.plan.clients
         )?;
         writeln!(
             f,
-            "{} events acknowledged, {} of them found; {} stored, {} in the sums; {} requests failed",
-            self.acknowledged, self.found, self.stored, self.summed, self.failures
+            "{} events acknowledged, {} of them found; {} stored, {} in the sums; {} requests failed, {} of them with an answer",
+            self.acknowledged, self.found, self.stored, self.summed, self.failures, self.refusals
         )?;
         let met = if self.meets_bars() { "met" } else { "NOT met" };
         writeln!(f, "bar (acknowledged is stored, each once): {met}")
@@ -96,16 +146,19 @@ impl Display for Finding {
 /// # Errors
 /// When something cannot be started, or a batch is never acknowledged.
 pub fn run(plan: Plan) -> anyhow::Result<Finding> {
-    let mut rig = Rig::start()?;
+    let mut rig = Rig::with(plan.setup)?;
     let runtime = Runtime::new().context("start a runtime")?;
-    let target = rig.app(&runtime)?;
-    let (is_over, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+    let balancer = Balancer::of(rig.targets(&rig.app(&runtime)?));
+    for gateway in 0..plan.setup.gateways {
+        balancer.wait_for(gateway)?;
+    }
+    let (is_over, counts) = (AtomicBool::new(false), Counts::default());
     let acknowledged = thread::scope(|scope| {
-        let (target, is_over, failures) = (&target, &is_over, &failures);
+        let (balancer, is_over, counts) = (&balancer, &is_over, &counts);
         let clients: Vec<_> = (0..plan.clients)
-            .map(|client| scope.spawn(move || work(target, client, is_over, failures)))
+            .map(|client| scope.spawn(move || work(balancer, client, is_over, counts)))
             .collect();
-        let chaos = chaos(plan, &mut rig);
+        let chaos = chaos(plan, &mut rig, balancer);
         is_over.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
         for client in clients {
@@ -116,16 +169,54 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
         chaos.map(|()| acknowledged)
     })?;
     let url = rig.postgres.url();
-    runtime.block_on(judge(plan, &url, &acknowledged, failures.into_inner()))
+    runtime.block_on(judge(plan, &url, &acknowledged, &counts))
+}
+
+impl Balancer {
+    fn of(targets: Vec<Target>) -> Self {
+        let is_used = targets.iter().map(|_| AtomicBool::new(true)).collect();
+        Self { targets, is_used }
+    }
+
+    /// The first at or after `turn` that is used.
+    fn next(&self, turn: usize) -> usize {
+        let count = self.targets.len();
+        let mut turns = (turn..turn + count).map(|turn| turn % count);
+        let used = turns.find(|turn| self.is_used[*turn].load(Ordering::Relaxed));
+        used.unwrap_or(turn % count)
+    }
+
+    fn use_it(&self, gateway: u16, is_used: bool) {
+        self.is_used[usize::from(gateway)].store(is_used, Ordering::Relaxed);
+    }
+
+    /// Waits until a gateway knows the app: then it says that nothing is in a batch of nothing.
+    fn wait_for(&self, gateway: u16) -> anyhow::Result<()> {
+        let sender = Sender::new(self.targets[usize::from(gateway)].clone());
+        wait::until("a gateway knows the app", PATIENCE, || {
+            matches!(sender.send(&Batch::new(0, 0)), Ok(400)).then_some(())
+        })
+    }
 }
 
 /// Kills by turns, until each was killed as often as it should.
-fn chaos(plan: Plan, rig: &mut Rig) -> anyhow::Result<()> {
-    for turn in 0..plan.gateway_kills.max(plan.database_kills) {
+fn chaos(plan: Plan, rig: &mut Rig, balancer: &Balancer) -> anyhow::Result<()> {
+    let kills = [plan.gateway_kills, plan.database_kills, plan.log_kills];
+    let turns = kills.into_iter().max().unwrap_or(0);
+    for turn in 0..turns.max(plan.replacements) {
+        // An edge, then a writer, if there are both.
+        let gateway = (turn % u32::from(plan.setup.all())) as u16;
         if turn < plan.gateway_kills {
             thread::sleep(plan.interval);
-            rig.kill_gateway()?;
-            rig.launch()?;
+            rig.kill_gateway(gateway)?;
+            rig.launch(gateway)?;
+        }
+        if turn < plan.replacements {
+            thread::sleep(plan.interval);
+            balancer.use_it(gateway, false);
+            rig.replace_gateway(gateway)?;
+            balancer.wait_for(gateway)?;
+            balancer.use_it(gateway, true);
         }
         if turn < plan.database_kills {
             thread::sleep(plan.interval);
@@ -133,25 +224,42 @@ fn chaos(plan: Plan, rig: &mut Rig) -> anyhow::Result<()> {
             thread::sleep(AWAY);
             rig.postgres.restart()?;
         }
+        if let Some(nats) = rig.nats.as_mut().filter(|_| turn < plan.log_kills) {
+            thread::sleep(plan.interval);
+            nats.kill()?;
+            thread::sleep(AWAY);
+            nats.launch()?;
+        }
     }
     thread::sleep(plan.interval);
     Ok(())
 }
 
-/// Sends batches until it is over, each again until it is acknowledged; their events.
+/// Sends batches until it is over, each again until it is acknowledged; their events. After a
+/// failure the next gateway is asked, as a balancer of load would.
 fn work(
-    target: &Target,
+    balancer: &Balancer,
     client: u32,
     is_over: &AtomicBool,
-    failures: &AtomicU64,
+    counts: &Counts,
 ) -> anyhow::Result<Vec<Uuid>> {
-    let sender = Sender::new(target.clone());
+    let senders: Vec<Sender> = balancer.targets.iter().cloned().map(Sender::new).collect();
+    let mut turn = client as usize;
     let mut acknowledged = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
         let batch = Batch::new(BATCH, client);
         let started = Instant::now();
-        while !matches!(sender.send(&batch), Ok(200)) {
-            failures.fetch_add(1, Ordering::Relaxed);
+        loop {
+            turn = balancer.next(turn);
+            let answer = senders[turn].send(&batch);
+            if matches!(answer, Ok(200)) {
+                break;
+            }
+            turn += 1;
+            counts.failures.fetch_add(1, Ordering::Relaxed);
+            counts
+                .refusals
+                .fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
             ensure!(
                 started.elapsed() < PATIENCE,
                 "a batch is never acknowledged"
@@ -167,8 +275,11 @@ async fn judge(
     plan: Plan,
     url: &str,
     acknowledged: &[Uuid],
-    failures: u64,
+    counts: &Counts,
 ) -> anyhow::Result<Finding> {
+    if plan.setup.has_spool || plan.setup.nats.is_some() {
+        settled(url, acknowledged.len()).await;
+    }
     let mut found = 0;
     for ids in acknowledged.chunks(LOOKED_FOR) {
         let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
@@ -186,6 +297,19 @@ async fn judge(
         found,
         stored: stored.unsigned_abs(),
         summed: number_in(url, sums).await.unsigned_abs(),
-        failures,
+        failures: counts.failures.load(Ordering::Relaxed),
+        refusals: counts.refusals.load(Ordering::Relaxed),
     })
+}
+
+/// Waits until what was acknowledged has come through; not for ever, for it is what is judged.
+async fn settled(url: &str, acknowledged: usize) {
+    let started = Instant::now();
+    while started.elapsed() < SETTLED_LIMIT {
+        let stored = number_in(url, "SELECT count(*) FROM telemetry.events").await;
+        if stored.unsigned_abs() >= acknowledged as u64 {
+            return;
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
 }

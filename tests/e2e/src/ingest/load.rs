@@ -48,7 +48,7 @@ pub(super) fn most(target: &Target, load: Load) -> anyhow::Result<f64> {
                 Ok(())
             })
         });
-        joined(senders.collect())
+        all_joined(senders.collect())
     })?;
     Ok(acknowledged.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
 }
@@ -77,7 +77,7 @@ pub(super) fn at_rate(target: &Target, load: Load, events_per_s: f64) -> anyhow:
                 }
             })
         });
-        joined(senders.collect())
+        all_joined(senders.collect())
     })?;
     let mut sorted: Vec<Duration> = times.into_iter().flatten().collect();
     sorted.sort();
@@ -91,14 +91,18 @@ fn send(sender: &Sender, events: usize, client: u32) -> anyhow::Result<()> {
 }
 
 /// What each thread came to, or what stopped the first that failed.
-fn joined<T>(
+fn all_joined<T>(
     threads: Vec<thread::ScopedJoinHandle<'_, anyhow::Result<T>>>,
 ) -> anyhow::Result<Vec<T>> {
-    let join = |thread: thread::ScopedJoinHandle<'_, anyhow::Result<T>>| {
-        let panicked = |_| Err(anyhow::anyhow!("a sender panicked"));
-        thread.join().unwrap_or_else(panicked)
-    };
     // All are waited for, whatever the first says.
-    let results: Vec<anyhow::Result<T>> = threads.into_iter().map(join).collect();
+    let results: Vec<anyhow::Result<T>> = threads.into_iter().map(joined).collect();
     results.into_iter().collect()
+}
+
+/// What a thread came to.
+pub(super) fn joined<T>(
+    thread: thread::ScopedJoinHandle<'_, anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let panicked = |_| Err(anyhow::anyhow!("a thread panicked"));
+    thread.join().unwrap_or_else(panicked)
 }

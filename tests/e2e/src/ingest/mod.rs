@@ -2,12 +2,18 @@
 
 mod bench;
 pub mod drill;
+pub mod hostile;
 mod load;
+mod nats;
+pub mod outage;
+mod peer;
 mod report;
 mod rig;
 pub mod sdk;
 mod sender;
 
 pub use bench::{Plan, measure};
+pub use peer::Peer;
 pub use report::Report;
+pub use rig::{NatsSetup, Setup};
 pub use sender::Target;

@@ -1,11 +1,13 @@
-//! A gateway that takes events and its PostgreSQL, each to be killed and started again.
+//! Gateways that take events and their PostgreSQL, each to be killed and started again.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::sys::signal::Signal;
 use proto::telemetry::CreateAppRequest;
 use proto::telemetry::apps_client::AppsClient;
 use tempfile::TempDir;
@@ -13,6 +15,7 @@ use tokio::runtime::Runtime;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 
+use super::nats::Nats;
 use super::sender::Target;
 use crate::ports::Ports;
 use crate::postgres::Postgres;
@@ -22,76 +25,189 @@ use crate::wait;
 const HTTP: u16 = 0;
 const GRPC: u16 = 1;
 const ADMIN: u16 = 2;
+/// Of one gateway.
+const PORTS: u16 = 3;
 /// Nobody is there: events need no control plane.
-const API: u16 = 3;
+const API: u16 = 23;
+const NATS: u16 = 22;
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// A gateway that is told to stop answers what it has first.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 const SERVICE_TOKEN: &str = "sh_svc_bench";
 
-/// Both.
+/// What there is beside PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Gateways that take events.
+    pub gateways: u16,
+    /// Whether each has a spool.
+    pub has_spool: bool,
+    /// What of NATS is between those gateways and the database.
+    pub nats: Option<NatsSetup>,
+}
+
+/// A log between gateways.
+#[derive(Debug, Clone, Copy)]
+pub struct NatsSetup {
+    /// Gateways that write what is in the log.
+    pub writers: u16,
+    /// Whether events are acknowledged when the log has them, not after the commit.
+    pub acknowledges_early: bool,
+}
+
+impl Setup {
+    /// Gateways in all, those that write what is in the log among them.
+    #[must_use]
+    pub fn all(&self) -> u16 {
+        self.gateways + self.nats.map_or(0, |nats| nats.writers)
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            gateways: 1,
+            has_spool: false,
+            nats: None,
+        }
+    }
+}
+
+/// All of them.
 pub(super) struct Rig {
-    gateway: Option<Program>,
+    setup: Setup,
+    gateways: Vec<Option<Program>>,
     pub(super) postgres: Postgres,
+    pub(super) nats: Option<Nats>,
     ports: Ports,
     directory: TempDir,
 }
 
 impl Rig {
-    /// Starts them, with nothing in the database.
+    /// Starts one gateway, with nothing in the database.
     pub(super) fn start() -> anyhow::Result<Self> {
+        Self::with(Setup::default())
+    }
+
+    /// Starts them, with nothing in the database.
+    pub(super) fn with(setup: Setup) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("sh-ingest-").tempdir()?;
         // PostgreSQL may run as another user, who must get to its files.
         let readable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(directory.path(), readable)?;
         std::fs::write(directory.path().join("token"), SERVICE_TOKEN)?;
         std::fs::write(directory.path().join("key"), "5a".repeat(32))?;
+        let ports = Ports::free()?;
+        let nats = setup
+            .nats
+            .map(|_| Nats::start(directory.path(), ports.at(NATS)));
         let mut rig = Self {
-            gateway: None,
+            setup,
+            gateways: (0..setup.all()).map(|_| None).collect(),
             postgres: Postgres::start(directory.path())?,
-            ports: Ports::free()?,
+            nats: nats.transpose()?,
+            ports,
             directory,
         };
-        rig.launch()?;
+        for number in 0..setup.all() {
+            rig.launch(number)?;
+        }
         Ok(rig)
     }
 
-    /// Starts the gateway, and waits until it listens.
-    pub(super) fn launch(&mut self) -> anyhow::Result<()> {
+    /// Starts a gateway, and waits until it listens.
+    pub(super) fn launch(&mut self, number: u16) -> anyhow::Result<()> {
         let file = |name: &str| self.directory.path().join(name).display().to_string();
         let mut command = Command::new(program::built("streamhaul-metrics-gateway")?);
+        if self.setup.has_spool {
+            command.arg("--spool").arg(self.spool(number));
+        }
+        let address = |place| self.address(number, place).to_string();
         let settings = [
-            ("LISTEN_HTTP", self.address(HTTP).to_string()),
-            ("LISTEN_GRPC", self.address(GRPC).to_string()),
-            ("KIT__ADMIN__LISTEN", self.address(ADMIN).to_string()),
-            ("API_GRPC", format!("http://{}", self.address(API))),
+            ("LISTEN_HTTP", address(HTTP)),
+            ("LISTEN_GRPC", address(GRPC)),
+            ("KIT__ADMIN__LISTEN", address(ADMIN)),
+            (
+                "API_GRPC",
+                format!("http://127.0.0.1:{}", self.ports.at(API)),
+            ),
             ("DATABASE_URL", self.postgres.url()),
             ("SERVICE_TOKEN_FILE", file("token")),
             ("EVENTS__SEALING_KEY_FILE", file("key")),
         ];
-        for (name, value) in settings {
+        for (name, value) in settings.into_iter().chain(self.nats_settings(number)) {
             command.env(format!("STREAMHAUL_METRICS_GATEWAY__{name}"), value);
         }
-        let log = self.directory.path().join("gateway.log");
-        self.gateway = Some(Program::start("metrics-gateway", &mut command, &log)?);
-        let http = self.address(HTTP);
+        let name = format!("gateway-{number}");
+        let gateway = Program::start(&name, &mut command, &self.log(&name))?;
+        self.gateways[usize::from(number)] = Some(gateway);
+        let http = self.address(number, HTTP);
         wait::until("the gateway listens", READY_LIMIT, || {
             std::net::TcpStream::connect(http).ok()
         })?;
         Ok(())
     }
 
-    /// Kills the gateway, without a word.
-    pub(super) fn kill_gateway(&mut self) -> anyhow::Result<()> {
-        let gateway = self.gateway.take();
+    /// What a gateway is to the log: those that write come last.
+    fn nats_settings(&self, number: u16) -> Vec<(&'static str, String)> {
+        let (Some(setup), Some(nats)) = (self.setup.nats, &self.nats) else {
+            return Vec::new();
+        };
+        let is_edge = number < self.setup.gateways;
+        let role = if is_edge { "edge" } else { "writer" };
+        let acknowledge = if setup.acknowledges_early {
+            "log"
+        } else {
+            "commit"
+        };
+        vec![
+            ("EVENTS__NATS__URL", nats.url()),
+            ("EVENTS__NATS__ROLE", role.to_owned()),
+            ("EVENTS__NATS__ACKNOWLEDGE", acknowledge.to_owned()),
+        ]
+    }
+
+    /// Where a program of this name writes what it has to say.
+    pub(super) fn log(&self, program: &str) -> PathBuf {
+        self.directory.path().join(program).with_extension("log")
+    }
+
+    /// Kills a gateway, without a word.
+    pub(super) fn kill_gateway(&mut self, number: u16) -> anyhow::Result<()> {
+        let gateway = self.gateways[usize::from(number)].take();
         gateway.map_or(Ok(()), |mut gateway| gateway.kill())
     }
 
-    /// The gateway's memory.
-    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let gateway = self.gateway.as_ref().context("the gateway does not run")?;
-        gateway.resident_bytes()
+    /// Has a gateway end, and starts it anew.
+    pub(super) fn replace_gateway(&mut self, number: u16) -> anyhow::Result<()> {
+        if let Some(mut gateway) = self.gateways[usize::from(number)].take() {
+            gateway.signal(Signal::SIGTERM);
+            gateway.wait(STOP_LIMIT)?;
+        }
+        self.launch(number)
     }
 
-    /// Makes an app without bounds, as soon as the gateway has its schema.
+    /// The memory of the first gateway.
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.first()?.resident_bytes()
+    }
+
+    /// The most memory that it ever had.
+    pub(super) fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
+        self.first()?.peak_resident_bytes()
+    }
+
+    fn first(&self) -> anyhow::Result<&Program> {
+        let gateway = self.gateways.first().and_then(Option::as_ref);
+        gateway.context("the gateway does not run")
+    }
+
+    /// Where a gateway's spool is.
+    pub(super) fn spool(&self, number: u16) -> PathBuf {
+        self.directory.path().join(format!("spool-{number}"))
+    }
+
+    /// Makes an app without bounds, as soon as the first gateway has its schema.
     pub(super) fn app(&self, runtime: &Runtime) -> anyhow::Result<Target> {
         self.app_named(runtime, "bench", "app")
     }
@@ -103,12 +219,12 @@ impl Rig {
         org: &str,
         app: &str,
     ) -> anyhow::Result<Target> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address(GRPC)))?;
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address(0, GRPC)))?;
         let made = wait::until("the gateway makes an app", READY_LIMIT, || {
             runtime.block_on(create(&endpoint, org, app)).ok()
         })?;
         Ok(Target {
-            url: format!("http://{}", self.address(HTTP)),
+            url: format!("http://{}", self.http()),
             org: org.to_owned(),
             app: app.to_owned(),
             token: None,
@@ -116,13 +232,23 @@ impl Rig {
         })
     }
 
-    /// Where apps send.
-    pub(super) fn http(&self) -> SocketAddr {
-        self.address(HTTP)
+    /// The same app at each of the gateways.
+    pub(super) fn targets(&self, target: &Target) -> Vec<Target> {
+        let at = |number| Target {
+            url: format!("http://{}", self.address(number, HTTP)),
+            ..target.clone()
+        };
+        (0..self.setup.gateways).map(at).collect()
     }
 
-    fn address(&self, place: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports.at(place)))
+    /// Where apps send to the first gateway.
+    pub(super) fn http(&self) -> SocketAddr {
+        self.address(0, HTTP)
+    }
+
+    fn address(&self, number: u16, place: u16) -> SocketAddr {
+        let port = self.ports.at(number * PORTS + place);
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 }
 

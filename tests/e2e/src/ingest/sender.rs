@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::wait;
+
+const READY_LIMIT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where batches go, and by what they are signed.
@@ -24,6 +27,30 @@ pub struct Target {
     pub secret: String,
 }
 
+impl Target {
+    /// Waits until it takes an event.
+    pub(super) fn await_ready(&self) -> anyhow::Result<()> {
+        wait::until("events are taken", READY_LIMIT, || {
+            let taken = Sender::new(self.clone()).send(&Batch::new(1, 0));
+            (taken.ok()? == 200).then_some(())
+        })
+    }
+
+    /// Where it takes events.
+    pub(super) fn path(&self) -> String {
+        format!("/v1/ingest/{}/{}", self.org, self.app)
+    }
+
+    /// The signature of a body sent at that time, in Unix seconds.
+    pub(super) fn sign(&self, seconds: i64, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
+            .expect("HMAC takes a secret of any length");
+        mac.update(format!("{seconds}:").as_bytes());
+        mac.update(body);
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
 /// A client with a connection of its own.
 pub(super) struct Sender {
     agent: ureq::Agent,
@@ -34,7 +61,7 @@ pub(super) struct Sender {
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
     pub(super) ids: Vec<Uuid>,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Batch {
@@ -70,24 +97,21 @@ impl Sender {
         Self { agent, target }
     }
 
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Sends a batch; its events are acknowledged if this is 200.
     pub(super) fn send(&self, batch: &Batch) -> Result<u16, ureq::Error> {
         let target = &self.target;
-        let seconds = Timestamp::now().as_second().to_string();
-        let mut mac = Hmac::<Sha256>::new_from_slice(target.secret.as_bytes())
-            .expect("HMAC takes a secret of any length");
-        mac.update(format!("{seconds}:").as_bytes());
-        mac.update(batch.body.as_bytes());
-        let signature = hex::encode(mac.finalize().into_bytes());
+        let seconds = Timestamp::now().as_second();
+        let signature = target.sign(seconds, batch.body.as_bytes());
         let mut request = self
             .agent
-            .post(format!(
-                "{}/v1/ingest/{}/{}",
-                target.url, target.org, target.app
-            ))
+            .post(format!("{}{}", target.url, target.path()))
             .header("content-type", "application/json")
             .header("x-batch-size", batch.ids.len().to_string())
-            .header("x-timestamp", seconds)
+            .header("x-timestamp", seconds.to_string())
             .header("x-signature", signature);
         if let Some(token) = &target.token {
             request = request.header("authorization", format!("Bearer {token}"));

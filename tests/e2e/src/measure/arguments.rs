@@ -145,6 +145,24 @@ pub(crate) enum What {
         /// The program that does.
         program: PathBuf,
     },
+    /// Everything that means no good comes to the intake of events, beside clients that mean well.
+    IngestHostile {
+        /// How long, after as long a calm.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Requests of a wrong signature, a second.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+        forged: u32,
+        /// Connections that never send a whole request.
+        #[arg(long, default_value_t = 200)]
+        dawdlers: u32,
+        /// Events of those who mean well, a second.
+        #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+        events: u32,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Kills the gateway and PostgreSQL under a load of events.
     IngestDrill {
         /// Kills of the gateway.
@@ -159,6 +177,24 @@ pub(crate) enum What {
         /// Clients that send at the same time.
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
         clients: u32,
+        /// Gateways, each of which is killed in its turn.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
+        gateways: u16,
+        /// Gateways that are told to end, and replaced.
+        #[arg(long, default_value_t = 0)]
+        replacements: u32,
+        /// Each gateway has a log on disk in front of PostgreSQL.
+        #[arg(long)]
+        spool: bool,
+        /// The gateways put events into the log of a NATS server, and so many more write them.
+        #[arg(long = "nats", value_name = "WRITERS", value_parser = clap::value_parser!(u16).range(1..=3))]
+        nats_writers: Option<u16>,
+        /// Events are acknowledged when the log has them, not after the commit.
+        #[arg(long, requires = "nats_writers")]
+        acknowledge_early: bool,
+        /// Kills of the NATS server.
+        #[arg(long, default_value_t = 0)]
+        log_kills: u32,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -234,6 +270,10 @@ pub(crate) struct Ingest {
         requires = "peer_secret"
     )]
     pub(crate) peer_url: Option<String>,
+    /// Start the peer by this command for `sh -c`; `$DATABASE_URL` is an empty database in the
+    /// same PostgreSQL.
+    #[arg(long, requires = "peer_url")]
+    pub(crate) peer: Option<String>,
     /// The organisation that the peer knows.
     #[arg(long, requires = "peer_url")]
     pub(crate) peer_org: Option<String>,

@@ -211,13 +211,49 @@ fn main() -> anyhow::Result<ExitCode> {
             database_kills,
             interval,
             clients,
+            gateways,
+            replacements,
+            spool,
+            nats_writers,
+            acknowledge_early,
+            log_kills,
             json,
         } => {
             let finding = ingest::drill::run(ingest::drill::Plan {
+                setup: ingest::Setup {
+                    gateways,
+                    has_spool: spool,
+                    nats: nats_writers.map(|writers| ingest::NatsSetup {
+                        writers,
+                        acknowledges_early: acknowledge_early,
+                    }),
+                },
+                log_kills,
+                replacements,
                 gateway_kills,
                 database_kills,
                 interval: Duration::from_millis(interval),
                 clients,
+            })?;
+            Ok(concluded(
+                json,
+                &finding,
+                &finding.to_json(),
+                finding.meets_bars(),
+            ))
+        }
+        What::IngestHostile {
+            seconds,
+            forged,
+            dawdlers,
+            events,
+            json,
+        } => {
+            let finding = ingest::hostile::run(ingest::hostile::Plan {
+                length: Duration::from_secs(seconds),
+                forged_per_s: forged,
+                dawdlers,
+                events_per_s: events,
             })?;
             Ok(concluded(
                 json,
@@ -253,19 +289,23 @@ fn flood(plan: FloodPlan, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn measure_ingest(options: Ingest) -> anyhow::Result<ExitCode> {
-    let peer = options.peer_url.map(|url| Target {
-        url,
-        org: options.peer_org.unwrap_or_default(),
-        app: options.peer_app.unwrap_or_default(),
-        token: options.peer_token,
-        secret: options.peer_secret.unwrap_or_default(),
+    let (command, connections) = (options.peer, options.peer_connections);
+    let peer = options.peer_url.map(|url| ingest::Peer {
+        command,
+        target: Target {
+            url,
+            org: options.peer_org.unwrap_or_default(),
+            app: options.peer_app.unwrap_or_default(),
+            token: options.peer_token,
+            secret: options.peer_secret.unwrap_or_default(),
+        },
+        connections,
     });
     let report = ingest::measure(&ingest::Plan {
         length: Duration::from_secs(options.seconds),
         connections: options.connections,
         batch: options.batch as usize,
         peer,
-        peer_connections: options.peer_connections,
     })?;
     Ok(concluded(
         options.json,
