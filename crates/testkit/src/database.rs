@@ -112,15 +112,23 @@ pub async fn hold(url: &str, query: &str) -> Held {
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned();
     execute(&mut connection, begin).await;
     execute(&mut connection, query.to_owned()).await;
-    Held {
-        _connection: connection,
-    }
+    Held { connection }
 }
 
-/// A transaction that stays open until this is dropped.
+/// A transaction that stays open until this is dropped; then nothing of it is done.
 #[derive(Debug)]
 pub struct Held {
-    _connection: PgConnection,
+    connection: PgConnection,
+}
+
+impl Held {
+    /// Ends it, with all that was done in it.
+    ///
+    /// # Panics
+    /// When the server is away.
+    pub async fn commit(mut self) {
+        execute(&mut self.connection, "COMMIT".to_owned()).await;
+    }
 }
 
 /// The run's cluster, or one for this process.
