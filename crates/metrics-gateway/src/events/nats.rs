@@ -22,6 +22,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use service_kit::Readiness;
+use tokio::sync::watch;
 
 use super::outlet::Outlet;
 use super::slis::Slis;
@@ -79,6 +80,8 @@ struct Log {
     client: Client,
     context: jetstream::Context,
     made_with: stream::Config,
+    /// Changes when the connection ends: what was asked before may never be answered.
+    line: watch::Receiver<()>,
 }
 
 impl Log {
@@ -94,11 +97,16 @@ impl Log {
         // Its message would repeat a password.
         let servers =
             servers.map_err(|_| anyhow::anyhow!("events.nats.url: not an address of NATS"))?;
+        let (told, line) = watch::channel(());
+        let told = Arc::new(told);
         let options = ConnectOptions::new()
             .name("streamhaul-metrics-gateway")
             .retry_on_initial_connect()
             .request_timeout(Some(REQUEST_TIMEOUT))
-            .event_callback(note);
+            .event_callback(move |event| {
+                let told = told.clone();
+                async move { note(event, &told) }
+            });
         let client = options.connect(servers).await.context("events.nats.url")?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(REQUEST_TIMEOUT);
@@ -106,7 +114,18 @@ impl Log {
             client,
             context,
             made_with: stream_config(config),
+            line,
         })
+    }
+
+    /// Ends when the connection does that there is now.
+    fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut line = self.line.clone();
+        line.mark_unchanged();
+        async move {
+            // Whoever told has ended: so has the client.
+            let _ = line.changed().await;
+        }
     }
 
     /// The stream, made if it is not there. One that is there stays as it is.
@@ -167,10 +186,13 @@ fn stream_config(config: &NatsConfig) -> stream::Config {
     }
 }
 
-async fn note(event: Event) {
+fn note(event: Event, line: &watch::Sender<()>) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
-        Event::Disconnected => tracing::warn!("the NATS server is away"),
+        Event::Disconnected => {
+            tracing::warn!("the NATS server is away");
+            line.send_replace(());
+        }
         other => tracing::debug!(event = %other, "NATS"),
     }
 }

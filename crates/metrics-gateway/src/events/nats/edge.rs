@@ -26,8 +26,8 @@ const HEADERS_MAX: usize = 1024;
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Between two looks at the log.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A commit that nobody has told of by then is not waited for any longer: who tells may have
-/// told while the connection was away.
+/// A commit that nobody has told of by then is not waited for any longer: whoever tells may have
+/// ended.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Puts batches into the log.
@@ -62,11 +62,21 @@ impl Edge {
         }
     }
 
+    /// What is not answered when the connection ends is not waited for: whoever sent it sends it
+    /// again.
     async fn keep_all(self, batch: Arc<Batch>) -> Result<(), Failure> {
+        let interrupted = self.log.interrupted();
         // Else it would wait in the client, and whoever sent it as well.
         if self.log.client.connection_state() != State::Connected {
             return Err(Failure::Unavailable);
         }
+        tokio::select! {
+            kept = self.put(batch) => kept,
+            () = interrupted => Err(Failure::Unavailable),
+        }
+    }
+
+    async fn put(&self, batch: Arc<Batch>) -> Result<(), Failure> {
         let room = self.log.client.max_payload().saturating_sub(HEADERS_MAX);
         let subject = subject::of(&batch.source);
         for payload in pack(Arc::unwrap_or_clone(batch), room)? {

@@ -8,7 +8,8 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::AckKind;
 use async_nats::jetstream::{Message, stream};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::future::select;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use service_kit::Readiness;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +22,10 @@ use crate::metrics::nats as metrics;
 const CONSUMER: &str = "writers";
 /// Messages that one writer has at the same time.
 const MESSAGES_MAX: usize = 64;
-/// One that is not acknowledged by then goes to another writer; soon enough for who waits.
-const ACK_WAIT: Duration = Duration::from_secs(15);
+/// One whose writer has said nothing for so long goes to another; soon enough for who waits.
+const ACK_WAIT: Duration = Duration::from_secs(6);
+/// A writer that waits for the database says so this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// Messages that are out or come again later: those that nobody understands are among them, and
 /// must not fill it.
 const ACK_PENDING_MAX: i64 = 20_000;
@@ -78,8 +81,10 @@ impl Drain {
         readiness: &Readiness,
         stopping: &CancellationToken,
     ) -> anyhow::Result<()> {
+        // A server that comes back knows nothing of what was asked of it before.
+        let interrupted = self.log.interrupted();
         let mut stream = self.log.stream().await?;
-        let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, consumer()).await?;
+        let consumer = consumer_of(&mut stream).await?;
         let pulled = consumer.stream().max_messages_per_batch(MESSAGES_MAX);
         let messages = pulled
             .heartbeat(HEARTBEAT)
@@ -88,7 +93,8 @@ impl Drain {
             .await?;
         self.log.judge_version();
         readiness.set(NATS, Ok(()));
-        let messages = messages.take_until(stopping.cancelled());
+        let messages =
+            messages.take_until(select(stopping.cancelled().boxed(), interrupted.boxed()));
         let write = messages
             .map_err(anyhow::Error::from)
             .try_for_each_concurrent(MESSAGES_MAX, |message| self.write(message));
@@ -111,7 +117,8 @@ impl Drain {
                 return answer(&message, AckKind::Nak(Some(STRANGE_AFTER))).await;
             }
         };
-        if let Err(failure) = self.store.keep(Arc::new(batch)).await {
+        let kept = meanwhile(&message, self.store.keep(Arc::new(batch)));
+        if let Err(failure) = kept.await {
             tracing::debug!(?failure, "a message of the log waits for the database");
             return answer(&message, AckKind::Nak(Some(RETRY_AFTER))).await;
         }
@@ -123,6 +130,22 @@ impl Drain {
             }
         }
         answer(&message, AckKind::Ack).await
+    }
+}
+
+/// Says that the message is being worked on until it is.
+async fn meanwhile<T>(message: &Message, work: impl Future<Output = T>) -> T {
+    let told = async {
+        loop {
+            tokio::time::sleep(PROGRESS_INTERVAL).await;
+            if let Err(error) = answer(message, AckKind::Progress).await {
+                tracing::debug!(%error, "another writer gets the message too");
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = told => never,
     }
 }
 
@@ -158,7 +181,26 @@ async fn look(stream: &mut stream::Stream) -> Infallible {
     }
 }
 
-fn consumer() -> pull::Config {
+/// The consumer of all writers; made anew if it is ahead of its stream. A server that was killed
+/// may have forgotten the last messages and not that they were delivered: it gives their numbers
+/// to others, which the consumer would pass over.
+async fn consumer_of(stream: &mut stream::Stream) -> anyhow::Result<PullConsumer> {
+    let consumer: PullConsumer = stream.get_or_create_consumer(CONSUMER, config()).await?;
+    let delivered = consumer.cached_info().delivered.stream_sequence;
+    let last = stream.info().await?.state.last_sequence;
+    if delivered <= last {
+        return Ok(consumer);
+    }
+    tracing::warn!(
+        delivered,
+        last,
+        "the log has forgotten messages; what it has is read again"
+    );
+    stream.delete_consumer(CONSUMER).await?;
+    Ok(stream.get_or_create_consumer(CONSUMER, config()).await?)
+}
+
+fn config() -> pull::Config {
     pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
