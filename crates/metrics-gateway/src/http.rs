@@ -17,7 +17,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::HeaderValue;
+use http::{Extensions, HeaderValue};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use storage::Pool;
@@ -98,9 +98,9 @@ pub(crate) fn router(state: State) -> Router {
             "/v1/export/{org}/{app}",
             get(stats::events).options(stats::preflight),
         )
-        .fallback(async |request: Request| Error::NotFound.response(id(&request)))
+        .fallback(async |request: Request| Error::NotFound.response(id(request.extensions())))
         .method_not_allowed_fallback(async |request: Request| {
-            Error::MethodNotAllowed.response(id(&request))
+            Error::MethodNotAllowed.response(id(request.extensions()))
         })
         .layer(from_fn(measured))
         .layer(from_fn(numbered))
@@ -135,7 +135,7 @@ async fn measured(request: Request, next: Next) -> Response {
     response
 }
 
-fn id(request: &Request) -> &str {
-    let id = request.extensions().get::<RequestId>();
+fn id(extensions: &Extensions) -> &str {
+    let id = extensions.get::<RequestId>();
     id.map_or("", |id| id.0.as_str())
 }

@@ -17,6 +17,7 @@ mod refusal;
 mod render;
 mod rows;
 mod table;
+mod turns;
 mod usage;
 
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use model::clock::Clock;
 use service_kit::places::{Full, Place, Places};
 use storage::Pool;
 use storage::telemetry::stats::{self, Scope};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::directory::Directory;
@@ -40,11 +40,12 @@ pub(crate) use refusal::Refusal;
 use render::Found;
 pub(crate) use render::Subject;
 use table::Table;
+use turns::{Turn, Turns};
 
 /// Questions that wait for a connection, of all apps and of one.
 const WAITING_MAX: usize = 64;
 const WAITING_EACH_MAX: usize = 16;
-/// How long one waits.
+/// How long one waits, for its app's turn and then for everybody's.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 const MINUTE: u32 = 60;
 
@@ -67,7 +68,7 @@ pub(crate) struct Queries {
     clock: Arc<dyn Clock>,
     answers: Answers,
     waiting: Places<i32>,
-    running: Semaphore,
+    turns: Turns,
     exports: Places<i32>,
     stopping: CancellationToken,
 }
@@ -85,14 +86,18 @@ impl Queries {
             clock,
             answers: Answers::new(bounds.cache_bytes_max),
             waiting: Places::new(WAITING_MAX, WAITING_EACH_MAX),
-            running: Semaphore::new(bounds.connections as usize),
+            turns: Turns::new(bounds.connections),
             exports: Places::new(bounds.exports_max, bounds.exports_each_max),
             stopping,
         }
     }
 
     /// The answer to the parameters of a request, as JSON.
-    pub(crate) async fn stats(&self, subject: &Subject, query: &str) -> Result<Bytes, Refusal> {
+    pub(crate) async fn stats(
+        self: &Arc<Self>,
+        subject: &Subject,
+        query: &str,
+    ) -> Result<Bytes, Refusal> {
         let found = self.find(subject, query).await;
         let outcome = match &found {
             Ok((_, true)) => metrics::Outcome::Computed,
@@ -104,15 +109,21 @@ impl Queries {
         found.map(|(body, _)| body)
     }
 
-    async fn find(&self, subject: &Subject, query: &str) -> Result<(Bytes, bool), Refusal> {
+    async fn find(
+        self: &Arc<Self>,
+        subject: &Subject,
+        query: &str,
+    ) -> Result<(Bytes, bool), Refusal> {
         let ask = Ask::read(query, self.clock.now())?;
         let key = (subject.id, ask.clone());
-        self.answers.find(key, self.compute(subject, &ask)).await
+        let (queries, subject) = (Arc::clone(self), subject.clone());
+        let computed = to_its_end(async move { queries.compute(&subject, &ask).await });
+        self.answers.find(key, computed).await
     }
 
     async fn compute(&self, subject: &Subject, ask: &Ask) -> Result<Answer, Refusal> {
         let _place = place(&self.waiting, subject.id)?;
-        let _turn = self.turn().await?;
+        let _turn = self.turn(subject.id).await?;
         let (started, now) = (Instant::now(), self.clock.now());
         let found = self.ask(subject.id, ask).await?;
         metrics::computed(started.elapsed());
@@ -147,10 +158,9 @@ impl Queries {
         Ok(Found::Numbers(table))
     }
 
-    /// Waits until a connection is free.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        let turn = tokio::time::timeout(WAIT_MAX, self.running.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or(Refusal::Full)
+    /// Waits until a connection is free for the app.
+    async fn turn(&self, app_id: i32) -> Result<Turn, Refusal> {
+        self.turns.take_within(WAIT_MAX, app_id).await
     }
 
     /// Reads what is to be exported.
@@ -161,6 +171,15 @@ impl Queries {
     fn now(&self) -> UnixMillis {
         self.clock.now()
     }
+}
+
+/// Does it even if whoever waits for it goes away: PostgreSQL does, and its connection is not free
+/// before.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or(Err(Refusal::Unavailable))
 }
 
 fn place(places: &Places<i32>, app_id: i32) -> Result<Place<i32>, Refusal> {

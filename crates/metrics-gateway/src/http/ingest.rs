@@ -28,7 +28,7 @@ pub(super) async fn take(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let request_id = id(&request).to_owned();
+    let request_id = id(request.extensions()).to_owned();
     let Some(intake) = shared.intake.as_deref() else {
         return Error::NotFound.response(&request_id);
     };

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, RawQuery, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use service_kit::client_address::ClientAddress;
 
@@ -26,7 +27,38 @@ const ALLOWED: Allowed = Allowed {
     headers: "authorization",
 };
 
-type Named = Path<(String, String)>;
+/// What there is of every question.
+pub(super) struct Asked {
+    shared: Shared,
+    app: (String, String),
+    peer: SocketAddr,
+    query: String,
+    request_id: String,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Shared> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        let app = Path::from_request_parts(parts, shared).await;
+        let peer = ConnectInfo::from_request_parts(parts, shared).await;
+        Ok(Self {
+            shared: shared.clone(),
+            app: app.map_err(IntoResponse::into_response)?.0,
+            peer: peer.map_err(IntoResponse::into_response)?.0,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            request_id: id(&parts.extensions).to_owned(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Asked {
+    fn app(&self) -> (&str, &str) {
+        (&self.app.0, &self.app.1)
+    }
+}
 
 /// Who asks, of which app.
 struct Asker {
@@ -37,51 +69,28 @@ struct Asker {
 }
 
 /// Numbers in steps of time.
-pub(super) async fn stats(
-    State(shared): State<Shared>,
-    Path(app): Named,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
-    let asked = (shared, app, peer, head(&request));
-    respond(asked, async |asker| {
-        let query = query.unwrap_or_default();
-        let body = asker.queries.stats(&asker.subject, &query).await?;
+pub(super) async fn stats(asked: Asked) -> Response {
+    respond(&asked, async |asker| {
+        let body = asker.queries.stats(&asker.subject, &asked.query).await?;
         Ok(json(body))
     })
     .await
 }
 
 /// What the app sent this month and in the last days, and what it may.
-pub(super) async fn usage(
-    State(shared): State<Shared>,
-    Path(app): Named,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
-    let asked = (shared, app, peer, head(&request));
-    respond(asked, async |asker| {
-        let query = query.unwrap_or_default();
-        let usage = asker.queries.usage(&asker.subject, &query).await?;
+pub(super) async fn usage(asked: Asked) -> Response {
+    respond(&asked, async |asker| {
+        let usage = asker.queries.usage(&asker.subject, &asked.query).await?;
         Ok(json(Bytes::from(usage.to_string())))
     })
     .await
 }
 
 /// The events themselves.
-pub(super) async fn events(
-    State(shared): State<Shared>,
-    Path(app): Named,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
-    let coding = Coding::accepted(request.headers());
-    let asked = (shared, app, peer, head(&request));
-    respond(asked, async |asker| {
-        let wanted = asker.queries.wanted(&query.unwrap_or_default())?;
+pub(super) async fn events(asked: Asked) -> Response {
+    let coding = Coding::accepted(&asked.headers);
+    respond(&asked, async |asker| {
+        let wanted = asker.queries.wanted(&asked.query)?;
         stream(asker, wanted, coding).await
     })
     .await
@@ -90,56 +99,43 @@ pub(super) async fn events(
 /// Tells a browser whether a page may ask at all.
 pub(super) async fn preflight(
     State(shared): State<Shared>,
-    Path((org, app)): Named,
+    Path((org, app)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     cors::preflight(&shared, (&org, &app), &headers, &ALLOWED)
 }
 
-/// The number of a request, and its headers.
-fn head(request: &Request) -> (String, HeaderMap) {
-    (id(request).to_owned(), request.headers().clone())
-}
-
 async fn respond(
-    (shared, app, peer, (request_id, headers)): (
-        Shared,
-        (String, String),
-        SocketAddr,
-        (String, HeaderMap),
-    ),
+    asked: &Asked,
     answer: impl AsyncFnOnce(Asker) -> Result<Response, Refusal>,
 ) -> Response {
-    let Some(queries) = &shared.queries else {
-        return Error::NotFound.response(&request_id);
+    let Some(queries) = &asked.shared.queries else {
+        return Error::NotFound.response(&asked.request_id);
     };
-    let app = (app.0.as_str(), app.1.as_str());
-    let answered = match admit(&shared, queries, app, (peer, &headers)).await {
+    let answered = match admit(asked, queries).await {
         Ok(asker) => answer(asker).await,
         Err(refusal) => Err(refusal),
     };
-    let mut response = answered.unwrap_or_else(|refusal| refusal.response(&request_id));
-    cors::share(&shared, app, &headers, &mut response);
+    let refused = |refusal: Refusal| refusal.response(&asked.request_id);
+    let mut response = answered.unwrap_or_else(refused);
+    cors::share(&asked.shared, asked.app(), &asked.headers, &mut response);
     response
 }
 
-async fn admit(
-    shared: &Shared,
-    queries: &Arc<Queries>,
-    app: (&str, &str),
-    (peer, headers): (SocketAddr, &HeaderMap),
-) -> Result<Asker, Refusal> {
+async fn admit(asked: &Asked, queries: &Arc<Queries>) -> Result<Asker, Refusal> {
+    let (shared, headers) = (&asked.shared, &asked.headers);
     let token = bearer(headers).ok_or(Refusal::Unauthorized)?;
+    let peer = asked.peer.ip();
     let whence = Whence {
-        address: ClientAddress::of(peer.ip(), headers, &shared.trusted_proxies).ip(),
+        address: ClientAddress::of(peer, headers, &shared.trusted_proxies).ip(),
         origin: headers.get(header::ORIGIN),
     };
     let of_app = is_of_app(token);
     let subject = if of_app {
-        queries.app_of(app, token, whence)?
+        queries.app_of(asked.app(), token, whence)?
     } else {
         match shared.access.operator(token).await {
-            Verdict::Yes(()) => queries.subject(app, whence.origin)?,
+            Verdict::Yes(()) => queries.subject(asked.app(), whence.origin)?,
             Verdict::No => return Err(Refusal::Unauthorized),
             Verdict::Unknown => return Err(Refusal::Unverified),
         }

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use super::encoding::{Coding, Encoder};
 use super::parameters::{Fault, Given};
 use super::rows::Format;
-use super::{Queries, Refusal, place};
+use super::{Queries, Refusal, place, to_its_end};
 use crate::metrics::queries as metrics;
 use pages::{DAY_US, Pages};
 
@@ -132,8 +132,13 @@ pub(crate) async fn begin(
     allowed: Allowed,
 ) -> Result<Pieces, Refusal> {
     let taken = place(&queries.exports, app_id)?;
-    let mut pages = Pages::of(queries, app_id, &wanted).await?;
-    let first = pages.next().await?;
+    let (its, span) = (Arc::clone(queries), wanted.clone());
+    let begun = to_its_end(async move {
+        let mut pages = Pages::of(&its, app_id, &span).await?;
+        let first = pages.next().await?;
+        Ok((taken, pages, first))
+    });
+    let (taken, pages, first) = begun.await?;
     let encoder = Encoder::new(coding).map_err(|_| Refusal::Full)?;
     let (sender, receiver) = mpsc::channel(1);
     let work = Work {

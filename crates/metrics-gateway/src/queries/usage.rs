@@ -1,12 +1,14 @@
 //! What an app sent, by the day, and what it may.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use model::UnixMillis;
 use serde_json::{Value, json};
 use storage::telemetry::{apps, stats};
 
 use super::parameters::{Fault, Given};
-use super::{Queries, Refusal, Subject, place};
+use super::{Queries, Refusal, Subject, place, to_its_end};
 use crate::events::month;
 
 const DAYS_DEFAULT: i32 = 31;
@@ -15,10 +17,19 @@ const DAY_SECONDS: i64 = 86_400;
 
 impl Queries {
     /// This month's sums, the bounds they count against, and the last days.
-    pub(crate) async fn usage(&self, subject: &Subject, query: &str) -> Result<Value, Refusal> {
+    pub(crate) async fn usage(
+        self: &Arc<Self>,
+        subject: &Subject,
+        query: &str,
+    ) -> Result<Value, Refusal> {
         let days = days(query)?;
+        let (queries, subject) = (Arc::clone(self), subject.clone());
+        to_its_end(async move { queries.sum_up(&subject, days).await }).await
+    }
+
+    async fn sum_up(&self, subject: &Subject, days: i32) -> Result<Value, Refusal> {
         let _place = place(&self.waiting, subject.id)?;
-        let _turn = self.turn().await?;
+        let _turn = self.turn(subject.id).await?;
         let now = self.now();
         let (first, month) = (today(now) - days + 1, month::first_day(now));
         let found = apps::find(&self.pool, &subject.org, &subject.name).await?;

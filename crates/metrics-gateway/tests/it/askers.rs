@@ -7,7 +7,8 @@ use streamhaul_metrics_gateway::{EventsConfig, QueriesConfig};
 
 use crate::app::{Gateway, batch, event_at, fresh};
 use crate::fake_api::OPERATOR;
-use crate::queries::{ask, stats};
+use crate::queries::{ask, begin, stats};
+use crate::world::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_not_ask_is_told_so() {
@@ -216,4 +217,28 @@ async fn operators_ask_by_grpc_as_well() {
         let refused = gateway.admin().ask_app(request(name, query)).await;
         assert_eq!(refused.unwrap_err().code(), code);
     }
+}
+
+/// An app's questions hang, and whoever asked them has hung up: another's are answered meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_app_does_not_keep_the_others_from_asking() {
+    let gateway = Gateway::new().await;
+    let (app, other) = (
+        gateway.app("acme", "cam").await,
+        gateway.app("acme", "other").await,
+    );
+    for app in [&app, &other] {
+        assert_eq!(gateway.post(&app.signed(fresh(3))).status, 200);
+    }
+    let held = "LOCK TABLE telemetry.contexts IN ACCESS EXCLUSIVE MODE";
+    let held = gateway.database.hold(held).await;
+    for hours in 1..=8 {
+        let path = format!("/v1/stats/acme/cam?measure=uniques&from=-{hours}h");
+        drop(begin(&gateway, &path, &app.token, ""));
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(async || (gateway.database.number(waiting).await == 2).then_some(())).await;
+    assert_eq!(stats(&gateway, &other, "")["series"][0]["total"], 3);
+    drop(held);
 }

@@ -15,13 +15,18 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Asks with a token, and says who else asks for it.
 pub(crate) fn ask(gateway: &Gateway, path: &str, token: &str, headers: &str) -> Answer {
+    Answer::read(begin(gateway, path, token, headers))
+}
+
+/// The same, without a look at the answer.
+pub(crate) fn begin(gateway: &Gateway, path: &str, token: &str, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.world.http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    Answer::read(stream)
+    stream
 }
 
 pub(crate) fn stats(gateway: &Gateway, app: &App, query: &str) -> Value {

@@ -33,7 +33,7 @@ impl Pages {
         app_id: i32,
         wanted: &Wanted,
     ) -> Result<Self, Refusal> {
-        let turn = queries.turn().await?;
+        let turn = queries.turn(app_id).await?;
         let (first, last) = (day(wanted.from_us), day(wanted.to_us - 1));
         let days = export::days(&queries.pool, first, last).await?;
         drop(turn);
@@ -85,7 +85,7 @@ impl Pages {
             bytes: BYTES_MAX,
         };
         // Others ask as well: whoever began waits for a turn as long as it takes.
-        let _turn = self.queries.running.acquire().await;
+        let _turn = self.queries.turns.take(self.app_id).await?;
         Ok(export::page(&self.queries.pool, &slice, self.after, limits).await?)
     }
 }
