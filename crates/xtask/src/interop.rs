@@ -36,9 +36,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitStatus> {
         .context("run streamhaul-interop")
 }
 
-/// Builds the published SDK, which wants OpenSSL's headers (`apt-get install libssl-dev`), outside
-/// the workspace, and lets it sync.
+/// Builds the published SDK, which wants OpenSSL's headers, outside the workspace, and lets it
+/// sync.
 fn telemetry_sdk() -> anyhow::Result<ExitStatus> {
+    packages::ensure(&[Program::Postgres, Program::PkgConfig, Program::OpenSsl])?;
     succeed(build(&INTAKE).arg("--quiet"))?;
     let into = target_dir().join("telemetry-sdk");
     let mut sdk = cargo(&["build", "--quiet", "--locked"]);

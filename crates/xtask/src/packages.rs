@@ -29,6 +29,10 @@ pub(crate) enum Program {
     Promtool,
     /// A log between gateways.
     NatsServer,
+    /// Finds libraries of C to build with.
+    PkgConfig,
+    /// The library with its headers.
+    OpenSsl,
 }
 
 impl Program {
@@ -40,6 +44,8 @@ impl Program {
             Self::Chromium => "chromium",
             Self::Promtool => "prometheus",
             Self::NatsServer => "nats-server",
+            Self::PkgConfig => "pkg-config",
+            Self::OpenSsl => "libssl-dev",
         }
     }
 
@@ -51,6 +57,8 @@ impl Program {
             Self::Chromium => has_program("chromium"),
             Self::Promtool => has_program("promtool"),
             Self::NatsServer => has_program("nats-server"),
+            Self::PkgConfig => has_program("pkg-config"),
+            Self::OpenSsl => has_library("openssl"),
         }
     }
 }
@@ -123,6 +131,11 @@ fn forbid_main_cluster() -> anyhow::Result<()> {
         .with_context(describe)?;
     file.write_all(b"\n# Streamhaul runs a cluster of its own.\ncreate_main_cluster = false\n")
         .with_context(describe)
+}
+
+fn has_library(name: &str) -> bool {
+    let asked = Command::new("pkg-config").args(["--exists", name]).status();
+    asked.is_ok_and(|status| status.success())
 }
 
 /// The same places in which the product looks.
