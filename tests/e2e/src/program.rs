@@ -84,6 +84,12 @@ impl Program {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The end of what it has said, under its name.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        format!("{}:\n{}\n", self.name, tail(&self.log(), 20))
+    }
+
     /// Sends a signal to the program and its children.
     pub fn signal(&self, signal: Signal) {
         // Fails only when it has ended already.

@@ -62,6 +62,8 @@ pub struct Finding {
     failures: u64,
     /// Those of them that had an answer.
     refusals: u64,
+    /// What the slowest batch took from its first sending to its acknowledgement, ms.
+    longest_ms: u64,
 }
 
 /// The gateways, as a balancer of load has them.
@@ -74,6 +76,7 @@ struct Balancer {
 struct Counts {
     failures: AtomicU64,
     refusals: AtomicU64,
+    longest_ms: AtomicU64,
 }
 
 impl Finding {
@@ -101,7 +104,7 @@ impl Finding {
             "gateway_kills": self.plan.gateway_kills, "replacements": self.plan.replacements,
             "database_kills": self.plan.database_kills,
             "acknowledged": self.acknowledged, "found": self.found, "stored": self.stored,
-            "summed": self.summed, "failures": self.failures, "refusals": self.refusals,
+            "summed": self.summed, "failures": self.failures, "refusals": self.refusals, "longest_ms": self.longest_ms,
             "meets_bars": self.meets_bars(),
         })
     }
@@ -133,8 +136,14 @@ impl Display for Finding {
         )?;
         writeln!(
             f,
-            "{} events acknowledged, {} of them found; {} stored, {} in the sums; {} requests failed, {} of them with an answer",
-            self.acknowledged, self.found, self.stored, self.summed, self.failures, self.refusals
+            "{} events acknowledged, {} of them found; {} stored, {} in the sums; {} requests failed, {} of them with an answer; the slowest batch took {} ms",
+            self.acknowledged,
+            self.found,
+            self.stored,
+            self.summed,
+            self.failures,
+            self.refusals,
+            self.longest_ms
         )?;
         let met = if self.meets_bars() { "met" } else { "NOT met" };
         writeln!(f, "bar (acknowledged is stored, each once): {met}")
@@ -167,7 +176,8 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
                 .extend(sent.unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked")))?);
         }
         chaos.map(|()| acknowledged)
-    })?;
+    });
+    let acknowledged = acknowledged.map_err(|error| error.context(rig.last_words()))?;
     let url = rig.postgres.url();
     runtime.block_on(judge(plan, &url, &acknowledged, &counts))
 }
@@ -262,10 +272,12 @@ fn work(
                 .fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
             ensure!(
                 started.elapsed() < PATIENCE,
-                "a batch is never acknowledged"
+                "a batch is never acknowledged; last it was answered {answer:?}"
             );
             thread::sleep(RETRY_AFTER);
         }
+        let took_ms = started.elapsed().as_millis() as u64;
+        counts.longest_ms.fetch_max(took_ms, Ordering::Relaxed);
         acknowledged.extend(batch.ids);
     }
     Ok(acknowledged)
@@ -299,6 +311,7 @@ async fn judge(
         summed: number_in(url, sums).await.unsigned_abs(),
         failures: counts.failures.load(Ordering::Relaxed),
         refusals: counts.refusals.load(Ordering::Relaxed),
+        longest_ms: counts.longest_ms.load(Ordering::Relaxed),
     })
 }
 

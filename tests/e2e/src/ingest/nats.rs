@@ -35,6 +35,11 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// What it said last.
+    pub(super) fn last_words(&self) -> Option<String> {
+        self.server.as_ref().map(Program::last_words)
+    }
+
     /// Kills it, without a word.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         let server = self.server.take();

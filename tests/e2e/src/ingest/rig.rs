@@ -172,6 +172,13 @@ impl Rig {
         self.directory.path().join(program).with_extension("log")
     }
 
+    /// What the gateways and NATS said last.
+    pub(super) fn last_words(&self) -> String {
+        let gateways = self.gateways.iter().flatten().map(Program::last_words);
+        let nats = self.nats.iter().flat_map(Nats::last_words);
+        gateways.chain(nats).collect()
+    }
+
     /// Kills a gateway, without a word.
     pub(super) fn kill_gateway(&mut self, number: u16) -> anyhow::Result<()> {
         let gateway = self.gateways[usize::from(number)].take();
