@@ -47,6 +47,8 @@ const WAITING_MAX: usize = 64;
 const WAITING_EACH_MAX: usize = 16;
 /// How long one waits, for its app's turn and then for everybody's.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How much longer than a statement may take its answer is waited for.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 const MINUTE: u32 = 60;
 
 /// What questions may take.
@@ -54,6 +56,8 @@ const MINUTE: u32 = 60;
 pub(crate) struct Bounds {
     /// Statements at the same time: a connection for each.
     pub(crate) connections: u32,
+    /// How long one may take.
+    pub(crate) patience: Duration,
     /// The memory of remembered answers.
     pub(crate) cache_bytes_max: usize,
     /// Exports at the same time, of all apps and of one.
@@ -69,6 +73,7 @@ pub(crate) struct Queries {
     answers: Answers,
     waiting: Places<i32>,
     turns: Turns,
+    patience: Duration,
     exports: Places<i32>,
     stopping: CancellationToken,
 }
@@ -87,6 +92,7 @@ impl Queries {
             answers: Answers::new(bounds.cache_bytes_max),
             waiting: Places::new(WAITING_MAX, WAITING_EACH_MAX),
             turns: Turns::new(bounds.connections),
+            patience: bounds.patience,
             exports: Places::new(bounds.exports_max, bounds.exports_each_max),
             stopping,
         }
@@ -115,10 +121,13 @@ impl Queries {
         query: &str,
     ) -> Result<(Bytes, bool), Refusal> {
         let ask = Ask::read(query, self.clock.now())?;
-        let key = (subject.id, ask.clone());
         let (queries, subject) = (Arc::clone(self), subject.clone());
-        let computed = to_its_end(async move { queries.compute(&subject, &ask).await });
-        self.answers.find(key, computed).await
+        to_its_end(async move {
+            let key = (subject.id, ask.clone());
+            let computed = queries.compute(&subject, &ask);
+            queries.answers.find(key, computed).await
+        })
+        .await
     }
 
     async fn compute(&self, subject: &Subject, ask: &Ask) -> Result<Answer, Refusal> {
@@ -146,10 +155,16 @@ impl Queries {
             groups_max: ask.groups,
         };
         let cells = match &ask.measure {
-            Measure::Count | Measure::Rate => stats::counts(&self.pool, &scope).await?,
-            Measure::Uniques(of) => stats::uniques(&self.pool, &scope, *of).await?,
+            Measure::Count | Measure::Rate => {
+                self.in_time(stats::counts(&self.pool, &scope)).await?
+            }
+            Measure::Uniques(of) => {
+                let found = stats::uniques(&self.pool, &scope, *of);
+                self.in_time(found).await?
+            }
             Measure::Percentiles(path) => {
-                let cells = stats::quantiles(&self.pool, &scope, path).await?;
+                let found = stats::quantiles(&self.pool, &scope, path);
+                let cells = self.in_time(found).await?;
                 let table = Table::of(cells, span.steps, |values| values.samples);
                 return Ok(Found::Quantiles(table));
             }
@@ -161,6 +176,16 @@ impl Queries {
     /// Waits until a connection is free for the app.
     async fn turn(&self, app_id: i32) -> Result<Turn, Refusal> {
         self.turns.take_within(WAIT_MAX, app_id).await
+    }
+
+    /// What the database says. PostgreSQL ends what takes too long; this is for when it is not
+    /// heard of any more, and would have the connection for ever.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, storage::Error>>,
+    ) -> Result<T, Refusal> {
+        let found = tokio::time::timeout(self.patience + SILENCE_MAX, asked).await;
+        Ok(found.map_err(|_| Refusal::Unavailable)??)
     }
 
     /// Reads what is to be exported.

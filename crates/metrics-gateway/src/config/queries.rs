@@ -56,9 +56,10 @@ impl QueriesConfig {
         Duration::from_secs(self.seconds_max.into())
     }
 
-    pub(crate) const fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             connections: self.connections,
+            patience: self.patience(),
             cache_bytes_max: self.cache_bytes_max,
             exports_max: self.exports_max,
             exports_each_max: self.exports_each_max,

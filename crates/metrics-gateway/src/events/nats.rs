@@ -9,6 +9,8 @@
 //! message leaves the log when a writer has committed it; one that comes twice is found in the
 //! database. Who may publish and who may take is the server's to say.
 
+mod consumer;
+mod delivery;
 mod edge;
 mod subject;
 mod writer;
@@ -80,9 +82,13 @@ struct Log {
     client: Client,
     context: jetstream::Context,
     made_with: stream::Config,
-    /// Changes when the connection ends: what was asked before may never be answered.
+    /// Changes when the connection ends.
     line: watch::Receiver<()>,
 }
+
+/// One connection, which ends once: what was asked by it may never be answered.
+#[derive(Clone)]
+struct Line(watch::Receiver<()>);
 
 impl Log {
     /// Connects as soon as there is a server.
@@ -118,14 +124,11 @@ impl Log {
         })
     }
 
-    /// Ends when the connection does that there is now.
-    fn interrupted(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// The connection that there is now.
+    fn line(&self) -> Line {
         let mut line = self.line.clone();
         line.mark_unchanged();
-        async move {
-            // Whoever told has ended: so has the client.
-            let _ = line.changed().await;
-        }
+        Line(line)
     }
 
     /// The stream, made if it is not there. One that is there stays as it is.
@@ -160,6 +163,18 @@ impl Log {
                  acknowledge after the commit only"
             );
         }
+    }
+}
+
+impl Line {
+    /// Ends when it does.
+    async fn interrupted(mut self) {
+        // Whoever told has ended: so has the client.
+        let _ = self.0.changed().await;
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
     }
 }
 

@@ -32,9 +32,11 @@ impl Queries {
         let _turn = self.turn(subject.id).await?;
         let now = self.now();
         let (first, month) = (today(now) - days + 1, month::first_day(now));
-        let found = apps::find(&self.pool, &subject.org, &subject.name).await?;
+        let found = apps::find(&self.pool, &subject.org, &subject.name);
+        let found = self.in_time(found).await?;
         let terms = found.ok_or(Refusal::NoApp)?.terms;
-        let sent = stats::usage(&self.pool, subject.id, first.min(month)).await?;
+        let sent = stats::usage(&self.pool, subject.id, first.min(month));
+        let sent = self.in_time(sent).await?;
         let sum = |of: fn(&stats::Day) -> u64| -> u64 {
             let of_month = sent.iter().filter(|day| day.day >= month);
             of_month.map(of).sum()

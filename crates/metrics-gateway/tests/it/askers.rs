@@ -1,5 +1,7 @@
 //! Who may ask of events, and how much.
 
+use std::net::TcpStream;
+
 use jiff::Timestamp;
 use proto::telemetry as pb;
 use serde_json::{Value, json};
@@ -232,13 +234,15 @@ async fn one_app_does_not_keep_the_others_from_asking() {
     }
     let held = "LOCK TABLE telemetry.contexts IN ACCESS EXCLUSIVE MODE";
     let held = gateway.database.hold(held).await;
-    for hours in 1..=8 {
+    let ask = |hours: u32| {
         let path = format!("/v1/stats/acme/cam?measure=uniques&from=-{hours}h");
-        drop(begin(&gateway, &path, &app.token, ""));
-    }
+        begin(&gateway, &path, &app.token, "")
+    };
+    let asking: Vec<TcpStream> = (1..=8).map(ask).collect();
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
     until(async || (gateway.database.number(waiting).await == 2).then_some(())).await;
+    drop(asking);
     assert_eq!(stats(&gateway, &other, "")["series"][0]["total"], 3);
     drop(held);
 }

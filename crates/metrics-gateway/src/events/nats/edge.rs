@@ -65,14 +65,14 @@ impl Edge {
     /// What is not answered when the connection ends is not waited for: whoever sent it sends it
     /// again.
     async fn keep_all(self, batch: Arc<Batch>) -> Result<(), Failure> {
-        let interrupted = self.log.interrupted();
+        let line = self.log.line();
         // Else it would wait in the client, and whoever sent it as well.
         if self.log.client.connection_state() != State::Connected {
             return Err(Failure::Unavailable);
         }
         tokio::select! {
             kept = self.put(batch) => kept,
-            () = interrupted => Err(Failure::Unavailable),
+            () = line.interrupted() => Err(Failure::Unavailable),
         }
     }
 

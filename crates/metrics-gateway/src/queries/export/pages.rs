@@ -35,7 +35,8 @@ impl Pages {
     ) -> Result<Self, Refusal> {
         let turn = queries.turn(app_id).await?;
         let (first, last) = (day(wanted.from_us), day(wanted.to_us - 1));
-        let days = export::days(&queries.pool, first, last).await?;
+        let days = export::days(&queries.pool, first, last);
+        let days = queries.in_time(days).await?;
         drop(turn);
         Ok(Self {
             queries: queries.clone(),
@@ -86,7 +87,8 @@ impl Pages {
         };
         // Others ask as well: whoever began waits for a turn as long as it takes.
         let _turn = self.queries.turns.take(self.app_id).await?;
-        Ok(export::page(&self.queries.pool, &slice, self.after, limits).await?)
+        let page = export::page(&self.queries.pool, &slice, self.after, limits);
+        self.queries.in_time(page).await
     }
 }
 
