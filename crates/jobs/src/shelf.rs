@@ -64,19 +64,9 @@ pub enum Unfinished {
 
 impl Unfinished {
     /// Every [`reason`](Self::reason).
-    pub const REASONS: [&str; 11] = [
-        "config",
-        "database",
-        "program",
-        "destination",
-        "full",
-        "key",
-        "damaged",
-        "different",
-        "other",
-        "changed",
-        "lost",
-    ];
+    pub fn reasons() -> impl Iterator<Item = &'static str> {
+        Error::REASONS.into_iter().chain(["changed", "lost"])
+    }
 
     /// What kind it is, as a metric's label.
     #[must_use]

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use service_kit::Readiness;
 use storage::Pool;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,7 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<Option<Pool>> {
         tracing::info!("no database is configured: the live view only, nothing is kept");
         return Ok(None);
     }
-    let file = config.database_url_file.as_deref();
-    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let url = url(config)?;
     let connections_max = config.database_connections_max;
     let pool = storage::connect("metrics-gateway", url.expose_secret(), connections_max);
     Ok(Some(pool.context("database_url")?))
@@ -37,8 +36,7 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<Option<Pool>> {
 
 /// The connections of those who write events.
 pub(crate) fn open_intake(config: &Config) -> anyhow::Result<Pool> {
-    let file = config.database_url_file.as_deref();
-    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let url = url(config)?;
     let writers = config.events.writers.into();
     let pool = storage::connect_intake("metrics-gateway", url.expose_secret(), writers);
     pool.context("database_url")
@@ -46,12 +44,17 @@ pub(crate) fn open_intake(config: &Config) -> anyhow::Result<Pool> {
 
 /// The connections of those who ask about events.
 pub(crate) fn open_readers(config: &Config) -> anyhow::Result<Pool> {
-    let file = config.database_url_file.as_deref();
-    let url = service_kit::secret::read_either(&config.database_url, file)?;
+    let url = url(config)?;
     let its = &config.queries;
     let (url, patience) = (url.expose_secret(), its.patience());
     let pool = storage::connect_readers("metrics-gateway", url, its.connections, patience);
     pool.context("database_url")
+}
+
+/// Where the database is, and what signs in.
+fn url(config: &Config) -> Result<SecretString, service_kit::secret::Error> {
+    let file = config.database_url_file.as_deref();
+    service_kit::secret::read_either(&config.database_url, file)
 }
 
 /// Brings the schema up to date, for as long as it takes the database to be there. Whether

@@ -212,10 +212,10 @@ impl Intake {
 
     /// What a browser is told that asks whether a page may send.
     pub(crate) fn origin(&self, org: &str, name: &str, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
         let Entry::App(app) = self.directory.find(org, name) else {
             return None;
         };
-        let origin = headers.get(header::ORIGIN)?;
         let is_allowed = origin.to_str().is_ok_and(|origin| app.shares_with(origin));
         is_allowed.then(|| origin.clone())
     }

@@ -139,7 +139,7 @@ impl Queries {
         let body = render::answer(subject, ask, found, now).to_string();
         Ok(Answer {
             body: Bytes::from(body),
-            fresh_for: answers::fresh_for(ask.span.to(), now.0.div_euclid(1000)),
+            fresh_for: answers::fresh_for(ask.span.to(), now.as_secs()),
         })
     }
 

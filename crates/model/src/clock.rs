@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Milliseconds since the Unix epoch, UTC. The data plane's own timers use
 /// `std::time::Instant`; this type is for what is signed, stored or shown.
 #[derive(
@@ -17,6 +19,14 @@ impl UnixMillis {
     #[must_use]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The day since the epoch, UTC; saturates.
+    #[must_use]
+    pub fn day(self) -> i32 {
+        let day = self.0.div_euclid(DAY_MS);
+        let furthest = if day < 0 { i32::MIN } else { i32::MAX };
+        i32::try_from(day).unwrap_or(furthest)
     }
 
     /// From whole seconds since the epoch; saturates.

@@ -5,11 +5,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::Written;
+use crate::seal::extension;
 
 /// The form of manifests that this version writes, and the newest that it reads.
 pub(super) const FORM: u32 = 1;
-/// What names of encrypted objects end with.
-const ENCRYPTED: &str = ".age";
 
 /// What one object holds: rows of one kind and day, as NDJSON. A day has as many parts as times that some
 /// of its rows retired.
@@ -57,7 +56,7 @@ impl Part {
             bytes: written.bytes,
             sha256: written.sha256.clone(),
             plain_bytes: written.plain_bytes,
-            encrypted: object.ends_with(ENCRYPTED),
+            encrypted: object.ends_with(extension(true)),
             retired_at,
             stored_at,
         }

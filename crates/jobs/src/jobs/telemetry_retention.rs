@@ -23,7 +23,6 @@ const BATCH_ROWS: i32 = 5000;
 const TRIES: u32 = 5;
 /// after so long.
 const PAUSE: Duration = Duration::from_millis(300);
-const DAY_MS: i64 = 86_400_000;
 
 /// How long what is in small tables is kept.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +56,7 @@ impl TelemetryRetention {
 
     async fn attempt(&self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let today = i32::try_from(now.0.div_euclid(DAY_MS)).unwrap_or(0);
+        let today = now.day();
         for table in Table::ALL {
             self.expire(table, now).await.context("delete old rows")?;
         }

@@ -44,7 +44,7 @@ pub(super) fn start() {
         ARCHIVE_FAILURES,
         "Attempts to archive or drop a day of telemetry that failed, by reason"
     );
-    for reason in Unfinished::REASONS {
+    for reason in Unfinished::reasons() {
         counter!(ARCHIVE_FAILURES, "reason" => reason).absolute(0);
     }
     describe_gauge!(

@@ -19,7 +19,7 @@ use storage::telemetry::apps::{self, Change};
 use storage::{Pool, Transaction};
 use tonic::{Request, Response, Status};
 
-use super::app::KEYS_MAX;
+use super::app::{KEYS_MAX, TOKEN_PREFIX};
 use super::directory::{APPS_MAX, Directory, purpose};
 use super::{days, month};
 use crate::queries::encoding::Coding;
@@ -304,7 +304,7 @@ impl Admin {
         now: UnixMillis,
     ) -> Result<Fresh, Status> {
         let fresh = Fresh {
-            token: SecretString::from(format!("tk_{}", random()?)),
+            token: SecretString::from(format!("{TOKEN_PREFIX}{}", random()?)),
             secret: SecretString::from(random()?),
         };
         let hash: [u8; 32] = Sha256::digest(fresh.token.expose_secret().as_bytes()).into();

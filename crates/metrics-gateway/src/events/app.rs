@@ -14,6 +14,8 @@ use super::allowance::Allowance;
 
 /// Secrets that an app can have at the same time: the new one, and the one before.
 pub(crate) const KEYS_MAX: usize = 2;
+/// What an app's tokens begin with; nobody else's do.
+pub(crate) const TOKEN_PREFIX: &str = "tk_";
 
 /// An app.
 pub(crate) struct App {

@@ -11,7 +11,6 @@ use crate::metrics::events as metrics;
 const AHEAD: i32 = 7;
 /// Days past that have one: what comes later still lies in the default partition.
 const BEHIND: i32 = 7;
-const DAY_MS: i64 = 86_400_000;
 /// Nobody needs to know more exactly.
 const STRAY_COUNTED_MAX: u32 = 10_000;
 
@@ -24,7 +23,7 @@ pub(crate) struct Made {
 
 /// Makes the partitions that are missing.
 pub(crate) async fn make(pool: &Pool, now: UnixMillis) -> Result<Made, storage::Error> {
-    let today = i32::try_from(now.0.div_euclid(DAY_MS)).unwrap_or(0);
+    let today = now.day();
     let partitions = days::make(pool, today - BEHIND, today + AHEAD).await?;
     if partitions > 0 {
         tracing::info!(partitions, "partitions for events were made");

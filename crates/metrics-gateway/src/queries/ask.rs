@@ -168,9 +168,7 @@ fn groups(given: &mut Given, by: By) -> Result<u32, Fault> {
 }
 
 fn span(given: &mut Given, measure: &Measure, now: UnixMillis) -> Result<Span, Fault> {
-    let to = given
-        .instant("to", now, at(now.0.div_euclid(1000)))?
-        .as_second();
+    let to = given.instant("to", now, at(now.as_secs()))?.as_second();
     let from = given
         .instant("from", now, at(to - SPAN_DEFAULT))?
         .as_second();

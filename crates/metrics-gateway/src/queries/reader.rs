@@ -7,11 +7,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::{Queries, Refusal, Subject};
-use crate::events::app::App;
+use crate::events::app::{App, TOKEN_PREFIX};
 use crate::events::directory::Entry;
-
-/// What an app's tokens begin with; nobody else's do.
-const TOKEN_PREFIX: &str = "tk_";
 
 /// Whether this is an app's token, or what would be one.
 pub(crate) fn is_of_app(token: &str) -> bool {
@@ -48,7 +45,7 @@ impl Queries {
         if !app.admits(whence.address) {
             return Err(Refusal::Address);
         }
-        self.subject((org, name), whence.origin)
+        subject_of(&app, (org, name), whence.origin)
     }
 
     /// The app, for whom may ask about all of them.
@@ -58,15 +55,7 @@ impl Queries {
         origin: Option<&HeaderValue>,
     ) -> Result<Subject, Refusal> {
         let app = self.app(org, name)?;
-        let shares = |origin: &HeaderValue| origin.to_str().is_ok_and(|it| app.shares_with(it));
-        if !origin.is_none_or(shares) {
-            return Err(Refusal::Origin);
-        }
-        Ok(Subject {
-            id: app.id,
-            org: org.to_owned(),
-            name: name.to_owned(),
-        })
+        subject_of(&app, (org, name), origin)
     }
 
     /// Whether the token is still the app's, and it may still ask.
@@ -82,4 +71,21 @@ impl Queries {
             Entry::Unread => Err(Refusal::Unavailable),
         }
     }
+}
+
+/// The app, if pages of that origin may ask about it.
+fn subject_of(
+    app: &App,
+    (org, name): (&str, &str),
+    origin: Option<&HeaderValue>,
+) -> Result<Subject, Refusal> {
+    let shares = |origin: &HeaderValue| origin.to_str().is_ok_and(|it| app.shares_with(it));
+    if !origin.is_none_or(shares) {
+        return Err(Refusal::Origin);
+    }
+    Ok(Subject {
+        id: app.id,
+        org: org.to_owned(),
+        name: name.to_owned(),
+    })
 }

@@ -30,7 +30,7 @@ pub(crate) fn answer(subject: &Subject, ask: &Ask, found: Found, as_of: UnixMill
     let mut answer = json!({
         "org": subject.org, "app": subject.name, "by": by(ask.by), "type": ask.event_type,
         "from": time(span.from), "to": time(span.to()), "step_seconds": span.step,
-        "as_of": time(as_of.0.div_euclid(1000)), "times": begins.collect::<Vec<_>>(),
+        "as_of": time(as_of.as_secs()), "times": begins.collect::<Vec<_>>(),
     });
     let (series, other) = match (&ask.measure, found) {
         (Measure::Rate, Found::Numbers(table)) => {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use model::UnixMillis;
 use serde_json::{Value, json};
 use storage::telemetry::{apps, stats};
 
@@ -31,7 +30,7 @@ impl Queries {
         let _place = place(&self.waiting, subject.id)?;
         let _turn = self.turn(subject.id).await?;
         let now = self.now();
-        let (first, month) = (today(now) - days + 1, month::first_day(now));
+        let (first, month) = (now.day() - days + 1, month::first_day(now));
         let found = apps::find(&self.pool, &subject.org, &subject.name);
         let found = self.in_time(found).await?;
         let terms = found.ok_or(Refusal::NoApp)?.terms;
@@ -76,10 +75,6 @@ fn show(day: &stats::Day) -> Value {
     })
 }
 
-fn today(now: UnixMillis) -> i32 {
-    i32::try_from(now.0.div_euclid(DAY_SECONDS * 1000)).unwrap_or(0)
-}
-
 /// Such as `2026-01-31`.
 fn date(day: i32) -> String {
     let at = Timestamp::from_second(i64::from(day) * DAY_SECONDS).unwrap_or_default();
@@ -88,6 +83,8 @@ fn date(day: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use model::UnixMillis;
+
     use super::*;
 
     #[test]
@@ -98,6 +95,6 @@ mod tests {
             assert!(days(bad).is_err(), "{bad}");
         }
         assert_eq!(date(19_783), "2024-03-01");
-        assert_eq!(today(UnixMillis(19_783 * 86_400_000 + 1)), 19_783);
+        assert_eq!(UnixMillis(19_783 * 86_400_000 + 1).day(), 19_783);
     }
 }

@@ -127,8 +127,6 @@ pub struct Kept {
     pub refused: u64,
 }
 
-const DAY_MS: i64 = 86_400_000;
-
 /// Keeps all of it or nothing.
 ///
 /// # Errors
@@ -297,7 +295,7 @@ async fn count(
     flush: &Flush<'_>,
     kept: &[Kept],
 ) -> Result<(), Error> {
-    let day = i32::try_from(flush.now.0.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
+    let day = flush.now.day();
     sqlx::query!(
         "INSERT INTO telemetry.app_usage AS u
              (app_id, events, duplicates, quarantined, day, shard)

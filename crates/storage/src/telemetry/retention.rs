@@ -171,7 +171,7 @@ pub async fn expire(
             sqlx::query!(
                 "DELETE FROM telemetry.app_usage WHERE ctid = ANY (ARRAY(
                  SELECT ctid FROM telemetry.app_usage WHERE day < $1 LIMIT $2))",
-                i32::try_from(before.0.div_euclid(86_400_000)).unwrap_or(0),
+                before.day(),
                 rows_max
             )
             .execute(pool)

@@ -325,23 +325,17 @@ pub struct Kept {
 pub async fn turn_days(pool: &Pool, kept: Kept, now: UnixMillis) -> Result<u32, Error> {
     sqlx::query!(
         "SELECT telemetry.make_session_days($1, $2)",
-        day(now.minus(DAY)),
-        day(now.plus(DAY))
+        now.minus(DAY).day(),
+        now.plus(DAY).day()
     )
     .fetch_one(pool)
     .await?;
     let dropped = sqlx::query_scalar!(
         r#"SELECT telemetry.drop_session_days($1, $2) AS "dropped!""#,
-        day(now.minus(kept.ten_seconds)),
-        day(now.minus(kept.minutes))
+        now.minus(kept.ten_seconds).day(),
+        now.minus(kept.minutes).day()
     )
     .fetch_one(pool)
     .await?;
     Ok(u32::try_from(dropped).unwrap_or(0))
-}
-
-/// Days since 1970, UTC.
-fn day(at: UnixMillis) -> i32 {
-    let days = at.0.div_euclid(DAY.as_millis() as i64);
-    i32::try_from(days).unwrap_or(i32::MAX)
 }

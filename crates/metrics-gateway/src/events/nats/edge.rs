@@ -79,7 +79,7 @@ impl Edge {
     async fn put(&self, batch: Arc<Batch>) -> Result<(), Failure> {
         let room = self.log.client.max_payload().saturating_sub(HEADERS_MAX);
         let subject = subject::of(&batch.source);
-        for payload in pack(Arc::unwrap_or_clone(batch), room)? {
+        for payload in pack(&batch, room)? {
             let published = match self.acknowledge {
                 Acknowledge::Log => self.publish(&subject, payload).await,
                 Acknowledge::Commit => self.publish_and_wait(&subject, payload).await,
@@ -127,8 +127,8 @@ impl Sink for Edge {
 }
 
 /// A batch as messages that each have room.
-fn pack(mut batch: Batch, room: usize) -> Result<Vec<Bytes>, Failure> {
-    let payload = record::encode(&batch).map_err(|error| {
+fn pack(batch: &Batch, room: usize) -> Result<Vec<Bytes>, Failure> {
+    let payload = record::encode(batch).map_err(|error| {
         tracing::error!(%error, "a batch cannot be packed");
         Failure::Unavailable
     })?;
@@ -143,9 +143,10 @@ fn pack(mut batch: Batch, room: usize) -> Result<Vec<Bytes>, Failure> {
         );
         return Err(Failure::Unavailable);
     }
-    let second = batch.split();
-    let mut payloads = pack(batch, room)?;
-    payloads.extend(pack(second, room)?);
+    let mut first = batch.clone();
+    let second = first.split();
+    let mut payloads = pack(&first, room)?;
+    payloads.extend(pack(&second, room)?);
     Ok(payloads)
 }
 
@@ -170,7 +171,7 @@ mod tests {
     proptest! {
         #[test]
         fn parts_have_room_and_make_the_whole(batch in batches(), room in 600_usize..1200) {
-            let parts = pack(batch.clone(), room).unwrap();
+            let parts = pack(&batch, room).unwrap();
             let mut whole = Batch { events: Vec::new(), refused: Vec::new(), ..batch.clone() };
             for part in parts {
                 prop_assert!(part.len() <= room);
@@ -188,6 +189,6 @@ mod tests {
             source: Default::default(),
             ..Batch::default()
         };
-        assert_eq!(pack(batch, 1), Err(Failure::Unavailable));
+        assert_eq!(pack(&batch, 1), Err(Failure::Unavailable));
     }
 }

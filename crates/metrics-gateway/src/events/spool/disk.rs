@@ -131,13 +131,15 @@ impl Disk for Directory {
 
     fn set_aside(&mut self, number: u64) -> io::Result<()> {
         let file = self.file(number);
+        let mut aside = file.with_extension(DAMAGED);
         // One of an earlier start may have had this number.
-        let names = (0..).map(|count| match count {
-            0 => file.with_extension(DAMAGED),
-            _ => file.with_extension(format!("{count}.{DAMAGED}")),
-        });
-        let free = names.into_iter().find(|name| !name.exists());
-        std::fs::rename(&file, free.unwrap_or_else(|| file.with_extension(DAMAGED)))
+        for count in 1.. {
+            if !aside.exists() {
+                break;
+            }
+            aside = file.with_extension(format!("{count}.{DAMAGED}"));
+        }
+        std::fs::rename(&file, aside)
     }
 }
 
