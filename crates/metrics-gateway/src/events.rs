@@ -24,6 +24,7 @@ pub(crate) mod month;
 mod nats;
 pub(crate) mod nonces;
 mod outlet;
+mod pace;
 mod record;
 pub(crate) mod refusal;
 mod seen;

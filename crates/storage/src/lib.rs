@@ -16,6 +16,7 @@ pub mod backup;
 pub mod cluster;
 mod columns;
 pub mod control;
+mod copy;
 mod error;
 mod migrate;
 mod pool;

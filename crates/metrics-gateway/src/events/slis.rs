@@ -7,14 +7,13 @@
 //!
 //! Only apps that an operator chose count. A claim is a claim: it is bounded, and never a label.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::UnixMillis;
 use model::clock::Clock;
 use serde::Deserialize;
-use storage::telemetry::intake::{Event, Key};
+use storage::telemetry::intake::Event;
 
 use super::directory::Directory;
 use crate::metrics::slis::{self as metrics, Ignored, Path};
@@ -22,7 +21,7 @@ use crate::metrics::slis::{self as metrics, Ignored, Path};
 const CONNECTION: &str = "stream_connection";
 const LATENCY: &str = "input_to_present";
 /// The types of events that are looked at.
-pub(crate) const TYPES: [&str; 2] = [CONNECTION, LATENCY];
+const TYPES: [&str; 2] = [CONNECTION, LATENCY];
 
 /// No picture is under way for longer, milliseconds.
 const LATENCY_MS_MAX: f64 = 60_000.0;
@@ -53,17 +52,17 @@ pub(crate) struct Slis {
 }
 
 impl Slis {
-    /// Counts those of the events that were kept now and not before.
-    pub(crate) fn count(&self, events: &[&Event], kept: &[Key]) {
-        if kept.is_empty() {
+    /// Counts events that were kept now and not before.
+    pub(crate) fn count(&self, fresh: &[&Event]) {
+        let mut watched = fresh
+            .iter()
+            .filter(|it| TYPES.contains(&it.event_type.as_str()))
+            .peekable();
+        if watched.peek().is_none() {
             return;
         }
         let now = self.clock.now();
-        let watched = events
-            .iter()
-            .filter(|it| TYPES.contains(&it.event_type.as_str()));
-        let by_key: HashMap<Key, &Event> = watched.map(|it| (it.key(), *it)).collect();
-        for event in kept.iter().filter_map(|key| by_key.get(key)) {
+        for event in watched {
             let measured = if self.directory.counts_for_slis(event.app_id) {
                 measured(event, now)
             } else {

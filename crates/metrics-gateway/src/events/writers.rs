@@ -7,6 +7,7 @@
 //!
 //! While all writers write, the queue grows, and so does the next flush: under load the cost of
 //! a transaction is shared by thousands of events, and without it an event waits for nobody.
+//! Events are appended; a flush of which some were there already is merged instead, see [`Pace`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::batch::Batch;
 use super::event::{self, Fault};
+use super::pace::Pace;
 use super::seen::Seen;
 use super::sink::{Failure, Sink};
-use super::slis::{self, Slis};
+use super::slis::Slis;
 use crate::metrics::events as metrics;
 
 /// Tries when another transaction is in the way.
@@ -70,6 +72,7 @@ struct Writer {
     clock: Arc<dyn Clock>,
     slis: Arc<Slis>,
     room: Room,
+    pace: Pace,
 }
 
 impl Sink for Writers {
@@ -100,6 +103,7 @@ impl Writers {
                 clock: slis.clock.clone(),
                 slis: slis.clone(),
                 room: room.clone(),
+                pace: Pace::new(),
             };
             writer.work(waiting.clone())
         });
@@ -231,8 +235,14 @@ impl Writer {
         let started = Instant::now();
         let mut attempt = 1;
         let outcome = loop {
-            match intake::keep(&self.pool, &flush).await {
+            match intake::keep(&self.pool, &flush, self.pace.way()).await {
                 Ok(outcome) => break outcome,
+                // Some of it was there already, and will be looked for now.
+                Err(storage::Error::Conflict { .. }) if attempt < ATTEMPTS_MAX => {
+                    metrics::begun_anew();
+                    self.pace.note(true);
+                    attempt += 1;
+                }
                 Err(error) if error.blames_data() => {
                     tracing::warn!(error = ?error, "the database refuses some of these events");
                     return Err(Refused::Data);
@@ -248,13 +258,16 @@ impl Writer {
         self.seen
             .note(flush.new_contexts.iter().map(|it| (it.app_id, it.id)));
         metrics::flushed(&outcome.kept, started.elapsed());
-        self.slis.count(&flush.events, &outcome.watched);
+        self.pace
+            .note(outcome.kept.iter().any(|it| it.duplicates > 0));
+        self.slis.count(&outcome.fresh);
         Ok(())
     }
 
     fn flush<'a>(&self, batches: &[&'a Batch]) -> Flush<'a> {
         let mut events: Vec<&Event> = batches.iter().flat_map(|it| &it.events).collect();
-        events.sort_unstable_by_key(|it| (it.app_id, it.id, it.ts_us));
+        // The order of the table's key.
+        events.sort_unstable_by_key(|it| (it.app_id, it.ts_us, it.id));
         let contexts = batches.iter().flat_map(|it| &it.contexts);
         let contexts: BTreeMap<(i32, i64), &Context> =
             contexts.map(|it| ((it.app_id, it.id), it)).collect();
@@ -268,7 +281,6 @@ impl Writer {
             contexts: contexts.into_values().collect(),
             events,
             refused,
-            watched_types: &slis::TYPES,
         }
     }
 }

@@ -26,6 +26,8 @@ pub const REPEATED: &str = "streamhaul_gateway_ingest_repeated_total";
 pub const FLUSHES: &str = "streamhaul_gateway_events_flushes_total";
 /// How long such a transaction took.
 pub const FLUSH_DURATION: &str = "streamhaul_gateway_events_flush_duration_seconds";
+/// Such transactions that were begun anew, because an event was there already.
+pub const FLUSHES_ANEW: &str = "streamhaul_gateway_events_flushes_anew_total";
 /// Events that wait or are being written.
 pub const QUEUED: &str = "streamhaul_gateway_events_queued";
 /// Events that lie in no day's partition.
@@ -40,7 +42,14 @@ pub(super) fn start() {
     for refusal in [Refusal::Full, Refusal::Unavailable] {
         failed(refusal.code(), 0);
     }
-    for name in [INGESTED, DUPLICATES, NOT_TRACKED, REPEATED, FLUSHES] {
+    for name in [
+        INGESTED,
+        DUPLICATES,
+        NOT_TRACKED,
+        REPEATED,
+        FLUSHES,
+        FLUSHES_ANEW,
+    ] {
         counter!(name).absolute(0);
     }
     queued(0);
@@ -62,6 +71,10 @@ fn describe() {
         FLUSH_DURATION,
         Unit::Seconds,
         "How long a transaction that kept events took"
+    );
+    describe_counter!(
+        FLUSHES_ANEW,
+        "Transactions that were to keep events and were begun anew, because one was there already"
     );
     describe_gauge!(QUEUED, "Events that wait or are being written");
     describe_gauge!(
@@ -92,6 +105,10 @@ pub(crate) fn flushed(kept: &[Kept], took: Duration) {
     counter!(DUPLICATES).increment(sum(|it| it.duplicates));
     counter!(FLUSHES).increment(1);
     histogram!(FLUSH_DURATION).record(took);
+}
+
+pub(crate) fn begun_anew() {
+    counter!(FLUSHES_ANEW).increment(1);
 }
 
 pub(crate) fn queued(events: usize) {

@@ -119,14 +119,14 @@ pub async fn page(
            FROM telemetry.events AS e
            LEFT JOIN telemetry.contexts AS c ON c.app_id = e.app_id AND c.id = e.context_id
            WHERE e.app_id = $1 AND e.ts_us >= $2 AND e.ts_us < $3
-               AND ($4::text IS NULL OR e.event_type = $4) AND (e.event_id, e.ts_us) > ($5, $6)
-           ORDER BY e.event_id, e.ts_us LIMIT $7"#,
+               AND ($4::text IS NULL OR e.event_type = $4) AND (e.ts_us, e.event_id) > ($5, $6)
+           ORDER BY e.ts_us, e.event_id LIMIT $7"#,
         slice.app_id,
         slice.from_us,
         slice.to_us,
         slice.event_type,
-        after.event_id,
         after.ts_us,
+        after.event_id,
         i64::from(limits.events)
     )
     .fetch(pool);

@@ -1,11 +1,19 @@
 //! Events come in, many in one transaction, with the sums of them.
+//!
+//! ```text
+//! contexts ▸ events: append what is new, or merge what may be there ▸ what was no event
+//!   ▸ sums of those that are new, by the minute ▸ what each app sent, by the day ▸ COMMIT
+//! ```
+
+mod append;
+mod merge;
+mod sums;
 
 use std::collections::BTreeMap;
 
 use model::UnixMillis;
 use uuid::Uuid;
 
-use super::number;
 use crate::{Error, Pool, Transaction};
 
 /// An event.
@@ -90,8 +98,15 @@ pub struct Flush<'a> {
     pub new_contexts: Vec<&'a Context>,
     /// What is to be looked into.
     pub refused: Vec<&'a Refused>,
-    /// Types of which it is told which events were new.
-    pub watched_types: &'a [&'a str],
+}
+
+/// How events are added. Both end in the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// At half the cost, as long as none of them is there already; if one is, nothing is kept.
+    Append,
+    /// Each is looked for first.
+    Merge,
 }
 
 /// What an event is known by.
@@ -99,11 +114,11 @@ pub type Key = (i32, Uuid, i64);
 
 /// What came of a flush.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct Outcome<'a> {
     /// Of each app, by app.
     pub kept: Vec<Kept>,
-    /// Events of the watched types that were not there before.
-    pub watched: Vec<Key>,
+    /// Events that were not there before.
+    pub fresh: Vec<&'a Event>,
 }
 
 impl Event {
@@ -130,18 +145,33 @@ pub struct Kept {
 /// Keeps all of it or nothing.
 ///
 /// # Errors
-/// When the database is away or refuses some of it; nothing is kept then, or, when the
-/// connection ended in the last moment, all.
-pub async fn keep(pool: &Pool, flush: &Flush<'_>) -> Result<Outcome, Error> {
+/// [`Error::Conflict`] when events were to be appended and one is there already; when the database
+/// is away or refuses some of it. Nothing is kept then, or, when the connection ended in the last
+/// moment, all.
+pub async fn keep<'a>(pool: &Pool, flush: &Flush<'a>, way: Way) -> Result<Outcome<'a>, Error> {
     let mut transaction = crate::begin(pool).await?;
     keep_contexts(&mut transaction, flush).await?;
-    let fresh = keep_events(&mut transaction, flush).await?;
+    let fresh = keep_events(&mut transaction, flush, way).await?;
     keep_refused(&mut transaction, flush).await?;
+    sums::add(&mut transaction, flush, &fresh).await?;
     let kept = tally(flush, &fresh);
     count(&mut transaction, flush, &kept).await?;
     crate::commit(transaction).await?;
-    let watched = fresh.into_iter().flat_map(|it| it.watched).collect();
-    Ok(Outcome { kept, watched })
+    Ok(Outcome { kept, fresh })
+}
+
+async fn keep_events<'a>(
+    transaction: &mut Transaction,
+    flush: &Flush<'a>,
+    way: Way,
+) -> Result<Vec<&'a Event>, Error> {
+    match way {
+        Way::Append => {
+            append::append(transaction, &flush.events, flush.now).await?;
+            Ok(flush.events.clone())
+        }
+        Way::Merge => merge::merge(transaction, &flush.events, flush.now).await,
+    }
 }
 
 async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Result<(), Error> {
@@ -179,75 +209,6 @@ async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Resu
     Ok(())
 }
 
-/// Those of an app's events that were not there before.
-struct Fresh {
-    app_id: i32,
-    events: u64,
-    watched: Vec<Key>,
-}
-
-async fn keep_events(
-    transaction: &mut Transaction,
-    flush: &Flush<'_>,
-) -> Result<Vec<Fresh>, Error> {
-    let (events, contexts) = (&flush.events, &flush.contexts);
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = sqlx::query!(
-        r#"WITH came AS (
-               INSERT INTO telemetry.events
-                   (ts_us, app_id, event_id, context_id, event_type, category, data, received_at)
-               SELECT e.ts_us, e.app_id, e.event_id, e.context_id, e.event_type, e.category,
-                      e.data::jsonb, $8
-               FROM UNNEST($1::bigint[], $2::integer[], $3::uuid[], $4::bigint[], $5::text[],
-                           $6::text[], $7::text[])
-                    AS e (ts_us, app_id, event_id, context_id, event_type, category, data)
-               ON CONFLICT DO NOTHING
-               RETURNING app_id, event_id, ts_us, event_type, context_id
-           ), summed AS (
-               INSERT INTO telemetry.rollups AS r
-                   (app_id, minute, event_type, service_version, os, shard, events)
-               SELECT app_id, came.ts_us / 60000000, came.event_type, c.version, c.os, $13, count(*)
-               FROM came JOIN UNNEST($9::integer[], $10::bigint[], $11::text[], $12::text[])
-                    AS c (app_id, context_id, version, os) USING (app_id, context_id)
-               GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-               ON CONFLICT (app_id, minute, event_type, service_version, os, shard)
-                   DO UPDATE SET events = r.events + excluded.events
-           )
-           SELECT app_id AS "app_id!", count(*) AS "events!",
-                  coalesce(array_agg(event_id) FILTER (WHERE event_type = ANY($14)), '{}') AS "ids!",
-                  coalesce(array_agg(ts_us) FILTER (WHERE event_type = ANY($14)), '{}') AS "times!"
-           FROM came GROUP BY app_id"#,
-        &column(events, |it| it.ts_us),
-        &column(events, |it| it.app_id),
-        &column(events, |it| it.id),
-        &column(events, |it| it.context_id),
-        &column(events, |it| &*it.event_type) as _,
-        &column(events, |it| it.category.as_deref()) as _,
-        &column(events, |it| it.data.as_deref()) as _,
-        flush.now.0,
-        &column(contexts, |it| it.app_id),
-        &column(contexts, |it| it.id),
-        &column(contexts, |it| &*it.service_version) as _,
-        &column(contexts, |it| &*it.os) as _,
-        flush.shard,
-        flush.watched_types as _
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let keys = row.ids.into_iter().zip(row.times);
-            Ok(Fresh {
-                app_id: row.app_id,
-                events: number("count", row.events)?,
-                watched: keys.map(|(id, ts_us)| (row.app_id, id, ts_us)).collect(),
-            })
-        })
-        .collect()
-}
-
 async fn keep_refused(transaction: &mut Transaction, flush: &Flush<'_>) -> Result<(), Error> {
     let refused = &flush.refused;
     if refused.is_empty() {
@@ -271,7 +232,7 @@ async fn keep_refused(transaction: &mut Transaction, flush: &Flush<'_>) -> Resul
 }
 
 /// What came of each app, by app.
-fn tally(flush: &Flush<'_>, fresh: &[Fresh]) -> Vec<Kept> {
+fn tally(flush: &Flush<'_>, fresh: &[&Event]) -> Vec<Kept> {
     let mut apps: BTreeMap<i32, Kept> = BTreeMap::new();
     for event in &flush.events {
         apps.entry(event.app_id).or_default().duplicates += 1;
@@ -279,10 +240,10 @@ fn tally(flush: &Flush<'_>, fresh: &[Fresh]) -> Vec<Kept> {
     for refused in &flush.refused {
         apps.entry(refused.app_id).or_default().refused += 1;
     }
-    for fresh in fresh {
-        let app = apps.entry(fresh.app_id).or_default();
-        app.events = fresh.events;
-        app.duplicates = app.duplicates.saturating_sub(fresh.events);
+    for event in fresh {
+        let app = apps.entry(event.app_id).or_default();
+        app.events += 1;
+        app.duplicates = app.duplicates.saturating_sub(1);
     }
     let named = apps.into_iter();
     named

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod control;
+mod intake;
 mod partitions;
 mod queue;
 mod server_settings;

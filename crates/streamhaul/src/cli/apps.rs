@@ -45,7 +45,7 @@ pub enum Apps {
     Stats(Box<AppStats>),
     /// Writes an app's events, all of them or some, as NDJSON or CSV.
     ///
-    /// Day by day; within a day in no order of time.
+    /// In the order of their time.
     Export(Box<AppExport>),
     /// Gives an app another token and secret, shown once; those before stay good for a while.
     Rotate {
