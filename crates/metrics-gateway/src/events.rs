@@ -29,10 +29,12 @@ mod record;
 pub(crate) mod refusal;
 mod seen;
 pub(crate) mod service;
+mod shared;
 mod signature;
 pub(crate) mod sink;
 pub(crate) mod slis;
 pub(crate) mod spool;
+mod wire;
 pub(crate) mod writers;
 
 use std::net::IpAddr;

@@ -68,15 +68,14 @@ impl Batch {
     ) -> Self {
         let mut batch = Self {
             source,
+            events: Vec::with_capacity(raw.len()),
             ..Self::default()
         };
         let mut known = HashSet::new();
         for raw in raw {
-            match event::read(app_id, raw, times, now) {
+            match event::read(app_id, raw, (times, now), |id| !known.insert(id)) {
                 Ok((event, context)) => {
-                    if known.insert(context.id) {
-                        batch.contexts.push(context);
-                    }
+                    batch.contexts.extend(context);
                     batch.events.push(event);
                 }
                 Err(fault) => batch.refused.push(event::refused(app_id, raw.get(), fault)),

@@ -1,16 +1,5 @@
-//! An event as SDKs write it, taken apart once.
-//!
-//! ```json
-//! {"schema_version":"1.0.0","event_id":"<uuid>","timestamp":"<RFC 3339>","user_id":"…","session_id":"…",
-//!  "service":{"name":"…","version":"…","language":"…","language_version":"…"},
-//!  "environment":{"os":"…","os_version":"…","arch":"…","ci":false,"shell":"…"},
-//!  "event":{"type":"…","category":"…","data":…},"metadata":{"sdk_version":"…"}}
-//! ```
-//!
-//! Fields that are not named here are ignored, so that newer SDKs are understood.
+//! An event taken apart, once, and what is wrong with what is none; see [`wire`](super::wire).
 
-use std::borrow::Cow;
-use std::hash::Hasher as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,14 +7,13 @@ use model::UnixMillis;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use siphasher::sip::SipHasher24;
 use storage::telemetry::intake::{Context, Event, Refused};
 use uuid::Uuid;
 
 use super::json;
+use super::shared::Shared;
+use super::wire::{TEXT_BYTES_MAX, Wire, optional};
 
-/// Bytes of an event's own text fields, each.
-const TEXT_BYTES_MAX: usize = 256;
 /// Bytes of an event's `data`.
 const DATA_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a refused event that are kept.
@@ -90,105 +78,34 @@ pub(crate) struct Times {
     pub(crate) future_max: Duration,
 }
 
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    schema_version: Cow<'a, str>,
-    #[serde(borrow)]
-    event_id: Cow<'a, str>,
-    #[serde(borrow)]
-    timestamp: Cow<'a, str>,
-    #[serde(borrow)]
-    service: Service<'a>,
-    #[serde(borrow)]
-    user_id: Cow<'a, str>,
-    session_id: Option<String>,
-    #[serde(borrow)]
-    environment: Environment<'a>,
-    #[serde(borrow)]
-    event: Inner<'a>,
-    #[serde(default)]
-    metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Service<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    version: Cow<'a, str>,
-    #[serde(borrow)]
-    language: Cow<'a, str>,
-    language_version: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Environment<'a> {
-    #[serde(borrow)]
-    os: Cow<'a, str>,
-    os_version: Option<String>,
-    arch: Option<String>,
-    ci: Option<bool>,
-    shell: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Inner<'a> {
-    #[serde(rename = "type", borrow)]
-    event_type: Cow<'a, str>,
-    category: Option<String>,
-    #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    sdk_version: Option<String>,
-}
-
-/// Takes an event apart, with what it shares with others.
-pub(crate) fn read(
+/// Takes an event apart, with what it shares with others unless that is known by its number.
+pub(super) fn read(
     app_id: i32,
     raw: &RawValue,
-    times: Times,
-    now: UnixMillis,
-) -> Result<(Event, Context), Fault> {
+    (times, now): (Times, UnixMillis),
+    is_known: impl FnOnce(i64) -> bool,
+) -> Result<(Event, Option<Context>), Fault> {
     let wire: Wire<'_> = serde_json::from_str(raw.get()).map_err(|_| Fault::Malformed)?;
-    if !(wire.schema_version == "1" || wire.schema_version.starts_with("1.")) {
+    let schema = &*wire.schema_version.0;
+    if !(schema == "1" || schema.starts_with("1.")) {
         return Err(Fault::Schema);
     }
-    let id = Uuid::try_parse(&wire.event_id).map_err(|_| Fault::Id)?;
-    let ts_us = time(&wire.timestamp, times, now)?;
+    let id = Uuid::try_parse(&wire.event_id.0).map_err(|_| Fault::Id)?;
+    let ts_us = time(&wire.timestamp.0, times, now)?;
     let data = wire.event.data.map(data).transpose()?.flatten();
-    let event_type = required(&wire.event.event_type)?;
-    let category = optional(wire.event.category)?;
-    let sdk_version = wire.metadata.and_then(|metadata| metadata.sdk_version);
-    let mut context = Context {
-        app_id,
-        id: 0,
-        service: required(&wire.service.name)?,
-        service_version: required(&wire.service.version)?,
-        language: required(&wire.service.language)?,
-        language_version: optional(wire.service.language_version)?,
-        sdk_version: optional(sdk_version)?,
-        os: required(&wire.environment.os)?,
-        os_version: optional(wire.environment.os_version)?,
-        arch: optional(wire.environment.arch)?,
-        ci: wire.environment.ci,
-        shell: optional(wire.environment.shell)?,
-        user_id: required(&wire.user_id)?,
-        session_id: optional(wire.session_id)?,
-    };
-    context.id = number(&context);
+    let event_type = wire.event.event_type.required()?.to_owned();
+    let category = optional(wire.event.category.as_ref())?.map(str::to_owned);
+    let shared = Shared::of(&wire)?;
     let event = Event {
         app_id,
         id,
         ts_us,
-        context_id: context.id,
+        context_id: shared.id,
         event_type,
         category,
         data,
     };
+    let context = (!is_known(shared.id)).then(|| shared.context(app_id));
     Ok((event, context))
 }
 
@@ -234,60 +151,6 @@ fn data(raw: &RawValue) -> Result<Option<String>, Fault> {
     Ok((text != "null").then(|| text.to_owned()))
 }
 
-fn required(text: &str) -> Result<String, Fault> {
-    if text.is_empty() {
-        return Err(Fault::Text);
-    }
-    check(text)?;
-    Ok(text.to_owned())
-}
-
-fn optional(text: Option<String>) -> Result<Option<String>, Fault> {
-    text.as_deref().map_or(Ok(()), check)?;
-    Ok(text)
-}
-
-fn check(text: &str) -> Result<(), Fault> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Fault::Text);
-    }
-    if text.contains('\0') {
-        return Err(Fault::Nul);
-    }
-    Ok(())
-}
-
-/// A hash of all that a context says: SipHash-2-4 with the key 0, the same in every gateway and
-/// for good. Two contexts of one app that meet in 64 bits are counted as one.
-fn number(context: &Context) -> i64 {
-    let mut hasher = SipHasher24::new();
-    let texts = [
-        Some(&context.service),
-        Some(&context.service_version),
-        Some(&context.language),
-        context.language_version.as_ref(),
-        context.sdk_version.as_ref(),
-        Some(&context.os),
-        context.os_version.as_ref(),
-        context.arch.as_ref(),
-        context.shell.as_ref(),
-        Some(&context.user_id),
-        context.session_id.as_ref(),
-    ];
-    for text in texts {
-        hash_text(&mut hasher, text.map(String::as_bytes));
-    }
-    hasher.write_u8(context.ci.map_or(2, u8::from));
-    i64::from_ne_bytes(hasher.finish().to_ne_bytes())
-}
-
-/// With its length, so that no two lists of texts are the same bytes.
-fn hash_text(hasher: &mut SipHasher24, text: Option<&[u8]>) {
-    let length = text.map_or(u32::MAX, |text| text.len() as u32);
-    hasher.write(&length.to_le_bytes());
-    hasher.write(text.unwrap_or_default());
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -318,7 +181,8 @@ mod tests {
 
     fn read(event: &Value) -> Result<(Event, Context), Fault> {
         let raw = RawValue::from_string(event.to_string()).unwrap();
-        super::read(7, &raw, TIMES, NOW)
+        let read = super::read(7, &raw, (TIMES, NOW), |_| false)?;
+        Ok((read.0, read.1.unwrap()))
     }
 
     fn with(pointer: &str, value: Value) -> Value {
