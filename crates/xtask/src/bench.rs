@@ -31,7 +31,7 @@ const USAGE: &str = "usage: cargo xtask bench delay [--seconds N] [--mbps N] [--
            [--callers N] [--json]
        cargo xtask bench jobs [--jobs N] [--turns N] [--singles N] [--held-seconds N]
            [--held-rate N] [--peer-river PATH] [--json]
-       cargo xtask bench ingest [--seconds N] [--connections N] [--batch N]
+       cargo xtask bench ingest [--seconds N] [--turns N] [--connections N] [--batch N]
            [--peer-url URL --peer-org ID --peer-app ID --peer-secret TEXT [--peer-token TEXT]
             [--peer-connections N] [--peer COMMAND]] [--json]";
 

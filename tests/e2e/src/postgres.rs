@@ -26,6 +26,10 @@ pub struct Postgres {
 }
 
 const DATABASE: &str = "streamhaul";
+const SHIPPED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../deploy/postgres/2gb.conf"
+);
 /// PostgreSQL's own; the socket is named by it.
 const PORT: u16 = 5432;
 
@@ -38,7 +42,19 @@ impl Postgres {
         Self::start_with(dir, PORT, Vec::new())
     }
 
-    /// The same, listening on a port of 127.0.0.1 too, with TLS.
+    /// The same with the settings that we ship for a machine of 2 GB, as an operator has it.
+    ///
+    /// # Errors
+    /// When the settings cannot be read, and as [`Self::start`].
+    pub fn start_as_shipped(dir: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(SHIPPED).with_context(|| format!("read {SHIPPED}"))?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let settings = lines.filter_map(|line| line.split_once(" = "));
+        let settings = settings.map(|(name, value)| format!("{name}={value}"));
+        Self::start_with(dir, PORT, settings.collect())
+    }
+
+    /// The same as [`Self::start`], listening on a port of 127.0.0.1 too, with TLS.
     ///
     /// # Errors
     /// When the key cannot be made the server's, and as [`Self::start`].

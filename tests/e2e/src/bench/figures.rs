@@ -120,9 +120,7 @@ impl Figures {
     pub(super) fn median(turns: &[Self]) -> Self {
         let mut median = Self::default();
         for (_, read, write) in FIELDS {
-            let mut values: Vec<f64> = turns.iter().map(read).collect();
-            values.sort_by(f64::total_cmp);
-            *write(&mut median) = values.get(values.len() / 2).copied().unwrap_or(0.0);
+            *write(&mut median) = self::median(turns.iter().map(read).collect());
         }
         median
     }
@@ -136,6 +134,12 @@ impl Figures {
         let field = |(name, read, _): Field| (name.to_owned(), json!(rounded(read(&self))));
         Value::Object(FIELDS.map(field).into_iter().collect::<Map<_, _>>())
     }
+}
+
+/// The one in the middle, the higher of two; 0 of none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Six digits are more than a measurement has.

@@ -42,7 +42,7 @@ use generator::Load;
 use way::{Ground, Way};
 
 pub use allocations::Counting;
-pub(crate) use figures::rounded;
+pub(crate) use figures::{median, rounded};
 pub use peer::Peer;
 pub use profile::{Profile, Shape};
 pub use report::Report;

@@ -4,20 +4,25 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use testkit::intake_floor;
+use testkit::{database, intake_floor};
 
+use super::contender::Contender;
 use super::load::{self, Load};
 use super::peer::Peer;
 use super::report::Report;
 use super::rig::Rig;
 use super::sender::Batch;
+use crate::bench::median;
 use crate::machine;
 
 /// How much of it.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Of each part.
+    /// Of each part of a turn.
     pub length: Duration,
+    /// Turns of floor, gateway and peer, so that what disturbs the machine disturbs all of them; their
+    /// medians count.
+    pub turns: u32,
     /// Clients at the same time.
     pub connections: u32,
     /// Events of a request.
@@ -26,11 +31,18 @@ pub struct Plan {
     pub peer: Option<Peer>,
 }
 
-/// Before anything is measured: pools are filled, statements prepared.
-const WARM_UP: Duration = Duration::from_secs(2);
 /// Rows of one statement of the floor, and its connections.
 const FLOOR_BATCH: usize = 1000;
 const FLOOR_CONNECTIONS: usize = 2;
+
+/// What one turn came to, events a second.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// A bare statement, of rows of the same form.
+    pub(super) floor: f64,
+    pub(super) events_per_s: f64,
+    pub(super) peer: Option<f64>,
+}
 
 /// Measures everything.
 ///
@@ -38,7 +50,7 @@ const FLOOR_CONNECTIONS: usize = 2;
 /// When something is missing, or a batch is not acknowledged.
 pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
     let machine = machine::describe();
-    let rig = Rig::start()?;
+    let rig = Rig::start_as_shipped()?;
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
     let target = rig.app(&runtime)?;
     target.await_ready()?;
@@ -47,28 +59,42 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
         batch: plan.batch,
         length: plan.length,
     };
-    let warm_up = Load {
-        length: WARM_UP.min(plan.length),
+    let mut ours = Contender::warmed_up(&target, load)?;
+    let peer = plan.peer.as_ref();
+    let peer = peer.map(|peer| peer.run(&rig, &runtime, load).context("the peer"));
+    let mut peer = peer.transpose()?;
+    let url = rig.postgres.url();
+    // What the one before has left to be written to the disk burdens none.
+    let settle = || runtime.block_on(database::execute_in(&url, "CHECKPOINT"));
+    let turns = (0..plan.turns).map(|_| {
+        settle();
+        let floor = intake_floor::measure(&url, plan.length, (FLOOR_CONNECTIONS, FLOOR_BATCH));
+        let floor = runtime.block_on(floor)?;
+        settle();
+        let events_per_s = ours.turn()?;
+        settle();
+        let peer = peer.as_mut().map(|peer| peer.contender.turn());
+        Ok(Turn {
+            floor,
+            events_per_s,
+            peer: peer.transpose().context("the peer")?,
+        })
+    });
+    let turns: Vec<Turn> = turns.collect::<anyhow::Result<_>>()?;
+    drop(peer);
+    settle();
+    let events_per_s = median(turns.iter().map(|turn| turn.events_per_s).collect());
+    let long = Load {
+        length: plan.length * plan.turns,
         ..load
     };
-    load::most(&target, warm_up)?;
-    let url = rig.postgres.url();
-    let measured = intake_floor::measure(&url, plan.length, (FLOOR_CONNECTIONS, FLOOR_BATCH));
-    let floor = runtime.block_on(measured)?;
-    let events_per_s = load::most(&target, load)?;
-    let resident_bytes = rig.resident_bytes()?;
-    let acks = load::at_rate(&target, load, events_per_s / 2.0)?;
-    let peer = plan.peer.as_ref();
-    let peer = peer.map(|peer| peer.measure(&rig, &runtime, load).context("the peer"));
-    let peer = peer.transpose()?;
+    let acks = load::at_rate(&target, long, events_per_s / 2.0)?;
     Ok(Report {
         machine,
         plan: plan.clone(),
         event_bytes: Batch::new(plan.batch, 0).event_bytes(),
-        floor,
-        events_per_s,
+        turns,
         acks,
-        peer,
-        resident_bytes,
+        resident_bytes: rig.peak_resident_bytes()?,
     })
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::sender::{Batch, Sender, Target};
+use super::sender::{Sender, Target};
+use super::stock::Stock;
 
 /// How much is sent.
 #[derive(Debug, Clone, Copy)]
@@ -32,17 +33,19 @@ impl Acks {
     }
 }
 
-/// Events acknowledged in a second, when each connection sends its next batch at once.
-pub(super) fn most(target: &Target, load: Load) -> anyhow::Result<f64> {
+/// Events acknowledged in a second, when each connection sends its next batch at once; so many of
+/// them are made before.
+pub(super) fn most(target: &Target, load: Load, stocked: f64) -> anyhow::Result<f64> {
+    let stock = Stock::of((stocked / load.batch as f64) as usize, target, load);
     let acknowledged = AtomicU64::new(0);
     let started = Instant::now();
     thread::scope(|scope| {
-        let senders = (0..load.connections).map(|client| {
-            let acknowledged = &acknowledged;
+        let senders = (0..load.connections).map(|_| {
+            let (acknowledged, stock) = (&acknowledged, &stock);
             scope.spawn(move || -> anyhow::Result<()> {
                 let sender = Sender::new(target.clone());
                 while started.elapsed() < load.length {
-                    send(&sender, load.batch, client)?;
+                    send(&sender, stock)?;
                     acknowledged.fetch_add(load.batch as u64, Ordering::Relaxed);
                 }
                 Ok(())
@@ -57,11 +60,12 @@ pub(super) fn most(target: &Target, load: Load) -> anyhow::Result<f64> {
 pub(super) fn at_rate(target: &Target, load: Load, events_per_s: f64) -> anyhow::Result<Acks> {
     let interval = Duration::from_secs_f64(load.batch as f64 / events_per_s.max(1.0));
     let batches = (load.length.as_secs_f64() / interval.as_secs_f64()) as u64;
+    let stock = Stock::of(batches as usize, target, load);
     let next = AtomicU64::new(0);
     let started = Instant::now();
     let times = thread::scope(|scope| {
-        let senders = (0..load.connections).map(|client| {
-            let next = &next;
+        let senders = (0..load.connections).map(|_| {
+            let (next, stock) = (&next, &stock);
             scope.spawn(move || -> anyhow::Result<Vec<Duration>> {
                 let sender = Sender::new(target.clone());
                 let mut times = Vec::new();
@@ -72,7 +76,7 @@ pub(super) fn at_rate(target: &Target, load: Load, events_per_s: f64) -> anyhow:
                     }
                     let due = started + interval.mul_f64(number as f64);
                     thread::sleep(due.saturating_duration_since(Instant::now()));
-                    send(&sender, load.batch, client)?;
+                    send(&sender, stock)?;
                     times.push(due.elapsed());
                 }
             })
@@ -84,8 +88,8 @@ pub(super) fn at_rate(target: &Target, load: Load, events_per_s: f64) -> anyhow:
     Ok(Acks { sorted })
 }
 
-fn send(sender: &Sender, events: usize, client: u32) -> anyhow::Result<()> {
-    let status = sender.send(&Batch::new(events, client))?;
+fn send(sender: &Sender, stock: &Stock<'_>) -> anyhow::Result<()> {
+    let status = stock.send_next(sender)?;
     ensure!(status == 200, "a batch was answered {status}");
     Ok(())
 }

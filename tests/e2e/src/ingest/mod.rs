@@ -1,6 +1,7 @@
 //! Events of apps from outside: how many, how soon, and whether any is lost when things die.
 
 mod bench;
+mod contender;
 pub mod drill;
 pub mod hostile;
 mod load;
@@ -11,6 +12,7 @@ mod report;
 mod rig;
 pub mod sdk;
 mod sender;
+mod stock;
 
 pub use bench::{Plan, measure};
 pub use peer::Peer;

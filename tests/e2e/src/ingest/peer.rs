@@ -5,7 +5,8 @@ use std::process::Command;
 use testkit::database;
 use tokio::runtime::Runtime;
 
-use super::load::{self, Load};
+use super::contender::Contender;
+use super::load::Load;
 use super::rig::Rig;
 use super::sender::Target;
 use crate::program::Program;
@@ -24,17 +25,25 @@ pub struct Peer {
 
 const DATABASE: &str = "peer";
 
+/// It runs until this is dropped.
+pub(super) struct Running {
+    pub(super) contender: Contender,
+    _program: Option<Program>,
+}
+
 impl Peer {
-    /// Events that it acknowledges in a second.
-    pub(super) fn measure(&self, rig: &Rig, runtime: &Runtime, load: Load) -> anyhow::Result<f64> {
-        // It runs until this is dropped.
-        let _program = self.start(rig, runtime)?;
+    /// Starts it, if it does not run, and warms it up.
+    pub(super) fn run(&self, rig: &Rig, runtime: &Runtime, load: Load) -> anyhow::Result<Running> {
+        let program = self.start(rig, runtime)?;
         self.target.await_ready()?;
         let load = Load {
             connections: self.connections,
             ..load
         };
-        load::most(&self.target, load)
+        Ok(Running {
+            contender: Contender::warmed_up(&self.target, load)?,
+            _program: program,
+        })
     }
 
     fn start(&self, rig: &Rig, runtime: &Runtime) -> anyhow::Result<Option<Program>> {

@@ -4,9 +4,9 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
-use super::bench::Plan;
+use super::bench::{Plan, Turn};
 use super::load::Acks;
-use crate::bench::rounded;
+use crate::bench::{median, rounded};
 
 /// What was measured.
 #[derive(Debug)]
@@ -14,11 +14,9 @@ pub struct Report {
     pub(super) machine: Value,
     pub(super) plan: Plan,
     pub(super) event_bytes: usize,
-    /// Rows a second into a bare table of the same form.
-    pub(super) floor: f64,
-    pub(super) events_per_s: f64,
+    pub(super) turns: Vec<Turn>,
     pub(super) acks: Acks,
-    pub(super) peer: Option<f64>,
+    /// The most that the gateway ever had.
     pub(super) resident_bytes: u64,
 }
 
@@ -30,13 +28,22 @@ impl Report {
     /// Whether every bar is met; that of the peer if there is one.
     #[must_use]
     pub fn meets_bars(&self) -> bool {
-        self.events_per_s / self.floor >= VS_FLOOR_MIN
+        self.vs_floor() >= VS_FLOOR_MIN
             && self.vs_peer().is_none_or(|times| times >= VS_PEER_MIN)
             && self.acks.quantile_ms(0.99) < ACK_P99_MS_MAX
     }
 
+    fn vs_floor(&self) -> f64 {
+        self.median(|turn| turn.events_per_s / turn.floor)
+    }
+
     fn vs_peer(&self) -> Option<f64> {
-        self.peer.map(|peer| self.events_per_s / peer)
+        let is_there = self.turns.iter().all(|turn| turn.peer.is_some());
+        is_there.then(|| self.median(|turn| turn.events_per_s / turn.peer.unwrap_or(f64::NAN)))
+    }
+
+    fn median(&self, of: impl Fn(&Turn) -> f64) -> f64 {
+        median(self.turns.iter().map(of).collect())
     }
 
     /// The report for programs.
@@ -50,6 +57,7 @@ impl Report {
         json["batch"] = json!(self.plan.batch);
         json["connections"] = json!(self.plan.connections);
         json["event_bytes"] = json!(self.event_bytes);
+        json["turns"] = json!(self.turns.iter().map(Turn::to_json).collect::<Vec<_>>());
         json["seconds"] = json!(self.plan.length.as_secs_f64());
         json["limits"] = json!({
             "vs_floor": VS_FLOOR_MIN, "vs_peer": VS_PEER_MIN, "ack_p99_ms": ACK_P99_MS_MAX,
@@ -61,18 +69,29 @@ impl Report {
 
     fn figures(&self) -> Vec<(&'static str, f64)> {
         let mut figures = vec![
-            ("events_per_s", self.events_per_s),
-            ("floor_events_per_s", self.floor),
-            ("vs_floor", self.events_per_s / self.floor),
+            ("events_per_s", self.median(|turn| turn.events_per_s)),
+            ("floor_events_per_s", self.median(|turn| turn.floor)),
+            ("vs_floor", self.vs_floor()),
             ("ack_p50_ms", self.acks.quantile_ms(0.5)),
             ("ack_p99_ms", self.acks.quantile_ms(0.99)),
             ("ack_max_ms", self.acks.quantile_ms(1.0)),
             ("resident_mb", self.resident_bytes as f64 / 1e6),
         ];
-        if let (Some(peer), Some(times)) = (self.peer, self.vs_peer()) {
+        if let Some(times) = self.vs_peer() {
+            let peer = self.median(|turn| turn.peer.unwrap_or(f64::NAN));
             figures.extend([("peer_events_per_s", peer), ("vs_peer", times)]);
         }
         figures
+    }
+}
+
+impl Turn {
+    fn to_json(&self) -> Value {
+        json!({
+            "floor_events_per_s": rounded(self.floor),
+            "events_per_s": rounded(self.events_per_s),
+            "peer_events_per_s": self.peer.map(rounded),
+        })
     }
 }
 
@@ -80,9 +99,13 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "events of {} bytes in batches of {} by {} connections; acknowledgements at half of it; \
-             PostgreSQL, gateway and senders on the same cores",
-            self.event_bytes, self.plan.batch, self.plan.connections
+            "events of {} bytes in batches of {} by {} connections; medians of {} turns of {} s; \
+             acknowledgements at half of it; PostgreSQL, gateway and senders on the same cores",
+            self.event_bytes,
+            self.plan.batch,
+            self.plan.connections,
+            self.turns.len(),
+            self.plan.length.as_secs_f64()
         )?;
         for (name, value) in self.figures() {
             writeln!(f, "{name:<20} {}", rounded(value))?;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -89,8 +89,17 @@ impl Rig {
         Self::with(Setup::default())
     }
 
+    /// The same with a PostgreSQL that has the settings which we ship.
+    pub(super) fn start_as_shipped() -> anyhow::Result<Self> {
+        Self::open(Setup::default(), Postgres::start_as_shipped)
+    }
+
     /// Starts them, with nothing in the database.
     pub(super) fn with(setup: Setup) -> anyhow::Result<Self> {
+        Self::open(setup, Postgres::start)
+    }
+
+    fn open(setup: Setup, postgres: fn(&Path) -> anyhow::Result<Postgres>) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("sh-ingest-").tempdir()?;
         // PostgreSQL may run as another user, who must get to its files.
         let readable = std::fs::Permissions::from_mode(0o755);
@@ -104,7 +113,7 @@ impl Rig {
         let mut rig = Self {
             setup,
             gateways: (0..setup.all()).map(|_| None).collect(),
-            postgres: Postgres::start(directory.path())?,
+            postgres: postgres(directory.path())?,
             nats: nats.transpose()?,
             ports,
             directory,
@@ -194,12 +203,7 @@ impl Rig {
         self.launch(number)
     }
 
-    /// The memory of the first gateway.
-    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        self.first()?.resident_bytes()
-    }
-
-    /// The most memory that it ever had.
+    /// The most memory that the first gateway ever had.
     pub(super) fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
         self.first()?.peak_resident_bytes()
     }

@@ -303,6 +303,7 @@ fn measure_ingest(options: Ingest) -> anyhow::Result<ExitCode> {
     });
     let report = ingest::measure(&ingest::Plan {
         length: Duration::from_secs(options.seconds),
+        turns: options.turns,
         connections: options.connections,
         batch: options.batch as usize,
         peer,

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use super::Plan;
-use super::throughput::median;
+use crate::bench::median;
 
 const DATABASE: &str = "river";
 /// What its last line begins with, and what stands before the figures in it.

@@ -13,6 +13,7 @@ use storage::queue::{NewJob, Queue};
 use tokio_util::sync::CancellationToken;
 
 use super::Plan;
+use crate::bench::median;
 use crate::usage::{self, Usage};
 
 /// Jobs at the same time. They wait for nothing, so it is the size of batches.
@@ -155,9 +156,4 @@ pub(super) async fn age(queue: &Queue, plan: &Plan) -> anyhow::Result<u64> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     engine.stop().await
-}
-
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -102,6 +102,7 @@ fn a_short_bench_of_the_intake_has_every_figure() {
     let _turn = turn();
     let plan = ingest::Plan {
         length: Duration::from_secs(1),
+        turns: 1,
         connections: 4,
         batch: 50,
         peer: None,
