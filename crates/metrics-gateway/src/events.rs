@@ -17,6 +17,7 @@ pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod days;
 pub(crate) mod directory;
+mod envelope;
 pub(crate) mod event;
 mod json;
 pub(crate) mod month;
@@ -105,11 +106,11 @@ impl Intake {
             return Ok(taken.response(None));
         }
         let held = self.bodies.inflate(held, encoding).await?;
-        let raw = batch::open(&held.bytes)?;
-        if signed.batch_size.is_some_and(|said| said != raw.len()) {
+        let opened = envelope::open(&held.bytes)?;
+        if signed.batch_size.is_some_and(|said| said != opened.len()) {
             return Err(Refusal::BatchSize);
         }
-        let accepted = u32::try_from(raw.len()).map_err(|_| Refusal::BatchTooLarge)?;
+        let accepted = u32::try_from(opened.len()).map_err(|_| Refusal::BatchTooLarge)?;
         if wants_no_tracking(headers) {
             metrics::not_tracked();
             let nothing = Taken {
@@ -123,7 +124,7 @@ impl Intake {
             org: sender.org.to_owned(),
             name: sender.name.to_owned(),
         };
-        let batch = Batch::of((app.id, source), &raw, self.times, now);
+        let batch = opened.batch((app.id, source), self.times, now)?;
         drop(held);
         let quarantined = u32::try_from(batch.refused.len()).unwrap_or(accepted);
         self.keep(batch).await?;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, header};
@@ -19,6 +19,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 5 << 20;
 /// The largest window that zstd may ask for: more than a body is never of use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const BUFFER_BYTES: usize = 64 << 10;
+/// What a body is given room for before any of it came: a batch of an SDK, which then is not moved as
+/// it grows. Nobody has more by promising a large one.
+const RESERVED_BYTES_MAX: usize = 72 << 10;
 
 /// Reads bodies.
 pub(crate) struct Bodies {
@@ -61,7 +64,9 @@ impl Bodies {
     }
 
     async fn read_all(&self, body: Body) -> Result<Held, Refusal> {
-        let (mut bytes, mut memory) = (BytesMut::new(), None);
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let mut bytes = BytesMut::with_capacity(announced.min(RESERVED_BYTES_MAX));
+        let mut memory = None;
         let mut stream = body.into_data_stream();
         while let Some(data) = stream.next().await {
             let data = data.map_err(|_| Refusal::BodyBroken)?;

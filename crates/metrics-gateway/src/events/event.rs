@@ -81,11 +81,10 @@ pub(crate) struct Times {
 /// Takes an event apart, with what it shares with others unless that is known by its number.
 pub(super) fn read(
     app_id: i32,
-    raw: &RawValue,
+    wire: &Wire<'_>,
     (times, now): (Times, UnixMillis),
     is_known: impl FnOnce(i64) -> bool,
 ) -> Result<(Event, Option<Context>), Fault> {
-    let wire: Wire<'_> = serde_json::from_str(raw.get()).map_err(|_| Fault::Malformed)?;
     let schema = &*wire.schema_version.0;
     if !(schema == "1" || schema.starts_with("1.")) {
         return Err(Fault::Schema);
@@ -95,7 +94,7 @@ pub(super) fn read(
     let data = wire.event.data.map(data).transpose()?.flatten();
     let event_type = wire.event.event_type.required()?.to_owned();
     let category = optional(wire.event.category.as_ref())?.map(str::to_owned);
-    let shared = Shared::of(&wire)?;
+    let shared = Shared::of(wire)?;
     let event = Event {
         app_id,
         id,
@@ -180,8 +179,9 @@ mod tests {
     }
 
     fn read(event: &Value) -> Result<(Event, Context), Fault> {
-        let raw = RawValue::from_string(event.to_string()).unwrap();
-        let read = super::read(7, &raw, (TIMES, NOW), |_| false)?;
+        let text = event.to_string();
+        let wire = Wire::parse(&text)?;
+        let read = super::read(7, &wire, (TIMES, NOW), |_| false)?;
         Ok((read.0, read.1.unwrap()))
     }
 

@@ -18,7 +18,7 @@ use super::event::Fault;
 pub(super) const TEXT_BYTES_MAX: usize = 256;
 
 /// An event; fields that are not named here are ignored, so that newer SDKs are understood.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Wire<'a> {
     #[serde(borrow)]
     pub(super) schema_version: Text<'a>,
@@ -41,7 +41,7 @@ pub(super) struct Wire<'a> {
 }
 
 /// Which program.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Service<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
@@ -54,7 +54,7 @@ pub(super) struct Service<'a> {
 }
 
 /// Where it ran.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Environment<'a> {
     #[serde(borrow)]
     pub(super) os: Text<'a>,
@@ -68,7 +68,7 @@ pub(super) struct Environment<'a> {
 }
 
 /// What happened.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Inner<'a> {
     #[serde(rename = "type", borrow)]
     pub(super) event_type: Text<'a>,
@@ -79,7 +79,7 @@ pub(super) struct Inner<'a> {
 }
 
 /// Who says so.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub(super) sdk_version: Option<Text<'a>>,
@@ -87,9 +87,16 @@ pub(super) struct Metadata<'a> {
 
 /// A text as it stands in the request, copied only if it has escapes. serde borrows no `Cow` that is
 /// in an `Option`.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+impl<'a> Wire<'a> {
+    /// Reads one.
+    pub(super) fn parse(text: &'a str) -> Result<Self, Fault> {
+        serde_json::from_str(text).map_err(|_| Fault::Malformed)
+    }
+}
 
 impl Text<'_> {
     /// What is said, if it is short enough and PostgreSQL can hold it.

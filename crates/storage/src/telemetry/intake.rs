@@ -234,21 +234,27 @@ async fn keep_refused(transaction: &mut Transaction, flush: &Flush<'_>) -> Resul
 /// What came of each app, by app.
 fn tally(flush: &Flush<'_>, fresh: &[&Event]) -> Vec<Kept> {
     let mut apps: BTreeMap<i32, Kept> = BTreeMap::new();
-    for event in &flush.events {
-        apps.entry(event.app_id).or_default().duplicates += 1;
+    for (app_id, events) in by_app(&flush.events) {
+        apps.entry(app_id).or_default().duplicates += events;
     }
     for refused in &flush.refused {
         apps.entry(refused.app_id).or_default().refused += 1;
     }
-    for event in fresh {
-        let app = apps.entry(event.app_id).or_default();
-        app.events += 1;
-        app.duplicates = app.duplicates.saturating_sub(1);
+    for (app_id, events) in by_app(fresh) {
+        let app = apps.entry(app_id).or_default();
+        app.events += events;
+        app.duplicates = app.duplicates.saturating_sub(events);
     }
     let named = apps.into_iter();
     named
         .map(|(app_id, kept)| Kept { app_id, ..kept })
         .collect()
+}
+
+/// How many there are, run by run: those of an app come together.
+fn by_app(events: &[&Event]) -> impl Iterator<Item = (i32, u64)> {
+    let runs = events.chunk_by(|one, next| one.app_id == next.app_id);
+    runs.map(|run| (run[0].app_id, run.len() as u64))
 }
 
 async fn count(

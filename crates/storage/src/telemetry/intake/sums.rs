@@ -56,15 +56,13 @@ fn sums<'a>(events: &[&'a Event], contexts: &[&'a Context]) -> BTreeMap<Cell<'a>
         .iter()
         .map(|it| ((it.app_id, it.id), *it))
         .collect();
-    // Few contexts have many events: numbers are compared first, and texts once for each context.
+    // Those of a batch come together and are much alike.
     let mut counts: HashMap<(i32, i64, i64, &str), i64> = HashMap::new();
-    for event in events {
-        let minute = event.ts_us / MINUTE_US;
-        let of = (event.app_id, event.context_id, minute, &*event.event_type);
-        *counts.entry(of).or_default() += 1;
+    for run in events.chunk_by(|one, next| minute_of(one) == minute_of(next)) {
+        *counts.entry(minute_of(run[0])).or_default() += run.len() as i64;
     }
     let mut sums = BTreeMap::new();
-    for ((app_id, context_id, minute, event_type), count) in counts {
+    for ((app_id, minute, context_id, event_type), count) in counts {
         let Some(context) = contexts.get(&(app_id, context_id)) else {
             continue;
         };
@@ -78,4 +76,10 @@ fn sums<'a>(events: &[&'a Event], contexts: &[&'a Context]) -> BTreeMap<Cell<'a>
         *sums.entry(cell).or_default() += count;
     }
     sums
+}
+
+/// Which app's minute, with which context and type.
+fn minute_of(event: &Event) -> (i32, i64, i64, &str) {
+    let minute = event.ts_us / MINUTE_US;
+    (event.app_id, minute, event.context_id, &event.event_type)
 }
