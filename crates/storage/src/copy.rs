@@ -22,7 +22,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// One row, to be written field by field.
 pub(crate) struct Row<'a>(&'a mut Vec<u8>);
 
-/// Copies rows of so many fields by a statement.
+/// Copies rows of so many fields by a statement. It must run to its end: a connection whose copy was
+/// given up on the way answers the next statement with what belongs to this one.
 ///
 /// # Errors
 /// When the database is away or refuses one of them; none is there then.

@@ -136,6 +136,14 @@ impl From<sqlx::migrate::MigrateError> for Error {
                 Self::Query(error) => Self::Migration(error.into()),
                 other => other,
             },
+            sqlx::migrate::MigrateError::ExecuteMigration(error, version) => {
+                match Self::from(error) {
+                    Self::Query(error) => Self::Migration(
+                        sqlx::migrate::MigrateError::ExecuteMigration(error, version),
+                    ),
+                    other => other,
+                }
+            }
             other => Self::Migration(other),
         }
     }
@@ -179,8 +187,15 @@ fn class(code: &str, message: &str) -> Class {
     }
 }
 
+/// What a program got wrong that speaks binary: invalid_binary_representation,
+/// bad_copy_file_format.
+const BROKEN_SPEECH: [&str; 2] = ["22P03", "22P04"];
+
 /// Data exceptions, violations of constraints, and what is too complex.
 fn is_of_data(code: &str) -> bool {
+    if BROKEN_SPEECH.contains(&code) {
+        return false;
+    }
     ["22", "23", "54"]
         .iter()
         .any(|class| code.starts_with(class))
@@ -207,7 +222,9 @@ mod tests {
         for code in ["22P05", "23514", "54001"] {
             assert!(is_of_data(code), "{code}");
         }
-        assert!(!is_of_data("42P01"));
+        for code in ["42P01", "22P03", "22P04"] {
+            assert!(!is_of_data(code), "{code}");
+        }
         assert!(!Error::from(sqlx::Error::RowNotFound).blames_data());
     }
 

@@ -15,7 +15,14 @@ const NO_TABLE: &str = "42P01";
 /// When the database is away, a migration fails, or the database has one that
 /// this binary has in another form.
 pub async fn migrate(pool: &Pool) -> Result<(), Error> {
-    Ok(MIGRATOR.run(pool).await?)
+    // What bounds a service's queries does not bound a migration: it takes as long as tables are large.
+    let unbound = pool.connect_options().as_ref().clone();
+    let unbound = unbound.options([("statement_timeout", "0")]);
+    let own = pool.options().clone().max_connections(1);
+    let own = own.connect_lazy_with(unbound);
+    let migrated = MIGRATOR.run(&own).await;
+    own.close().await;
+    Ok(migrated?)
 }
 
 /// Looks whether everything has been applied that this binary has, and applies nothing.

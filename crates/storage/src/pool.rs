@@ -76,8 +76,7 @@ pub fn connect_queue(
     Ok(pool(options, connections_max))
 }
 
-/// The same for writers of many rows at once: what they say is always planned the same, and
-/// never so that it takes the square of the rows.
+/// The same for writers of many rows at once: what they say is always planned the same.
 ///
 /// # Errors
 /// When `url` is not a PostgreSQL URL.
@@ -86,10 +85,9 @@ pub fn connect_intake(
     url: &str,
     connections_max: u32,
 ) -> Result<Pool, InvalidUrl> {
-    let options = options(application, url)?.options(LIMITS).options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_nestloop", "off"),
-    ]);
+    let options = options(application, url)?
+        .options(LIMITS)
+        .options([("plan_cache_mode", "force_generic_plan")]);
     Ok(pool(options, connections_max))
 }
 

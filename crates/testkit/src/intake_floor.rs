@@ -46,7 +46,8 @@ async fn write(
     let mut connection = PgConnection::connect(&url).await?;
     let mut rows = 0;
     while started.elapsed() < length {
-        let times: Vec<i64> = (0..batch).map(|row| DAY_US + row as i64).collect();
+        let now_us = DAY_US + started.elapsed().as_micros() as i64;
+        let times: Vec<i64> = (0..batch).map(|row| now_us + row as i64).collect();
         let ids: Vec<Uuid> = (0..batch).map(|_| Uuid::new_v4()).collect();
         sqlx::query(
             "INSERT INTO bare_events

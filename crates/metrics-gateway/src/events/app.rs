@@ -33,8 +33,8 @@ pub(crate) struct App {
 /// What an app is known by.
 pub(crate) struct Key {
     token_hash: [u8; 32],
-    /// What signs. On a processor without instructions for SHA-256, every second cycle of a request goes
-    /// through this, and ring needs half of them.
+    /// What signs. Without the processor's instructions for SHA-256 a third of what a batch costs here goes
+    /// through this, and ring needs three fifths of what pure Rust does.
     mac: hmac::Key,
     ends_at: Option<UnixMillis>,
 }

@@ -20,7 +20,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 5 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const BUFFER_BYTES: usize = 64 << 10;
 /// What a body is given room for before any of it came: a batch of an SDK, which then is not moved as
-/// it grows. Nobody has more by promising a large one.
+/// it grows.
 const RESERVED_BYTES_MAX: usize = 72 << 10;
 
 /// Reads bodies.
@@ -55,8 +55,8 @@ impl Bodies {
         }
     }
 
-    /// Reads a body to its end. Its memory is counted as it comes, so that nobody has any by
-    /// promising a large one.
+    /// Reads a body to its end. Its memory is counted as it comes, so that nobody has more than
+    /// [`RESERVED_BYTES_MAX`] by promising a large one.
     pub(crate) async fn read(&self, body: Body, holder: Option<IpAddr>) -> Result<Held, Refusal> {
         let _place: Place<IpAddr> = self.places.take(holder).map_err(|_| Refusal::Full)?;
         let read = tokio::time::timeout(self.patience, self.read_all(body)).await;

@@ -87,23 +87,30 @@ impl Opened<'_> {
         times: Times,
         now: UnixMillis,
     ) -> Result<Batch, Refusal> {
-        let mut taking = Taking::new(app_id, self.len(), times, now);
-        let is_whole = match &self.form {
-            Form::Whole(events) => events.iter().all(|wire| taking.take(wire).is_ok()),
-            Form::Apart(events) => {
-                taking.take_or_refuse(events);
-                true
-            }
+        let mut taking = Taking {
+            app_id,
+            times,
+            now,
+            known: HashSet::new(),
+            batch: Batch {
+                source,
+                events: Vec::with_capacity(self.len()),
+                ..Batch::default()
+            },
         };
-        if !is_whole {
-            let events = apart(self.body)?;
-            taking = Taking::new(app_id, events.len(), times, now);
-            taking.take_or_refuse(&events);
+        match &self.form {
+            Form::Whole(events) => {
+                let faults = taking.take_all(events);
+                if !faults.is_empty() {
+                    let raw = apart(self.body)?;
+                    for (place, fault) in faults {
+                        taking.refuse(raw[place], fault);
+                    }
+                }
+            }
+            Form::Apart(events) => taking.take_apart(events),
         }
-        Ok(Batch {
-            source,
-            ..taking.batch
-        })
+        Ok(taking.batch)
     }
 }
 
@@ -118,37 +125,35 @@ struct Taking {
 }
 
 impl Taking {
-    fn new(app_id: i32, events: usize, times: Times, now: UnixMillis) -> Self {
-        Self {
-            app_id,
-            times,
-            now,
-            known: HashSet::new(),
-            batch: Batch {
-                events: Vec::with_capacity(events),
-                ..Batch::default()
-            },
+    /// Says what is wrong with which of them.
+    fn take_all(&mut self, events: &[Wire<'_>]) -> Vec<(usize, Fault)> {
+        let taken = events.iter().map(|wire| self.take(wire)).enumerate();
+        taken
+            .filter_map(|(place, taken)| taken.err().map(|fault| (place, fault)))
+            .collect()
+    }
+
+    fn take_apart(&mut self, events: &[&RawValue]) {
+        for raw in events {
+            let taken = Wire::parse(raw.get()).and_then(|wire| self.take(&wire));
+            if let Err(fault) = taken {
+                self.refuse(raw, fault);
+            }
         }
     }
 
     fn take(&mut self, wire: &Wire<'_>) -> Result<(), Fault> {
-        let known = &mut self.known;
-        let (event, context) = event::read(self.app_id, wire, (self.times, self.now), |id| {
-            !known.insert(id)
-        })?;
-        self.batch.contexts.extend(context);
+        let (event, shared) = event::read(self.app_id, wire, (self.times, self.now))?;
+        if self.known.insert(shared.id) {
+            self.batch.contexts.push(shared.context(self.app_id));
+        }
         self.batch.events.push(event);
         Ok(())
     }
 
-    fn take_or_refuse(&mut self, events: &[&RawValue]) {
-        for raw in events {
-            let taken = Wire::parse(raw.get()).and_then(|wire| self.take(&wire));
-            if let Err(fault) = taken {
-                let refused = event::refused(self.app_id, raw.get(), fault);
-                self.batch.refused.push(refused);
-            }
-        }
+    fn refuse(&mut self, raw: &RawValue, fault: Fault) {
+        let refused = event::refused(self.app_id, raw.get(), fault);
+        self.batch.refused.push(refused);
     }
 }
 
@@ -275,6 +280,23 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever stands where a type or a time should.
+        #[test]
+        fn both_forms_take_the_same(
+            times in prop::collection::vec(prop::option::of("[0-9TZ:-]{0,24}"), 1..4),
+            kind in "\\PC{0,3}",
+        ) {
+            let kind = serde_json::to_string(&kind).unwrap();
+            let events = times.iter().enumerate().map(|(id, time)| {
+                event(id as u32, time.as_deref().unwrap_or("2025-10-09T08:53:20Z"), &kind)
+            });
+            let body = format!("{{\"events\":[{}]}}", events.collect::<Vec<_>>().join(","));
+            let opened = open(body.as_bytes()).unwrap();
+            prop_assert!(matches!(opened.form, Form::Whole(_)));
+            let form = Form::Apart(apart(&body).unwrap());
+            prop_assert_eq!(taken(opened), taken(Opened { body: &body, form }));
+        }
+
         #[test]
         fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = open(&body);

@@ -7,7 +7,7 @@ use model::UnixMillis;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use storage::telemetry::intake::{Context, Event, Refused};
+use storage::telemetry::intake::{Event, Refused};
 use uuid::Uuid;
 
 use super::json;
@@ -78,13 +78,12 @@ pub(crate) struct Times {
     pub(crate) future_max: Duration,
 }
 
-/// Takes an event apart, with what it shares with others unless that is known by its number.
-pub(super) fn read(
+/// Takes an event apart, and what it shares with others.
+pub(super) fn read<'a>(
     app_id: i32,
-    wire: &Wire<'_>,
+    wire: &'a Wire<'_>,
     (times, now): (Times, UnixMillis),
-    is_known: impl FnOnce(i64) -> bool,
-) -> Result<(Event, Option<Context>), Fault> {
+) -> Result<(Event, Shared<'a>), Fault> {
     let schema = &*wire.schema_version.0;
     if !(schema == "1" || schema.starts_with("1.")) {
         return Err(Fault::Schema);
@@ -104,8 +103,7 @@ pub(super) fn read(
         category,
         data,
     };
-    let context = (!is_known(shared.id)).then(|| shared.context(app_id));
-    Ok((event, context))
+    Ok((event, shared))
 }
 
 /// What is kept of something that is no event.
@@ -154,6 +152,7 @@ fn data(raw: &RawValue) -> Result<Option<String>, Fault> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use storage::telemetry::intake::Context;
 
     use super::*;
 
@@ -181,8 +180,8 @@ mod tests {
     fn read(event: &Value) -> Result<(Event, Context), Fault> {
         let text = event.to_string();
         let wire = Wire::parse(&text)?;
-        let read = super::read(7, &wire, (TIMES, NOW), |_| false)?;
-        Ok((read.0, read.1.unwrap()))
+        let (event, shared) = super::read(7, &wire, (TIMES, NOW))?;
+        Ok((event, shared.context(7)))
     }
 
     fn with(pointer: &str, value: Value) -> Value {

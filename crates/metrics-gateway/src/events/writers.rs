@@ -30,6 +30,8 @@ use crate::metrics::events as metrics;
 
 /// Tries when another transaction is in the way.
 const ATTEMPTS_MAX: u32 = 5;
+/// Of a partition, microseconds.
+const DAY_US: i64 = 86_400_000_000;
 /// Contexts that are remembered as kept.
 const CONTEXTS_SEEN_MAX: usize = 200_000;
 
@@ -258,16 +260,18 @@ impl Writer {
         self.seen
             .note(flush.new_contexts.iter().map(|it| (it.app_id, it.id)));
         metrics::flushed(&outcome.kept, started.elapsed());
-        self.pace
-            .note(outcome.kept.iter().any(|it| it.duplicates > 0));
+        if !flush.events.is_empty() {
+            self.pace
+                .note(outcome.kept.iter().any(|it| it.duplicates > 0));
+        }
         self.slis.count(&outcome.fresh);
         Ok(())
     }
 
     fn flush<'a>(&self, batches: &[&'a Batch]) -> Flush<'a> {
         let mut events: Vec<&Event> = batches.iter().flat_map(|it| &it.events).collect();
-        // The order of the table's key.
-        events.sort_unstable_by_key(|it| (it.app_id, it.ts_us, it.id));
+        // The order of partitions, and of the key in each: that of PostgreSQL's locks.
+        events.sort_unstable_by_key(|it| (it.ts_us.div_euclid(DAY_US), it.app_id, it.ts_us, it.id));
         let contexts = batches.iter().flat_map(|it| &it.contexts);
         let contexts: BTreeMap<(i32, i64), &Context> =
             contexts.map(|it| ((it.app_id, it.id), it)).collect();

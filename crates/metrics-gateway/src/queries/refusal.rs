@@ -122,7 +122,7 @@ impl Refusal {
             Self::TooSlow => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "query_too_slow",
-                "The answer takes too long: ask for a shorter span, or one type.",
+                "The answer takes too long: ask for a shorter span.",
             ),
             Self::Unverified => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -35,8 +35,15 @@ pub struct Plan {
 const FLOOR_BATCH: usize = 1000;
 const FLOOR_CONNECTIONS: usize = 2;
 
+/// Who takes turns.
+enum Part {
+    Floor,
+    Gateway,
+    Peer,
+}
+
 /// What one turn came to, events a second.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Turn {
     /// A bare statement, of rows of the same form.
     pub(super) floor: f64,
@@ -64,25 +71,29 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
     let peer = peer.map(|peer| peer.run(&rig, &runtime, load).context("the peer"));
     let mut peer = peer.transpose()?;
     let url = rig.postgres.url();
-    // What the one before has left to be written to the disk burdens none.
-    let settle = || runtime.block_on(database::execute_in(&url, "CHECKPOINT"));
-    let turns = (0..plan.turns).map(|_| {
-        settle();
-        let floor = intake_floor::measure(&url, plan.length, (FLOOR_CONNECTIONS, FLOOR_BATCH));
-        let floor = runtime.block_on(floor)?;
-        settle();
-        let events_per_s = ours.turn()?;
-        settle();
-        let peer = peer.as_mut().map(|peer| peer.contender.turn());
-        Ok(Turn {
-            floor,
-            events_per_s,
-            peer: peer.transpose().context("the peer")?,
-        })
-    });
-    let turns: Vec<Turn> = turns.collect::<anyhow::Result<_>>()?;
+    let mut turns = Vec::new();
+    for number in 0..plan.turns {
+        let mut turn = Turn::default();
+        let mut parts = [Part::Floor, Part::Gateway, Part::Peer];
+        // Every second turn goes the other way round, so that none has always the same before it.
+        if number % 2 == 1 {
+            parts.reverse();
+        }
+        for part in parts {
+            // What the one before has left to be written to the disk burdens none.
+            runtime.block_on(database::execute_in(&url, "CHECKPOINT"));
+            match part {
+                Part::Floor => turn.floor = runtime.block_on(floor(&url, plan.length))?,
+                Part::Gateway => turn.events_per_s = ours.turn()?,
+                Part::Peer => {
+                    let peer = peer.as_mut().map(|peer| peer.contender.turn());
+                    turn.peer = peer.transpose().context("the peer")?;
+                }
+            }
+        }
+        turns.push(turn);
+    }
     drop(peer);
-    settle();
     let events_per_s = median(turns.iter().map(|turn| turn.events_per_s).collect());
     let long = Load {
         length: plan.length * plan.turns,
@@ -97,4 +108,8 @@ pub fn measure(plan: &Plan) -> anyhow::Result<Report> {
         acks,
         resident_bytes: rig.peak_resident_bytes()?,
     })
+}
+
+async fn floor(url: &str, length: Duration) -> Result<f64, storage::Error> {
+    intake_floor::measure(url, length, (FLOOR_CONNECTIONS, FLOOR_BATCH)).await
 }

@@ -1,9 +1,9 @@
 //! A gateway that takes turns with others at the most it can take.
 
+use std::time::Duration;
+
 use super::load::{self, Load};
 use super::sender::Target;
-
-use std::time::Duration;
 
 const WARM_UP: Duration = Duration::from_secs(2);
 /// How much more than before a turn may take, of which the batches are made before it.
@@ -28,14 +28,15 @@ impl Contender {
         Ok(Self {
             target: target.clone(),
             load,
-            events_per_s: load::most(target, warm_up, 0.0)?,
+            events_per_s: load::most(target, warm_up, 0)?,
         })
     }
 
     /// Events that it acknowledges in a second.
     pub(super) fn turn(&mut self) -> anyhow::Result<f64> {
-        let made = self.events_per_s * self.load.length.as_secs_f64() * MARGIN;
-        self.events_per_s = load::most(&self.target, self.load, made)?;
+        let events = self.events_per_s * self.load.length.as_secs_f64() * MARGIN;
+        let batches = events / self.load.batch as f64;
+        self.events_per_s = load::most(&self.target, self.load, batches as usize)?;
         Ok(self.events_per_s)
     }
 }

@@ -33,10 +33,10 @@ impl Acks {
     }
 }
 
-/// Events acknowledged in a second, when each connection sends its next batch at once; so many of
-/// them are made before.
-pub(super) fn most(target: &Target, load: Load, stocked: f64) -> anyhow::Result<f64> {
-    let stock = Stock::of((stocked / load.batch as f64) as usize, target, load);
+/// Events acknowledged in a second, when each connection sends its next batch at once; so many
+/// batches are made before.
+pub(super) fn most(target: &Target, load: Load, stocked: usize) -> anyhow::Result<f64> {
+    let stock = Stock::of(stocked, target, load);
     let acknowledged = AtomicU64::new(0);
     let started = Instant::now();
     thread::scope(|scope| {

@@ -38,8 +38,8 @@ impl Report {
     }
 
     fn vs_peer(&self) -> Option<f64> {
-        let is_there = self.turns.iter().all(|turn| turn.peer.is_some());
-        is_there.then(|| self.median(|turn| turn.events_per_s / turn.peer.unwrap_or(f64::NAN)))
+        self.plan.peer.as_ref()?;
+        Some(self.median(|turn| turn.events_per_s / turn.peer.unwrap_or(f64::NAN)))
     }
 
     fn median(&self, of: impl Fn(&Turn) -> f64) -> f64 {
@@ -75,7 +75,7 @@ impl Report {
             ("ack_p50_ms", self.acks.quantile_ms(0.5)),
             ("ack_p99_ms", self.acks.quantile_ms(0.99)),
             ("ack_max_ms", self.acks.quantile_ms(1.0)),
-            ("resident_mb", self.resident_bytes as f64 / 1e6),
+            ("resident_peak_mb", self.resident_bytes as f64 / 1e6),
         ];
         if let Some(times) = self.vs_peer() {
             let peer = self.median(|turn| turn.peer.unwrap_or(f64::NAN));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use uuid::Uuid;
 
@@ -10,6 +10,10 @@ use crate::wait;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Half of what a gateway takes.
+const FRESH_SECONDS: i64 = 300;
+/// Between two events of a client.
+const EVENT_INTERVAL: SignedDuration = SignedDuration::from_millis(37);
 
 /// Where batches go, and by what they are signed.
 #[derive(Debug, Clone)]
@@ -64,6 +68,13 @@ pub(super) struct Stamp {
     signature: String,
 }
 
+impl Stamp {
+    /// Whether a gateway takes it, and for a while yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        Timestamp::now().as_second() - self.seconds < FRESH_SECONDS
+    }
+}
+
 /// A client with a connection of its own.
 pub(super) struct Sender {
     agent: ureq::Agent,
@@ -78,19 +89,19 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// So many new events of one of a thousand clients, about 660 bytes each.
+    /// So many new events that one of a thousand clients had one after another, about 660 bytes each.
     pub(super) fn new(events: usize, client: u32) -> Self {
         let ids: Vec<Uuid> = (0..events).map(|_| Uuid::new_v4()).collect();
-        let event = event(ID, &Timestamp::now().to_string(), client);
-        // Senders have the cores that are measured: what differs is all that is made anew.
-        let (head, tail) = event.split_once(ID).expect("an event has an id");
-        let mut body = String::with_capacity(events * (event.len() + 32) + 16);
+        let event = event(ID, TIME, client);
+        let mut time = Timestamp::now() - EVENT_INTERVAL * events as i32;
+        let mut body = String::with_capacity(events * (event.len() + 64) + 16);
         body.push_str("{\"events\":[");
         for (place, id) in ids.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
-            let mut text = Uuid::encode_buffer();
-            let id: &str = id.hyphenated().encode_lower(&mut text);
-            body.extend([comma, head, id, tail]);
+            body.push_str(comma);
+            let text = event.replace(ID, &id.to_string());
+            body.push_str(&text.replace(TIME, &time.to_string()));
+            time += EVENT_INTERVAL;
         }
         body.push_str("]}");
         Self { ids, body }
@@ -102,13 +113,14 @@ impl Batch {
     }
 }
 
-/// In the place of an event's id.
+/// In the places of an event's id and of its time.
 const ID: &str = "{id}";
+const TIME: &str = "{time}";
 
 /// What an SDK writes; times and ids are what differs.
-fn event(id: &str, now: &str, client: u32) -> String {
+fn event(id: &str, time: &str, client: u32) -> String {
     format!(
-        r#"{{"schema_version":"1.0.0","event_id":"{id}","timestamp":"{now}","service":{{"name":"bench","version":"1.4.2","language":"rust"}},"user_id":"client_{client:064x}","session_id":"sess_{client:032x}","environment":{{"os":"linux","arch":"x86_64","ci":false}},"event":{{"type":"command_execution","category":"usage","data":{{"command":"relay","subcommand":"start","success":true,"duration_ms":1243,"exit_code":0}}}},"metadata":{{"sdk_version":"0.3.0","transmission_timestamp":"{now}","batch_size":1,"retry_count":0}}}}"#
+        r#"{{"schema_version":"1.0.0","event_id":"{id}","timestamp":"{time}","service":{{"name":"bench","version":"1.4.2","language":"rust"}},"user_id":"client_{client:064x}","session_id":"sess_{client:032x}","environment":{{"os":"linux","arch":"x86_64","ci":false}},"event":{{"type":"command_execution","category":"usage","data":{{"command":"relay","subcommand":"start","success":true,"duration_ms":1243,"exit_code":0}}}},"metadata":{{"sdk_version":"0.3.0","transmission_timestamp":"{time}","batch_size":1,"retry_count":0}}}}"#
     )
 }
 

@@ -31,17 +31,11 @@ impl<'a> Stock<'a> {
         let bytes = Batch::new(load.batch, 0).body.len();
         let batches = batches.min(BYTES_MAX / bytes.max(1));
         let makers = thread::available_parallelism().map_or(1, usize::from);
-        let mut stock = Self {
-            target,
-            load,
-            made: Vec::new(),
-            taken: AtomicUsize::new(0),
-        };
-        stock.made = thread::scope(|scope| {
+        let made = thread::scope(|scope| {
             let shares = (0..makers).map(|maker| {
-                let stock = &stock;
                 let share = (maker..batches).step_by(makers);
-                scope.spawn(move || share.map(|number| stock.make(number)).collect::<Vec<_>>())
+                let make = move |number| Signed::make(target, load, number);
+                scope.spawn(move || share.map(make).collect::<Vec<_>>())
             });
             let threads: Vec<_> = shares.collect();
             let made = threads
@@ -49,28 +43,33 @@ impl<'a> Stock<'a> {
                 .map(|thread| thread.join().expect("a maker of batches panicked"));
             made.flatten().collect()
         });
-        stock
+        Self {
+            target,
+            load,
+            made,
+            taken: AtomicUsize::new(0),
+        }
     }
 
     /// Sends the next one; the answer's status.
     pub(super) fn send_next(&self, sender: &Sender) -> Result<u16, ureq::Error> {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         match self.made.get(number) {
-            Some(signed) => signed.post(sender),
-            None => self.make(number).post(sender),
+            Some(signed) if signed.stamp.is_fresh() => signed.post(sender),
+            _ => Signed::make(self.target, self.load, number).post(sender),
         }
-    }
-
-    /// Of one client after another.
-    fn make(&self, number: usize) -> Signed {
-        let client = number as u32 % self.load.connections.max(1);
-        let batch = Batch::new(self.load.batch, client);
-        let stamp = self.target.stamp(batch.body.as_bytes());
-        Signed { batch, stamp }
     }
 }
 
 impl Signed {
+    /// Of one client after another.
+    fn make(target: &Target, load: Load, number: usize) -> Self {
+        let client = number as u32 % load.connections.max(1);
+        let batch = Batch::new(load.batch, client);
+        let stamp = target.stamp(batch.body.as_bytes());
+        Self { batch, stamp }
+    }
+
     fn post(&self, sender: &Sender) -> Result<u16, ureq::Error> {
         sender.post(&self.batch, &self.stamp)
     }

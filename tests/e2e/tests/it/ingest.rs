@@ -113,7 +113,7 @@ fn a_short_bench_of_the_intake_has_every_figure() {
         "floor_events_per_s",
         "vs_floor",
         "ack_p99_ms",
-        "resident_mb",
+        "resident_peak_mb",
     ] {
         let figure = json[name].as_f64();
         assert!(figure.is_some_and(|it| it > 0.0), "{name}: {json:#}");

@@ -5,6 +5,7 @@ use model::UnixMillis;
 use super::Event;
 use crate::{Error, Transaction, copy};
 
+/// Nothing casts on the way: when a column gets another type, gateways that know it come first.
 const STATEMENT: &str = "COPY telemetry.events (ts_us, app_id, event_id, context_id, event_type, \
                          category, data, received_at) FROM STDIN (FORMAT binary)";
 const FIELDS: i16 = 8;

@@ -56,7 +56,7 @@ fn sums<'a>(events: &[&'a Event], contexts: &[&'a Context]) -> BTreeMap<Cell<'a>
         .iter()
         .map(|it| ((it.app_id, it.id), *it))
         .collect();
-    // Those of a batch come together and are much alike.
+    // Those that happened together are much alike.
     let mut counts: HashMap<(i32, i64, i64, &str), i64> = HashMap::new();
     for run in events.chunk_by(|one, next| minute_of(one) == minute_of(next)) {
         *counts.entry(minute_of(run[0])).or_default() += run.len() as i64;
