@@ -1,6 +1,6 @@
 //! What somebody wants to know, and in which steps.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::UnixMillis;
 use storage::telemetry::stats::{By, Of};
 
@@ -18,7 +18,7 @@ const GROUPS_DEFAULT: u32 = 10;
 const GROUPS_MAX: u32 = 50;
 /// How far events themselves are looked at, seconds.
 const EVENTS_SPAN_MAX: i64 = 31 * DAY as i64;
-const SPAN_DEFAULT: i64 = DAY as i64;
+const SPAN_DEFAULT: SignedDuration = SignedDuration::from_secs(DAY as i64);
 const MINUTE: u32 = 60;
 const DAY: u32 = 86_400;
 /// Names of a path into an event's data, and letters of each.
@@ -168,15 +168,19 @@ fn groups(given: &mut Given, by: By) -> Result<u32, Fault> {
 }
 
 fn span(given: &mut Given, measure: &Measure, now: UnixMillis) -> Result<Span, Fault> {
-    let to = given.instant("to", now, at(now.as_secs()))?.as_second();
-    let from = given
-        .instant("from", now, at(to - SPAN_DEFAULT))?
-        .as_second();
-    if from < 0 || from >= to {
+    let to = given.instant(
+        "to",
+        now,
+        Timestamp::from_millisecond(now.0).unwrap_or_default(),
+    )?;
+    let day_before = to.checked_sub(SPAN_DEFAULT).unwrap_or_default();
+    let from = given.instant("from", now, day_before)?;
+    if from < Timestamp::UNIX_EPOCH || from >= to {
         return Err(Fault::new("from", "before to, and not before 1970"));
     }
+    let length = to.duration_since(from).as_secs();
     let looks_at_events = matches!(measure, Measure::Uniques(_) | Measure::Percentiles(_));
-    if looks_at_events && to - from > EVENTS_SPAN_MAX {
+    if looks_at_events && length > EVENTS_SPAN_MAX {
         return Err(Fault::new(
             "from",
             "31 days at most for uniques and percentiles",
@@ -187,10 +191,12 @@ fn span(given: &mut Given, measure: &Measure, now: UnixMillis) -> Result<Span, F
             let step = seconds(&text).filter(|step| is_step(*step));
             step.ok_or_else(|| Fault::new("step", "whole minutes from 60s to 1d"))?
         }
-        None => shortest(to - from),
+        None => shortest(length),
     };
     let expected = format!("longer: an answer has {STEPS_MAX} steps at most");
-    Span::around(from, to, step).ok_or_else(|| Fault::new("step", &expected))
+    // What happened in the second that has begun is part of it.
+    let end = to.as_second() + i64::from(to.subsec_nanosecond() > 0);
+    Span::around(from.as_second(), end, step).ok_or_else(|| Fault::new("step", &expected))
 }
 
 const fn is_step(seconds: u32) -> bool {
@@ -201,10 +207,6 @@ const fn is_step(seconds: u32) -> bool {
 fn shortest(span: i64) -> u32 {
     let fits = |step: &u32| span <= i64::from(*step) * STEPS_WANTED;
     STEPS.into_iter().find(fits).unwrap_or(DAY)
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -228,6 +230,22 @@ mod tests {
         );
         assert_eq!((ask.span.step, ask.span.steps), (300, 289));
         assert!(ask.span.from <= NOW.0 / 1000 - 86_400 && NOW.0 / 1000 <= ask.span.to());
+    }
+
+    /// Half a second after a step began, what happened in it is asked for.
+    #[test]
+    fn now_is_part_of_a_span() {
+        let begun = UnixMillis(1_760_000_100_500);
+        for query in [
+            "",
+            "to=now&from=-2h",
+            "measure=uniques&from=-31d",
+            "from=-5h",
+        ] {
+            let span = Ask::read(query, begun).unwrap().span;
+            assert!(span.to() > 1_760_000_100, "{query}: {span:?}");
+        }
+        assert_eq!(Ask::read("from=-5h", begun).unwrap().span.step, 60);
     }
 
     #[test]
