@@ -25,7 +25,6 @@ pub(crate) mod month;
 mod nats;
 pub(crate) mod nonces;
 mod outlet;
-mod pace;
 mod record;
 pub(crate) mod refusal;
 mod seen;
@@ -35,6 +34,7 @@ mod signature;
 pub(crate) mod sink;
 pub(crate) mod slis;
 pub(crate) mod spool;
+mod ways;
 mod wire;
 pub(crate) mod writers;
 

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, Executor, PgConnection};
+use storage::telemetry::days::DAY_US;
 use uuid::Uuid;
 
 /// What an event carries besides what it shares with others.
 const DATA: &str =
     r#"{"command":"relay","subcommand":"start","success":true,"duration_ms":1243,"exit_code":0}"#;
-const DAY_US: i64 = 86_400_000_000;
 
 /// Rows a second by so many connections, so many rows in a statement, for so long.
 ///

@@ -3,7 +3,6 @@
 //! Mostly all of it is well-formed, and read in one go. Where it is not, each event is read by itself, so
 //! that what is wrong with one is told of that one.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,8 +11,8 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::batch::{Batch, EVENTS_MAX, Source};
-use super::event::{self, Fault, Times};
+use super::batch::{Batch, EVENTS_MAX, Source, Taking};
+use super::event::Times;
 use super::refusal::Refusal;
 use super::wire::Wire;
 
@@ -87,17 +86,7 @@ impl Opened<'_> {
         times: Times,
         now: UnixMillis,
     ) -> Result<Batch, Refusal> {
-        let mut taking = Taking {
-            app_id,
-            times,
-            now,
-            known: HashSet::new(),
-            batch: Batch {
-                source,
-                events: Vec::with_capacity(self.len()),
-                ..Batch::default()
-            },
-        };
+        let mut taking = Taking::begin((app_id, source), self.len(), times, now);
         match &self.form {
             Form::Whole(events) => {
                 let faults = taking.take_all(events);
@@ -110,50 +99,7 @@ impl Opened<'_> {
             }
             Form::Apart(events) => taking.take_apart(events),
         }
-        Ok(taking.batch)
-    }
-}
-
-/// Events of one request on their way into a batch.
-struct Taking {
-    app_id: i32,
-    times: Times,
-    now: UnixMillis,
-    /// The numbers of the contexts that the batch has.
-    known: HashSet<i64>,
-    batch: Batch,
-}
-
-impl Taking {
-    /// Says what is wrong with which of them.
-    fn take_all(&mut self, events: &[Wire<'_>]) -> Vec<(usize, Fault)> {
-        let taken = events.iter().map(|wire| self.take(wire)).enumerate();
-        taken
-            .filter_map(|(place, taken)| taken.err().map(|fault| (place, fault)))
-            .collect()
-    }
-
-    fn take_apart(&mut self, events: &[&RawValue]) {
-        for raw in events {
-            let taken = Wire::parse(raw.get()).and_then(|wire| self.take(&wire));
-            if let Err(fault) = taken {
-                self.refuse(raw, fault);
-            }
-        }
-    }
-
-    fn take(&mut self, wire: &Wire<'_>) -> Result<(), Fault> {
-        let (event, shared) = event::read(self.app_id, wire, (self.times, self.now))?;
-        if self.known.insert(shared.id) {
-            self.batch.contexts.push(shared.context(self.app_id));
-        }
-        self.batch.events.push(event);
-        Ok(())
-    }
-
-    fn refuse(&mut self, raw: &RawValue, fault: Fault) {
-        let refused = event::refused(self.app_id, raw.get(), fault);
-        self.batch.refused.push(refused);
+        Ok(taking.end())
     }
 }
 

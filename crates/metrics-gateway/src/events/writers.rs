@@ -7,7 +7,7 @@
 //!
 //! While all writers write, the queue grows, and so does the next flush: under load the cost of
 //! a transaction is shared by thousands of events, and without it an event waits for nobody.
-//! Events are appended; a flush of which some were there already is merged instead, see [`Pace`].
+//! Events are appended; a flush of which some were there already is merged instead, see [`Ways`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,16 +22,14 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::batch::Batch;
 use super::event::{self, Fault};
-use super::pace::Pace;
 use super::seen::Seen;
 use super::sink::{Failure, Sink};
 use super::slis::Slis;
+use super::ways::Ways;
 use crate::metrics::events as metrics;
 
 /// Tries when another transaction is in the way.
 const ATTEMPTS_MAX: u32 = 5;
-/// Of a partition, microseconds.
-const DAY_US: i64 = 86_400_000_000;
 /// Contexts that are remembered as kept.
 const CONTEXTS_SEEN_MAX: usize = 200_000;
 
@@ -74,7 +72,7 @@ struct Writer {
     clock: Arc<dyn Clock>,
     slis: Arc<Slis>,
     room: Room,
-    pace: Pace,
+    ways: Ways,
 }
 
 impl Sink for Writers {
@@ -105,7 +103,7 @@ impl Writers {
                 clock: slis.clock.clone(),
                 slis: slis.clone(),
                 room: room.clone(),
-                pace: Pace::new(),
+                ways: Ways::new(),
             };
             writer.work(waiting.clone())
         });
@@ -237,12 +235,12 @@ impl Writer {
         let started = Instant::now();
         let mut attempt = 1;
         let outcome = loop {
-            match intake::keep(&self.pool, &flush, self.pace.way()).await {
+            match intake::keep(&self.pool, &flush, self.ways.next()).await {
                 Ok(outcome) => break outcome,
                 // Some of it was there already, and will be looked for now.
                 Err(storage::Error::Conflict { .. }) if attempt < ATTEMPTS_MAX => {
                     metrics::begun_anew();
-                    self.pace.note(true);
+                    self.ways.note(true);
                     attempt += 1;
                 }
                 Err(error) if error.blames_data() => {
@@ -261,7 +259,7 @@ impl Writer {
             .note(flush.new_contexts.iter().map(|it| (it.app_id, it.id)));
         metrics::flushed(&outcome.kept, started.elapsed());
         if !flush.events.is_empty() {
-            self.pace
+            self.ways
                 .note(outcome.kept.iter().any(|it| it.duplicates > 0));
         }
         self.slis.count(&outcome.fresh);
@@ -270,8 +268,7 @@ impl Writer {
 
     fn flush<'a>(&self, batches: &[&'a Batch]) -> Flush<'a> {
         let mut events: Vec<&Event> = batches.iter().flat_map(|it| &it.events).collect();
-        // The order of partitions, and of the key in each: that of PostgreSQL's locks.
-        events.sort_unstable_by_key(|it| (it.ts_us.div_euclid(DAY_US), it.app_id, it.ts_us, it.id));
+        events.sort_unstable_by_key(|it| it.place());
         let contexts = batches.iter().flat_map(|it| &it.contexts);
         let contexts: BTreeMap<(i32, i64), &Context> =
             contexts.map(|it| ((it.app_id, it.id), it)).collect();

@@ -21,6 +21,7 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use model::UnixMillis;
 use service_kit::places::Place;
+use storage::telemetry::days::DAY_US;
 use storage::telemetry::export::Exported;
 use tokio::sync::mpsc;
 
@@ -29,7 +30,7 @@ use super::parameters::{Fault, Given};
 use super::rows::Format;
 use super::{Queries, Refusal, place, to_its_end};
 use crate::metrics::queries as metrics;
-use pages::{DAY_US, Pages};
+use pages::Pages;
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 256 << 10;

@@ -2,6 +2,9 @@
 
 use crate::{Error, Pool};
 
+/// The length of a day, microseconds.
+pub const DAY_US: i64 = 86_400_000_000;
+
 /// Makes the partitions of these days (since 1970) that are missing; says how many. Events of a
 /// day that came before its partition move into it.
 ///

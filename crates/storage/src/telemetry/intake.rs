@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use model::UnixMillis;
 use uuid::Uuid;
 
+use super::days::DAY_US;
 use crate::{Error, Pool, Transaction};
 
 /// An event.
@@ -90,7 +91,7 @@ pub struct Flush<'a> {
     pub shard: i16,
     /// When.
     pub now: UnixMillis,
-    /// In an order that is the same for every writer, so that none waits in a circle.
+    /// By their [`place`](Event::place), so that no writer waits for another in a circle.
     pub events: Vec<&'a Event>,
     /// Those of the events, each once, by app and id.
     pub contexts: Vec<&'a Context>,
@@ -126,6 +127,13 @@ impl Event {
     #[must_use]
     pub const fn key(&self) -> Key {
         (self.app_id, self.id, self.ts_us)
+    }
+
+    /// Where it lies: the day of its partition, and its place in the key there.
+    #[must_use]
+    pub const fn place(&self) -> (i64, i32, i64, Uuid) {
+        let day = self.ts_us.div_euclid(DAY_US);
+        (day, self.app_id, self.ts_us, self.id)
     }
 }
 

@@ -14,6 +14,9 @@ use std::time::Duration;
 use crate::columns::{column, number, stored};
 use crate::{Error, Pool, Transaction};
 
+/// A minute of rollups, microseconds.
+const MINUTE_US: i64 = 60_000_000;
+
 /// A transaction each of whose statements may take so long.
 async fn within(pool: &Pool, timeout: Duration) -> Result<Transaction, Error> {
     let mut transaction = crate::begin(pool).await?;

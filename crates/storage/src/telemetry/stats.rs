@@ -1,6 +1,6 @@
 //! What people ask of events: numbers in steps of time, told apart by groups.
 
-use super::{number, stored};
+use super::{MINUTE_US, number, stored};
 use crate::{Error, Pool};
 
 /// What is counted, and how it is told apart.
@@ -67,8 +67,6 @@ pub struct Quantiles {
     /// What 99 % are below.
     pub p99: f64,
 }
-
-const MINUTE_US: i64 = 60_000_000;
 
 impl By {
     const fn as_str(self) -> &'static str {

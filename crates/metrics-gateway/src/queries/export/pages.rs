@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use storage::telemetry::days::DAY_US;
 use storage::telemetry::export::{self, Exported, Limits, Place, Slice};
 
 use super::Wanted;
@@ -13,7 +14,6 @@ const EVENTS_MIN: u32 = 64;
 const EVENTS_MAX: u32 = 2000;
 /// Bytes of a page's data.
 const BYTES_MAX: usize = 2 << 20;
-pub(super) const DAY_US: i64 = 86_400_000_000;
 
 /// What pages are read by.
 pub(super) struct Pages {

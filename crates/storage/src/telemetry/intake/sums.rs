@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::super::MINUTE_US;
 use super::{Context, Event, Flush, column};
 use crate::{Error, Transaction};
-
-const MINUTE_US: i64 = 60_000_000;
 
 /// In an order that is the same for every writer, so that none waits in a circle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

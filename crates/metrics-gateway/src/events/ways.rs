@@ -13,12 +13,12 @@ use storage::telemetry::intake::Way;
 const CALM_FLUSHES: u32 = 16;
 
 /// What one writer met of late.
-pub(super) struct Pace {
+pub(super) struct Ways {
     /// Flushes since the last one in which something was there already.
     calm: AtomicU32,
 }
 
-impl Pace {
+impl Ways {
     pub(super) const fn new() -> Self {
         Self {
             calm: AtomicU32::new(CALM_FLUSHES),
@@ -26,7 +26,7 @@ impl Pace {
     }
 
     /// For the next flush.
-    pub(super) fn way(&self) -> Way {
+    pub(super) fn next(&self) -> Way {
         if self.calm.load(Ordering::Relaxed) < CALM_FLUSHES {
             Way::Merge
         } else {
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn events_are_appended_until_one_comes_twice_and_again_after_a_while() {
-        let pace = Pace::new();
-        assert_eq!(pace.way(), Way::Append);
-        pace.note(true);
+        let ways = Ways::new();
+        assert_eq!(ways.next(), Way::Append);
+        ways.note(true);
         for _ in 0..CALM_FLUSHES {
-            assert_eq!(pace.way(), Way::Merge);
-            pace.note(false);
+            assert_eq!(ways.next(), Way::Merge);
+            ways.note(false);
         }
-        assert_eq!(pace.way(), Way::Append);
+        assert_eq!(ways.next(), Way::Append);
     }
 }
