@@ -3,6 +3,7 @@
 mod bench;
 mod contender;
 pub mod drill;
+pub mod forgotten;
 pub mod hostile;
 mod load;
 mod nats;

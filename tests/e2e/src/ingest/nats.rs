@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use crate::program::Program;
 use crate::wait;
 
@@ -44,6 +46,20 @@ impl Nats {
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         let server = self.server.take();
         server.map_or(Ok(()), |mut server| server.kill())
+    }
+
+    /// Takes the messages away from a server that does not run, and leaves what was read of them.
+    pub(super) fn forget(&self) -> anyhow::Result<()> {
+        let streams = self.directory.join("jetstream/$G/streams");
+        let mut taken = 0;
+        for stream in std::fs::read_dir(&streams)? {
+            for file in std::fs::read_dir(stream?.path().join("msgs"))? {
+                std::fs::remove_file(file?.path())?;
+                taken += 1;
+            }
+        }
+        ensure!(taken > 0, "no messages lie in {}", streams.display());
+        Ok(())
     }
 
     /// Starts it on what is there, and waits until it listens.

@@ -72,6 +72,12 @@ fn what_edges_acknowledged_is_stored_once_when_edges_and_writers_die() {
 }
 
 #[test]
+fn a_log_that_forgot_what_was_read_is_read_from_its_beginning() {
+    let _turn = turn();
+    ingest::forgotten::check().unwrap();
+}
+
+#[test]
 fn a_gateway_that_is_replaced_refuses_nothing() {
     let _turn = turn();
     let plan = Plan {
