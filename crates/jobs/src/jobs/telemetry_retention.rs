@@ -13,7 +13,7 @@ use storage::telemetry::retention::{self, EventDay, Table};
 use storage::{Error, Pool};
 
 use crate::job::{Done, Failure, Job, Policy, Run};
-use crate::metrics::telemetry as metrics;
+use crate::metrics::telemetry::{self as metrics, CONTEXTS};
 
 /// Days that the gateway makes partitions for are not taken away.
 const OPEN_DAYS: i32 = 8;
@@ -56,10 +56,17 @@ impl TelemetryRetention {
 
     async fn attempt(&self) -> Result<(), Failure> {
         let now = self.clock.now();
-        let today = now.day();
         for table in Table::ALL {
             self.expire(table, now).await.context("delete old rows")?;
         }
+        // Before days retire: what waits for the archive keeps contexts of its age.
+        let expired = self.expire_contexts(now.day()).await;
+        self.retire_days(now).await?;
+        Ok(expired.context("delete contexts that no event names")?)
+    }
+
+    async fn retire_days(&self, now: UnixMillis) -> Result<(), Failure> {
+        let today = now.day();
         let days = retention::event_days(&self.pool, today).await;
         let mut turned = Ok(());
         for day in days.context("find the days of events")? {
@@ -108,11 +115,24 @@ impl TelemetryRetention {
         loop {
             let before = now.minus(kept);
             let gone = retention::expire(&self.pool, table, before, BATCH_ROWS.into()).await?;
-            metrics::expired(table, gone);
+            metrics::expired(table.as_str(), gone);
             if gone < BATCH_ROWS.unsigned_abs().into() {
                 return Ok(());
             }
         }
+    }
+
+    async fn expire_contexts(&self, today: i32) -> Result<(), Error> {
+        for over in retention::over_contexts(&self.pool, today).await? {
+            loop {
+                let gone = retention::expire_contexts(&self.pool, over, BATCH_ROWS.into()).await?;
+                metrics::expired(CONTEXTS, gone);
+                if gone < BATCH_ROWS.unsigned_abs().into() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

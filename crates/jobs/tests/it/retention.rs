@@ -164,6 +164,119 @@ async fn old_rows_of_small_tables_are_deleted() {
     }
 }
 
+/// Contexts of both apps that came last today, yesterday, and so on for 40 days.
+async fn contexts(attic: &Attic) {
+    attic
+        .database
+        .execute(&format!(
+            "INSERT INTO telemetry.contexts (app_id, id, service, service_version, language, os,
+                 user_id, first_seen_at, last_day)
+             SELECT a.id, n, '', '', '', '', '', 0, {TODAY} - n
+             FROM telemetry.apps AS a, generate_series(0, 40) AS n"
+        ))
+        .await;
+}
+
+/// How many each of them has.
+async fn contexts_left(attic: &Attic) -> (i64, i64) {
+    let of = |app: i32| format!("SELECT count(*) FROM telemetry.contexts WHERE app_id = {app}");
+    let (short, long) = (of(1), of(2));
+    (attic.number(&short).await, attic.number(&long).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_events_share_goes_after_the_last_of_them() {
+    let attic = Attic::new().await;
+    contexts(&attic).await;
+    // Today, and three days more than the app keeps.
+    let (short, long) = (i64::from(SHORT) + 4, i64::from(LONG) + 4);
+    attic.events(1, SHORT + 3, 1, "over").await;
+    attic.retire().await;
+    assert_eq!(
+        contexts_left(&attic).await,
+        (41, long),
+        "an event may name it"
+    );
+    attic.retire().await;
+    assert_eq!(
+        contexts_left(&attic).await,
+        (41, long),
+        "it waits for the archive"
+    );
+    let archived = attic.run(ArchiveTelemetry::KIND, Some(attic.archive()));
+    assert_eq!(archived.await, JobState::Completed);
+    attic.retire().await;
+    assert_eq!(contexts_left(&attic).await, (short, long));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_may_name_a_context_keeps_it() {
+    let attic = Attic::new().await;
+    let came_before = TODAY - 8;
+    let is_named = format!("SELECT telemetry.is_context_named(1, {came_before})::integer::bigint");
+    let (early, later) = (
+        i64::from(came_before) * 86_400_000 - 1,
+        i64::from(came_before) * 86_400_000,
+    );
+    let event = |app: i32, day: i32, received_at: i64| {
+        format!(
+            "INSERT INTO telemetry.events SELECT {day}::bigint * 86400000000, {app},
+                 gen_random_uuid(), 7, 'usage', NULL, NULL, {received_at}"
+        )
+    };
+    let retired = |day: i32, state: &str| {
+        format!(
+            "INSERT INTO telemetry.retired (id, kind, day, relation, state, retired_at)
+                 VALUES (0, 'events', {day}, 'of_old', '{state}', 0)"
+        )
+    };
+    for (what, named) in [
+        // Of the day after at the latest, and a day more for clocks that differ.
+        (event(1, came_before + 1, early), 1),
+        (event(1, came_before + 2, early), 0),
+        (event(1, came_before + 1, later), 0),
+        (event(2, came_before + 1, early), 0),
+        // It has no partition.
+        (event(1, TODAY - 300, early), 1),
+        (retired(came_before + 1, "collecting"), 1),
+        (retired(came_before + 1, "retired"), 1),
+        (retired(came_before + 1, "stored"), 1),
+        (retired(came_before + 1, "dropped"), 0),
+        (retired(came_before + 2, "retired"), 0),
+    ] {
+        attic.database.execute(&what).await;
+        assert_eq!(attic.number(&is_named).await, named, "{what}");
+        attic.database.execute("DELETE FROM telemetry.events").await;
+        attic
+            .database
+            .execute("DELETE FROM telemetry.retired")
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_that_comes_again_at_this_moment_stays() {
+    let attic = Attic::new().await;
+    contexts(&attic).await;
+    let over = retention::over_contexts(&attic.pool, TODAY).await.unwrap();
+    let came_before = [TODAY - SHORT - 3, TODAY - LONG - 3];
+    assert_eq!(
+        over.iter().map(|it| it.came_before).collect::<Vec<_>>(),
+        came_before
+    );
+    let writer = attic
+        .database
+        .hold(&format!(
+            "UPDATE telemetry.contexts SET last_day = {TODAY} WHERE app_id = 1 AND id = 40"
+        ))
+        .await;
+    let expire = async |rows_max| retention::expire_contexts(&attic.pool, over[0], rows_max).await;
+    assert_eq!(expire(3).await.unwrap(), 3, "no more than was asked for");
+    expire(1000).await.unwrap();
+    assert_eq!(contexts_left(&attic).await.0, i64::from(SHORT) + 4 + 1);
+    drop(writer);
+}
+
 /// Writers wait for the answer, so it must not depend on how much there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn whether_anybody_keeps_a_day_is_asked_by_the_key() {
@@ -179,6 +292,7 @@ async fn whether_anybody_keeps_a_day_is_asked_by_the_key() {
     for asked in [
         format!("telemetry.is_event_day_kept({day}, {TODAY})::integer"),
         format!("telemetry.collect_events({day}, {TODAY}, 1, 0)"),
+        format!("telemetry.is_context_named(3, {TODAY})::integer"),
     ] {
         // It fails if any row of a day was read but by an index.
         let checked = format!(

@@ -255,8 +255,8 @@ impl Writer {
                 }
             }
         };
-        self.seen
-            .note(flush.new_contexts.iter().map(|it| (it.app_id, it.id)));
+        let kept = flush.new_contexts.iter().map(|it| (it.app_id, it.id));
+        self.seen.note(kept, flush.now.day());
         metrics::flushed(&outcome.kept, started.elapsed());
         if !flush.events.is_empty() {
             self.ways
@@ -272,12 +272,14 @@ impl Writer {
         let contexts = batches.iter().flat_map(|it| &it.contexts);
         let contexts: BTreeMap<(i32, i64), &Context> =
             contexts.map(|it| ((it.app_id, it.id), it)).collect();
-        let new = contexts.iter().filter(|(key, _)| !self.seen.has(**key));
+        let now = self.clock.now();
+        let is_new = |key| !self.seen.has(key, now.day());
+        let new = contexts.iter().filter(|(key, _)| is_new(**key));
         let mut refused: Vec<_> = batches.iter().flat_map(|it| &it.refused).collect();
         refused.sort_unstable_by_key(|it| (it.app_id, it.digest));
         Flush {
             shard: self.shard,
-            now: self.clock.now(),
+            now,
             new_contexts: new.map(|(_, context)| *context).collect(),
             contexts: contexts.into_values().collect(),
             events,

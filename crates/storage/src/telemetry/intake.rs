@@ -95,7 +95,7 @@ pub struct Flush<'a> {
     pub events: Vec<&'a Event>,
     /// Those of the events, each once, by app and id.
     pub contexts: Vec<&'a Context>,
-    /// Those of `contexts` that may not be kept yet.
+    /// Those of `contexts` that may not be kept yet, or not as of today.
     pub new_contexts: Vec<&'a Context>,
     /// What is to be looked into.
     pub refused: Vec<&'a Refused>,
@@ -188,14 +188,19 @@ async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Resu
         return Ok(());
     }
     sqlx::query!(
-        "INSERT INTO telemetry.contexts
+        "INSERT INTO telemetry.contexts AS c
              (app_id, id, service, service_version, language, language_version, sdk_version, os,
-              os_version, arch, ci, shell, user_id, session_id, first_seen_at)
-         SELECT c.*, $15
+              os_version, arch, ci, shell, user_id, session_id, first_seen_at, last_day)
+         SELECT n.*, $15, $16
          FROM UNNEST($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
                      $7::text[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[],
-                     $13::text[], $14::text[]) AS c
-         ON CONFLICT DO NOTHING",
+                     $13::text[], $14::text[])
+             AS n (app_id, id, service, service_version, language, language_version, sdk_version,
+                   os, os_version, arch, ci, shell, user_id, session_id)
+         WHERE NOT EXISTS (SELECT FROM telemetry.contexts AS k
+                           WHERE k.app_id = n.app_id AND k.id = n.id AND k.last_day >= $16)
+         ON CONFLICT (app_id, id) DO UPDATE SET last_day = EXCLUDED.last_day
+         WHERE c.last_day < EXCLUDED.last_day",
         &column(new, |it| it.app_id),
         &column(new, |it| it.id),
         &column(new, |it| &*it.service) as _,
@@ -210,7 +215,8 @@ async fn keep_contexts(transaction: &mut Transaction, flush: &Flush<'_>) -> Resu
         &column(new, |it| it.shell.as_deref()) as _,
         &column(new, |it| &*it.user_id) as _,
         &column(new, |it| it.session_id.as_deref()) as _,
-        flush.now.0
+        flush.now.0,
+        flush.now.day()
     )
     .execute(&mut **transaction)
     .await?;

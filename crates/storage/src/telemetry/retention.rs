@@ -32,6 +32,15 @@ pub enum Table {
     AppUsage,
 }
 
+/// An app's contexts that no event names any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverContexts {
+    /// Whose.
+    pub app_id: i32,
+    /// Those that came last before this day (since 1970, UTC).
+    pub came_before: i32,
+}
+
 impl Table {
     /// Every one.
     pub const ALL: [Self; 3] = [Self::Quarantine, Self::Rollups, Self::AppUsage];
@@ -178,5 +187,48 @@ pub async fn expire(
             .await?
         }
     };
+    Ok(done.rows_affected())
+}
+
+/// What no event names any more of what events share: it came last three days or more before what its app
+/// keeps begins, and nothing that came so early is left or waits for the archive.
+///
+/// # Errors
+/// When the database is away.
+pub async fn over_contexts(pool: &Pool, today: i32) -> Result<Vec<OverContexts>, Error> {
+    let mut transaction = within(pool, LONG_TIMEOUT).await?;
+    let over = sqlx::query_as!(
+        OverContexts,
+        r#"SELECT a.id AS app_id, since.came_before AS "came_before!"
+           FROM telemetry.apps AS a,
+               LATERAL (SELECT $1 - a.retention_days - 3 AS came_before) AS since
+           WHERE EXISTS (SELECT FROM telemetry.contexts AS c
+                         WHERE c.app_id = a.id AND c.last_day < since.came_before)
+               AND NOT telemetry.is_context_named(a.id, since.came_before)
+           ORDER BY a.id"#,
+        today
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    crate::commit(transaction).await?;
+    Ok(over)
+}
+
+/// Deletes up to `rows_max` of them, but for those that somebody writes at this moment; says how
+/// many.
+///
+/// # Errors
+/// When the database is away.
+pub async fn expire_contexts(pool: &Pool, over: OverContexts, rows_max: i64) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM telemetry.contexts WHERE last_day < $2 AND ctid = ANY (ARRAY(
+         SELECT ctid FROM telemetry.contexts WHERE app_id = $1 AND last_day < $2
+         LIMIT $3 FOR UPDATE SKIP LOCKED))",
+        over.app_id,
+        over.came_before,
+        rows_max
+    )
+    .execute(pool)
+    .await?;
     Ok(done.rows_affected())
 }

@@ -53,15 +53,40 @@ async fn keep<'a>(
     contexts: &'a [Context],
     way: Way,
 ) -> Result<Outcome<'a>, Error> {
-    let flush = Flush {
+    intake::keep(pool, &flush(events, contexts, NOW), way).await
+}
+
+fn flush<'a>(events: &'a [Event], contexts: &'a [Context], now: UnixMillis) -> Flush<'a> {
+    Flush {
         shard: 0,
-        now: NOW,
+        now,
         events: events.iter().collect(),
         contexts: contexts.iter().collect(),
         new_contexts: contexts.iter().collect(),
         refused: Vec::new(),
-    };
-    intake::keep(pool, &flush, way).await
+    }
+}
+
+#[tokio::test]
+async fn a_context_says_on_which_day_it_came_last() {
+    let database = TestDb::new().await;
+    let pool = storage::connect("test", database.url(), 2).unwrap();
+    let contexts = [context(0, "1.0"), context(1, "1.1")];
+    let day = i64::from(NOW.day());
+    for (days, came, last) in [
+        (0, &contexts[..], day),
+        (2, &contexts[1..], day + 2),
+        (1, &contexts[1..], day + 2),
+    ] {
+        let now = UnixMillis(NOW.0 + days * 86_400_000);
+        intake::keep(&pool, &flush(&[], came, now), Way::Append)
+            .await
+            .unwrap();
+        let of =
+            |id: i64| format!("SELECT last_day::bigint FROM telemetry.contexts WHERE id = {id}");
+        assert_eq!(database.number(&of(0)).await, day);
+        assert_eq!(database.number(&of(1)).await, last);
+    }
 }
 
 #[tokio::test]
