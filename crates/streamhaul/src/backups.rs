@@ -7,28 +7,19 @@ use backup::{Config, DestinationConfig, Identities};
 use secrecy::ExposeSecret as _;
 
 use crate::secrets::{Secrets, write_private};
+use crate::settings_file;
 use crate::state_dir::StateDir;
 
 /// What the file says: the one that is given, else that in the state directory. None: there is
 /// neither.
 pub(crate) fn configured(given: Option<&Path>, state: &StateDir) -> anyhow::Result<Option<Config>> {
-    let own = state.backups_file();
-    let file = match given {
-        Some(file) => file,
-        None if own.exists() => &own,
-        None => return Ok(None),
-    };
-    let name = || file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(name)?;
-    let config: Config = toml::from_str(&text).with_context(name)?;
-    config
-        .validate()
-        .map_err(anyhow::Error::msg)
-        .with_context(name)?;
-    if !config.is_on() {
-        anyhow::bail!("{}: has no [[destinations]]", name());
-    }
-    Ok(Some(config))
+    settings_file::read(given, &state.backups_file(), |config: &Config| {
+        config.validate()?;
+        match config.is_on() {
+            true => Ok(()),
+            false => Err("has no [[destinations]]".to_owned()),
+        }
+    })
 }
 
 /// Without a file: the directory `backups`, for a key of the instance.

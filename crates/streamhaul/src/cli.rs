@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use apps::{AppChange, AppExport, AppName, AppStats, Apps, EventsAsked, GatewayTarget, NewApp};
-pub use archives::{ArchiveKind, Archives, ArchivesTarget};
+pub use archives::{Archives, ArchivesTarget, KindWord};
 pub use backups::{Backup, Backups, BackupsTarget, Chosen, Moment, Restore, VerifyBackup};
 pub use bans::{BanKind, Bans};
 pub use budget::{Budget, Offer, OfferKind};

@@ -9,13 +9,16 @@
 //! add a service to `up`, add a file under `up/launch/` and a line in `up/launch.rs`.
 
 mod backups;
+mod calling_off;
 pub mod cli;
 pub mod client;
 pub mod command;
+mod partial_file;
 pub mod print;
 pub mod run_file;
 pub mod secrets;
 mod service_client;
+mod settings_file;
 pub mod state_dir;
 mod telemetry;
 pub mod up;

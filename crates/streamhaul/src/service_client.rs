@@ -114,15 +114,20 @@ impl<C: Clone> Service<C> {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let answer = self.runtime.block_on(call(self.client.clone()));
+        let answer = self.wait(call(self.client.clone()));
         match answer {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(anyhow::anyhow!("{}", self.words(&status))),
         }
     }
 
+    /// Waits for what is asked of it.
+    pub(crate) fn wait<W: Future>(&self, work: W) -> W::Output {
+        self.runtime.block_on(work)
+    }
+
     /// Makes a call that answers piece by piece, and takes each as it comes.
-    pub(crate) fn read<T, F>(
+    pub(crate) async fn read<T, F>(
         &self,
         call: impl FnOnce(C) -> F,
         mut take: impl FnMut(T) -> anyhow::Result<()>,
@@ -131,14 +136,12 @@ impl<C: Clone> Service<C> {
         F: Future<Output = Result<Response<Streaming<T>>, Status>>,
     {
         let told = |status: Status| anyhow::anyhow!("{}", self.words(&status));
-        self.runtime.block_on(async {
-            let answer = call(self.client.clone()).await.map_err(told)?;
-            let mut pieces = answer.into_inner();
-            while let Some(piece) = pieces.message().await.map_err(told)? {
-                take(piece)?;
-            }
-            Ok(())
-        })
+        let answer = call(self.client.clone()).await.map_err(told)?;
+        let mut pieces = answer.into_inner();
+        while let Some(piece) = pieces.message().await.map_err(told)? {
+            take(piece)?;
+        }
+        Ok(())
     }
 
     /// What went wrong, and what to do about it.

@@ -205,6 +205,17 @@ impl pb::apps_server::Apps for Admin {
         Ok(Response::new(pb::AskAppResponse { json }))
     }
 
+    async fn get_app_usage(
+        &self,
+        request: Request<pb::GetAppUsageRequest>,
+    ) -> Result<Response<pb::GetAppUsageResponse>, Status> {
+        let request = request.into_inner();
+        let subject = self.subject(&request.org, &request.name)?;
+        let asked = self.queries.usage(&subject, &request.query).await;
+        let json = asked.map_err(|refusal| refusal.status())?.to_string();
+        Ok(Response::new(pb::GetAppUsageResponse { json }))
+    }
+
     type ExportAppStream = BoxStream<'static, Result<pb::ExportAppResponse, Status>>;
 
     async fn export_app(

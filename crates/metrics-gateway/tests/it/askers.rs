@@ -219,6 +219,16 @@ async fn operators_ask_by_grpc_as_well() {
         let refused = gateway.admin().ask_app(request(name, query)).await;
         assert_eq!(refused.unwrap_err().code(), code);
     }
+    let request = |query: &str| pb::GetAppUsageRequest {
+        org: "acme".into(),
+        name: "cam".into(),
+        query: query.into(),
+    };
+    let answer = gateway.admin().get_app_usage(request("days=1")).await;
+    let answer: Value = serde_json::from_str(&answer.unwrap().into_inner().json).unwrap();
+    assert_eq!(answer["month"]["events"], 3, "{answer}");
+    let refused = gateway.admin().get_app_usage(request("days=0")).await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::InvalidArgument);
 }
 
 /// An app's questions hang, and whoever asked them has hung up: another's are answered meanwhile.

@@ -186,6 +186,21 @@ pub struct AskAppResponse {
     pub json: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAppUsageRequest {
+    #[prost(string, tag = "1")]
+    pub org: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Such as `days=31`.
+    #[prost(string, tag = "3")]
+    pub query: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAppUsageResponse {
+    #[prost(string, tag = "1")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportAppRequest {
     #[prost(string, tag = "1")]
     pub org: ::prost::alloc::string::String,
@@ -443,6 +458,31 @@ pub mod apps_client {
                 .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "AskApp"));
             self.inner.unary(req, path, codec).await
         }
+        /// What an app sent by the day, and what it may, as `GET /v1/usage` answers it.
+        pub async fn get_app_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAppUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAppUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::FrugalCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/streamhaul.telemetry.v1.Apps/GetAppUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("streamhaul.telemetry.v1.Apps", "GetAppUsage"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The events themselves, as `GET /v1/export` sends them, in pieces. A stream that ends with
         /// another status than OK is not whole.
         pub async fn export_app(
@@ -543,6 +583,14 @@ pub mod apps_server {
             &self,
             request: tonic::Request<super::AskAppRequest>,
         ) -> std::result::Result<tonic::Response<super::AskAppResponse>, tonic::Status>;
+        /// What an app sent by the day, and what it may, as `GET /v1/usage` answers it.
+        async fn get_app_usage(
+            &self,
+            request: tonic::Request<super::GetAppUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAppUsageResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the ExportApp method.
         type ExportAppStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ExportAppResponse, tonic::Status>,
@@ -883,6 +931,49 @@ pub mod apps_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AskAppSvc(inner);
+                        let codec = crate::codec::FrugalCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/streamhaul.telemetry.v1.Apps/GetAppUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAppUsageSvc<T: Apps>(pub Arc<T>);
+                    impl<T: Apps> tonic::server::UnaryService<super::GetAppUsageRequest>
+                    for GetAppUsageSvc<T> {
+                        type Response = super::GetAppUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAppUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Apps>::get_app_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAppUsageSvc(inner);
                         let codec = crate::codec::FrugalCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -43,6 +43,18 @@ pub enum Apps {
     Change(Box<AppChange>),
     /// Counts an app's events, in steps of time, or measures them.
     Stats(Box<AppStats>),
+    /// Shows what an app sent this month and on the last days, and what it may.
+    Usage {
+        /// Which, as `org/name`
+        #[arg(value_name = "ORG/NAME", value_parser = app_name)]
+        app: AppName,
+        /// How many days, today's included
+        #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=400))]
+        days: u32,
+        /// Which instance.
+        #[command(flatten)]
+        target: GatewayTarget,
+    },
     /// Writes an app's events, all of them or some, as NDJSON or CSV.
     ///
     /// In the order of their time.

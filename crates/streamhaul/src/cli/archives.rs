@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
+use storage::telemetry::retired::Kind;
 
 /// Days of telemetry that have left the database.
 #[derive(Debug, Subcommand)]
@@ -12,7 +14,7 @@ pub enum Archives {
     List {
         /// What
         #[arg(long, default_value = "events")]
-        kind: ArchiveKind,
+        kind: KindWord,
         /// Only this day (UTC) and later ones, such as 2026-11-01
         #[arg(long, value_name = "DAY")]
         from: Option<Date>,
@@ -32,7 +34,7 @@ pub enum Archives {
         day: Date,
         /// What
         #[arg(long, default_value = "events")]
-        kind: ArchiveKind,
+        kind: KindWord,
         /// A file to be made
         #[arg(long, value_name = "FILE")]
         into: PathBuf,
@@ -45,28 +47,27 @@ pub enum Archives {
     },
 }
 
-/// What an archive has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ArchiveKind {
-    /// Events of apps
-    Events,
-    /// Sessions in steps of ten seconds
-    #[value(name = "session_10s")]
-    SessionTenSeconds,
-    /// Sessions in steps of a minute
-    #[value(name = "session_1m")]
-    SessionMinutes,
-}
+/// What an archive has days of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindWord(pub Kind);
 
-impl ArchiveKind {
-    /// Its name there.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::SessionTenSeconds => "session_10s",
-            Self::SessionMinutes => "session_1m",
-        }
+impl ValueEnum for KindWord {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [KindWord; 3] = [
+            KindWord(Kind::Events),
+            KindWord(Kind::SessionTenSeconds),
+            KindWord(Kind::SessionMinutes),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            Kind::Events => "Events of apps",
+            Kind::SessionTenSeconds => "Sessions in steps of ten seconds",
+            Kind::SessionMinutes => "Sessions in steps of a minute",
+        };
+        Some(PossibleValue::new(self.0.as_str()).help(help))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod export;
+mod usage;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Show { app, target } => show(app, target),
         Command::Change(change) => self::change(change),
         Command::Stats(asked) => ask::run(asked),
+        Command::Usage { app, days, target } => usage::run(app, *days, target),
         Command::Export(wanted) => export::run(wanted),
         Command::Rotate { app, grace, target } => rotate(app, *grace, target),
         Command::Disable { app, target } => disable(app, true, target),

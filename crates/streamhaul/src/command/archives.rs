@@ -1,8 +1,6 @@
 //! `streamhaul archives`: straight at the archive, so that it is read when nothing else runs.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use backup::{Archive, Identities, Part};
@@ -10,7 +8,8 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::backups::{block_on, size};
-use crate::cli::{ArchiveKind, Archives as Command, ArchivesTarget};
+use crate::cli::{Archives as Command, ArchivesTarget, KindWord};
+use crate::partial_file::PartialFile;
 use crate::print;
 use crate::state_dir::StateDir;
 use crate::telemetry;
@@ -51,14 +50,14 @@ fn open(target: &ArchivesTarget) -> anyhow::Result<Archive> {
 }
 
 fn list(
-    kind: ArchiveKind,
+    kind: KindWord,
     (from, to): (Option<Date>, Option<Date>),
     target: &ArchivesTarget,
 ) -> anyhow::Result<()> {
     let archive = open(target)?;
     let is_wanted =
         |day| from.is_none_or(|from| day >= from) && to.is_none_or(|to: Date| day <= to);
-    let parts = block_on(archive.list(kind.as_str(), is_wanted))?;
+    let parts = block_on(archive.list(kind.0.as_str(), is_wanted))?;
     if target.json {
         print::json(&json!({ "parts": parts }));
         return Ok(());
@@ -82,40 +81,26 @@ fn list(
 /// Writes all parts of a day beside `into`, and gives them its name when they are whole.
 async fn fetch(
     archive: &Archive,
-    kind: ArchiveKind,
+    kind: KindWord,
     day: Date,
     into: &Path,
 ) -> anyhow::Result<Vec<Part>> {
-    let parts = archive.list(kind.as_str(), |it| it == day).await?;
+    let parts = archive.list(kind.0.as_str(), |it| it == day).await?;
     if parts.is_empty() {
         anyhow::bail!(
             "the archive has no {} of {day}; see: streamhaul archives list",
-            kind.as_str()
+            kind.0.as_str()
         );
     }
     if into.exists() {
         anyhow::bail!("{} is there already", into.display());
     }
-    let mut unfinished = into.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
-    let written = write(archive, &parts, &unfinished).await;
-    if written.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
+    let file = PartialFile::create(into)?;
+    for part in &parts {
+        archive.fetch(part, file.writer()?).await?;
     }
-    written?;
-    std::fs::rename(&unfinished, into).with_context(|| into.display().to_string())?;
+    file.finish()?;
     Ok(parts)
-}
-
-async fn write(archive: &Archive, parts: &[Part], into: &Path) -> anyhow::Result<()> {
-    let name = || into.display().to_string();
-    let file = File::create(into).with_context(name)?;
-    for part in parts {
-        let sink = io::BufWriter::new(file.try_clone().with_context(name)?);
-        archive.fetch(part, sink).await?;
-    }
-    file.sync_all().with_context(name)
 }
 
 fn told(parts: &[Part], into: &Path, json: bool) {

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::backups;
+use crate::calling_off::unless_called_off;
 use crate::cli;
 use crate::cli::{BackupsTarget, Chosen};
 use crate::print;
@@ -238,16 +239,7 @@ where
         .enable_all()
         .build()
         .context("start a runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = work => Some(done),
-            _ = tokio::signal::ctrl_c() => None,
-        }
-    });
-    match done {
-        Some(done) => Ok(done?),
-        None => anyhow::bail!("called off; nothing was left half done"),
-    }
+    runtime.block_on(unless_called_off(work))
 }
 
 /// Tells somebody who watches how far it is.

@@ -1,6 +1,13 @@
 //! Apps that send events are made and looked after by the command.
 
-use crate::instance::{Instance, streamhaul};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::instance::{Instance, eventually, streamhaul};
+use crate::refusals::assert_refused;
 
 #[test]
 fn an_app_is_made_shown_rotated_and_disabled() {
@@ -37,6 +44,11 @@ fn an_app_is_made_shown_rotated_and_disabled() {
     assert_eq!(changed["app"]["quota_events"], 500, "{changed}");
     let counted = instance.json(&["apps", "stats", "acme/cam", "--from", "-2h", "--step", "1h"]);
     assert_eq!(counted["series"][0]["total"], 0, "{counted}");
+    let used = instance.json(&["apps", "usage", "acme/cam", "--days", "2"]);
+    assert_eq!(used["month"]["events_left"], 500, "{used}");
+    let used = instance.ask(&["apps", "usage", "acme/cam"]);
+    let used = String::from_utf8(used.stdout).unwrap();
+    assert!(used.contains("0 events of 500"), "{used}");
     let exported = instance.ask(&["apps", "export", "acme/cam", "--format", "csv"]);
     let exported = String::from_utf8(exported.stdout).unwrap();
     assert!(
@@ -67,4 +79,33 @@ fn a_change_says_what_changes() {
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("required"), "{said}");
+}
+
+#[test]
+fn an_export_that_is_called_off_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "a token that nobody asks for").unwrap();
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let gateway = format!("http://{}", silent.local_addr().unwrap());
+    let into = dir.path().join("events.ndjson");
+    let export = streamhaul()
+        .args(["apps", "export", "acme/cam", "--gateway", &gateway])
+        .arg("--service-token-file")
+        .arg(&token)
+        .arg("--output")
+        .arg(&into)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut asked = None;
+    eventually("it asks", || {
+        asked = silent.accept().ok();
+        asked.is_some()
+    });
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    kill(Pid::from_raw(export.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_refused(&export.wait_with_output().unwrap(), "called off");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

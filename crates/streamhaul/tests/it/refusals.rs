@@ -76,7 +76,7 @@ fn another_machines_api_needs_a_token() {
     assert_refused(&output, "--token");
 }
 
-fn assert_refused(output: &Output, reason: &str) {
+pub(crate) fn assert_refused(output: &Output, reason: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains(reason), "{said}");
