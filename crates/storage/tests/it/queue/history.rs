@@ -54,6 +54,8 @@ async fn partitions_are_made_ahead_and_dropped_when_they_are_over() {
     let made = queue.make_history(year).await.unwrap();
     assert!((80..=124).contains(&made), "{made}");
     assert_eq!(queue.make_history(year).await.unwrap(), 0);
+    // The database may have been made in an earlier quarter of a day.
+    queue.drop_history().await.unwrap();
     assert_eq!(queue.drop_history().await.unwrap(), 0, "none is over");
 
     let past = "CREATE TABLE queue.history_2020010100 PARTITION OF queue.history \
