@@ -95,13 +95,7 @@ impl TelemetryRetention {
         }
         let collect = async || retention::collect(&self.pool, it.day, today, BATCH_ROWS, now).await;
         let mut collected = 0;
-        loop {
-            let moved = patiently(&collect).await?;
-            collected += moved;
-            if moved < BATCH_ROWS.unsigned_abs().into() {
-                break;
-            }
-        }
+        in_batches(|| patiently(&collect), |moved| collected += moved).await?;
         metrics::retired((collected > 0).into());
         Ok(())
     }
@@ -112,27 +106,31 @@ impl TelemetryRetention {
             Table::Rollups => self.kept.rollups,
             Table::AppUsage => self.kept.usage,
         };
-        loop {
-            let before = now.minus(kept);
-            let gone = retention::expire(&self.pool, table, before, BATCH_ROWS.into()).await?;
-            metrics::expired(table.as_str(), gone);
-            if gone < BATCH_ROWS.unsigned_abs().into() {
-                return Ok(());
-            }
-        }
+        let before = now.minus(kept);
+        let expire = || retention::expire(&self.pool, table, before, BATCH_ROWS.into());
+        in_batches(expire, |gone| metrics::expired(table.as_str(), gone)).await
     }
 
     async fn expire_contexts(&self, today: i32) -> Result<(), Error> {
         for over in retention::over_contexts(&self.pool, today).await? {
-            loop {
-                let gone = retention::expire_contexts(&self.pool, over, BATCH_ROWS.into()).await?;
-                metrics::expired(CONTEXTS, gone);
-                if gone < BATCH_ROWS.unsigned_abs().into() {
-                    break;
-                }
-            }
+            let expire = || retention::expire_contexts(&self.pool, over, BATCH_ROWS.into());
+            in_batches(expire, |gone| metrics::expired(CONTEXTS, gone)).await?;
         }
         Ok(())
+    }
+}
+
+/// Acts until it comes to less than a whole batch; says of each how many rows it was.
+async fn in_batches<F>(act: impl Fn() -> F, mut note: impl FnMut(u64)) -> Result<(), Error>
+where
+    F: Future<Output = Result<u64, Error>>,
+{
+    loop {
+        let rows = act().await?;
+        note(rows);
+        if rows < BATCH_ROWS.unsigned_abs().into() {
+            return Ok(());
+        }
     }
 }
 
