@@ -226,10 +226,10 @@ impl pb::jobs_server::Jobs for Jobs {
         request: Request<pb::RunScheduleRequest>,
     ) -> Result<Response<pb::RunScheduleResponse>, Status> {
         let schedule = self.schedule(&request.into_inner().name)?;
-        let mut job = new_job(&self.registry, schedule.kind);
-        // As a slot's: it does not run beside one.
-        job.unique_key = Some(format!("schedule:{}", schedule.name));
-        let enqueued = self.queue.enqueue(&job).await;
+        let job = new_job(&self.registry, schedule.kind);
+        let now = self.queue.now().await.map_err(|error| status(&error))?;
+        let current = schedule.cadence.slot(now);
+        let enqueued = self.queue.enqueue_run(schedule.name, current, job).await;
         let (job, created) = match enqueued.map_err(|error| status(&error))? {
             Enqueued::Created(job) => (job, true),
             Enqueued::Existing(job) => (job, false),

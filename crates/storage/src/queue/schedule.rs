@@ -2,7 +2,7 @@
 
 use model::{JobId, UnixMillis};
 
-use super::{Lead, NewJob, Queue, wake};
+use super::{Enqueued, Lead, NewJob, Queue, enqueue, wake};
 use crate::Error;
 
 /// One slot of one schedule.
@@ -103,7 +103,7 @@ impl Queue {
         let unique_key = if slot.may_overlap {
             format!("schedule:{}:{}", slot.schedule, slot.slot.0)
         } else {
-            format!("schedule:{}", slot.schedule)
+            unique_key(&slot.schedule)
         };
         let id = sqlx::query_scalar!(
             "INSERT INTO queue.jobs \
@@ -129,4 +129,48 @@ impl Queue {
         transaction.commit().await?;
         Ok(id.map_or(Occurrence::Overlapped, |id| Occurrence::Created(JobId(id))))
     }
+    /// Makes a job of a schedule that somebody asked for beside its slots, or finds the one that
+    /// still lives. Until the schedule has a slot, it stands for the `current` one's.
+    ///
+    /// # Errors
+    /// When the database is away or refuses the job.
+    pub async fn enqueue_run(
+        &self,
+        schedule: &str,
+        current: UnixMillis,
+        job: NewJob,
+    ) -> Result<Enqueued, Error> {
+        let mut transaction = self.pool.begin().await?;
+        // What the job does is written down here, so the row must be there when it is done.
+        sqlx::query!(
+            "INSERT INTO queue.schedules (name, last_slot) \
+             VALUES ($1, to_timestamp($2::bigint / 1000.0)) ON CONFLICT DO NOTHING",
+            schedule,
+            current.0,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let job = NewJob {
+            unique_key: Some(unique_key(schedule)),
+            ..job
+        };
+        let mut enqueued = enqueue(&mut transaction, &job).await?;
+        if let Enqueued::Created(made) = &mut enqueued {
+            sqlx::query!(
+                "UPDATE queue.jobs SET schedule = $2 WHERE id = $1",
+                made.id.0,
+                schedule,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            made.schedule = Some(schedule.to_owned());
+        }
+        transaction.commit().await?;
+        Ok(enqueued)
+    }
+}
+
+/// Held by the one job of a schedule, unless its slots may overlap.
+fn unique_key(schedule: &str) -> String {
+    format!("schedule:{schedule}")
 }

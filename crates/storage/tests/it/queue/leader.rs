@@ -139,6 +139,40 @@ async fn slots_do_not_overlap_and_never_come_back() {
 }
 
 #[tokio::test]
+async fn what_a_run_by_hand_did_counts_for_the_schedule() {
+    let (_database, queue) = queue().await;
+    let run = async |current| {
+        let current = UnixMillis(current);
+        let enqueued = queue.enqueue_run(KIND, current, NewJob::new(KIND)).await;
+        enqueued.unwrap()
+    };
+    let state = async || queue.schedules().await.unwrap().remove(0);
+    // Before any slot.
+    let Enqueued::Created(job) = run(5000).await else {
+        panic!("nothing else lives");
+    };
+    assert_eq!(job.schedule.as_deref(), Some(KIND));
+    assert!(matches!(run(10_000).await, Enqueued::Existing(it) if it == job));
+    assert_eq!(state().await.last_slot, UnixMillis(5000));
+    assert_eq!(state().await.last_success, None);
+    // The slot has no job of its own, and is done with the run.
+    let lead = elect(&queue, "one").await.unwrap();
+    let at = async |ms| queue.enqueue_slot(&lead, &slot(ms)).await.unwrap();
+    assert_eq!(at(5000).await, Occurrence::Taken);
+    assert_eq!(at(10_000).await, Occurrence::Overlapped);
+    complete(&queue, claimed(&queue, LEASE).await[0].fence()).await;
+    assert!(state().await.last_success.is_some());
+    assert_eq!(state().await.last_slot, UnixMillis(10_000));
+    // Slots come after it as before.
+    assert!(matches!(at(15_000).await, Occurrence::Created(_)));
+    assert_eq!(at(20_000).await, Occurrence::Overlapped);
+    let Enqueued::Existing(slots) = run(20_000).await else {
+        panic!("the last slot's job lives");
+    };
+    assert_eq!(slots.schedule.as_deref(), Some(KIND));
+}
+
+#[tokio::test]
 async fn slots_that_are_made_up_for_stand_beside_each_other() {
     let (_database, queue) = queue().await;
     let lead = elect(&queue, "one").await.unwrap();
