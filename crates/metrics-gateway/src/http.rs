@@ -7,17 +7,16 @@ mod ingest;
 mod live;
 mod report;
 mod stats;
+mod watched;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{Extensions, HeaderValue};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use storage::Pool;
@@ -27,14 +26,12 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::events::Intake;
 use crate::live::Live;
-use crate::metrics;
 use crate::queries::Queries;
 use error::Error;
+use watched::{id, watched};
 
 /// A comment this often keeps proxies from closing a quiet stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// A man is not dead while his name is still spoken; SDKs of telemetry send it as well.
-const CLACKS: HeaderValue = HeaderValue::from_static("GNU Terry Pratchett");
 
 /// Reports made at the same time: each holds up to 60 000 rows for a moment.
 pub(crate) const REPORTS_MAX: usize = 4;
@@ -73,10 +70,6 @@ impl Deref for State {
     }
 }
 
-/// The number of a request, for people who compare what they see with the logs.
-#[derive(Debug, Clone)]
-struct RequestId(String);
-
 pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
@@ -102,40 +95,10 @@ pub(crate) fn router(state: State) -> Router {
         .method_not_allowed_fallback(async |request: Request| {
             Error::MethodNotAllowed.response(id(request.extensions()))
         })
-        .layer(from_fn(measured))
-        .layer(from_fn(numbered))
+        .layer(from_fn_with_state(Arc::default(), watched))
         .with_state(state)
 }
 
 async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
-}
-
-/// Gives each request its number, and tells the caller.
-async fn numbered(mut request: Request, next: Next) -> Response {
-    let id = uuid::Uuid::now_v7().simple().to_string();
-    let header = HeaderValue::from_str(&id).ok();
-    request.extensions_mut().insert(RequestId(id));
-    let mut response = next.run(request).await;
-    if let Some(header) = header {
-        response.headers_mut().insert("x-request-id", header);
-    }
-    response.headers_mut().insert("x-clacks-overhead", CLACKS);
-    response
-}
-
-/// Counts each request by its route, and its time.
-async fn measured(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics::http::answered(&method, route, response.status(), started.elapsed());
-    response
-}
-
-fn id(extensions: &Extensions) -> &str {
-    let id = extensions.get::<RequestId>();
-    id.map_or("", |id| id.0.as_str())
 }

@@ -20,6 +20,7 @@ mod block;
 mod config;
 mod control;
 mod database;
+mod error_body;
 mod events;
 mod fleet;
 mod health;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+
+use crate::error_body::ErrorBody;
 
 /// What a client is told to wait when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -60,13 +61,12 @@ impl Refusal {
 
     pub(crate) fn response(self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
-        let error = json!({ "code": code, "message": message, "request_id": request_id });
+        let body = ErrorBody::new(code, message, request_id);
         let Some(wait) = self.retry_after() else {
-            return (status, Json(json!({ "error": error }))).into_response();
+            return (status, Json(body)).into_response();
         };
         let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-        let body = Json(json!({ "error": error, "retry_after": seconds }));
-        let mut response = (status, body).into_response();
+        let mut response = (status, Json(body.with_wait(seconds))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         response

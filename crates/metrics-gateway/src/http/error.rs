@@ -1,9 +1,10 @@
-//! Errors as every Streamhaul service writes them.
+//! What viewers and those who ask are told when it is not what they asked for.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+
+use crate::error_body::ErrorBody;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +25,8 @@ pub(super) enum Error {
 impl Error {
     pub(super) fn response(self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
-        let body = json!({
-            "error": { "code": code, "message": message, "request_id": request_id }
-        });
-        let mut response = (status, Json(body)).into_response();
+        let body = Json(ErrorBody::new(code, message, request_id));
+        let mut response = (status, body).into_response();
         if self == Self::Unauthorized {
             let scheme = HeaderValue::from_static("Bearer");
             response

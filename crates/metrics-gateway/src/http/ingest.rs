@@ -9,9 +9,10 @@ use service_kit::client_address::ClientAddress;
 use service_kit::places::network;
 use service_kit::tls::is_private_address;
 
+use super::State as Shared;
 use super::cors::{self, Allowed};
 use super::error::Error;
-use super::{State as Shared, id};
+use super::watched::id;
 use crate::events::Sender;
 use crate::metrics::events as metrics;
 
@@ -28,11 +29,10 @@ pub(super) async fn take(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let request_id = id(request.extensions()).to_owned();
-    let Some(intake) = shared.intake.as_deref() else {
-        return Error::NotFound.response(&request_id);
-    };
     let (head, body) = request.into_parts();
+    let Some(intake) = shared.intake.as_deref() else {
+        return Error::NotFound.response(id(&head.extensions));
+    };
     let address = ClientAddress::of(peer.ip(), &head.headers, &shared.trusted_proxies).ip();
     let sender = Sender {
         org: &org,
@@ -44,7 +44,10 @@ pub(super) async fn take(
         Ok(response) => response,
         Err(refusal) => {
             metrics::refused(refusal);
-            refusal.response(&request_id)
+            // Behind all that waits to be taken, or one who sends nothing but what is refused, many
+            // requests before the first answer, would have most of the processor.
+            tokio::task::yield_now().await;
+            refusal.response(id(&head.extensions))
         }
     };
     cors::share(&shared, (&org, &app), &head.headers, &mut response);

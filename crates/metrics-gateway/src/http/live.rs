@@ -20,7 +20,8 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::Error;
-use super::{KEEP_ALIVE_INTERVAL, RequestId, State};
+use super::watched::RequestId;
+use super::{KEEP_ALIVE_INTERVAL, State};
 use crate::access::Verdict;
 use crate::live::{Event, Watch, seen};
 use crate::metrics::{self, ViewerRefusal};
@@ -39,7 +40,7 @@ pub(super) async fn live(
 ) -> Response {
     match begin(&state, &id, &headers).await {
         Ok(viewer) => stream(state, viewer),
-        Err(error) => error.response(&request_id.0),
+        Err(error) => error.response(request_id.as_str()),
     }
 }
 

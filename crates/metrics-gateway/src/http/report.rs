@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use model::SessionId;
 use serde::Deserialize;
 
+use super::State;
 use super::error::Error;
 use super::live::bearer;
-use super::{RequestId, State};
+use super::watched::RequestId;
 use crate::access::Verdict;
 use crate::metrics::archive as metrics;
 use crate::report::{self, Report};
@@ -38,11 +39,11 @@ pub(super) async fn report(
     headers: HeaderMap,
 ) -> Response {
     let Ok(Query(asked)) = asked else {
-        return Error::BadFormat.response(&request_id.0);
+        return Error::BadFormat.response(request_id.as_str());
     };
     match make(&state, &id, &headers).await {
         Ok(report) => answer(&report, asked.format),
-        Err(error) => error.response(&request_id.0),
+        Err(error) => error.response(request_id.as_str()),
     }
 }
 

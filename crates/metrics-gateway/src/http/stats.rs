@@ -12,10 +12,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use service_kit::client_address::ClientAddress;
 
+use super::State as Shared;
 use super::cors::{self, Allowed};
 use super::error::Error;
 use super::live::bearer;
-use super::{State as Shared, id};
+use super::watched::id;
 use crate::access::Verdict;
 use crate::queries::encoding::Coding;
 use crate::queries::export::{self, Wanted};
