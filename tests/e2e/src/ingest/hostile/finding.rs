@@ -13,6 +13,8 @@ use crate::ingest::load::Acks;
 pub struct Finding {
     pub(super) plan: Plan,
     pub(super) seen: Seen,
+    /// Forged requests a second that a server refuses which does nothing else.
+    pub(super) floor_per_s: f64,
     /// Of those who mean well, before anybody else came.
     pub(super) calm: Acks,
     /// The same during the attack.
@@ -49,9 +51,11 @@ impl Finding {
         self.peak_bytes as f64 / 1e6
     }
 
-    fn figures(&self) -> [(&'static str, f64); 8] {
+    fn figures(&self) -> [(&'static str, f64); 10] {
         [
             ("forged_per_s", self.forged_per_s()),
+            ("floor_forged_per_s", self.floor_per_s),
+            ("vs_floor", self.forged_per_s() / self.floor_per_s),
             ("odd_requests", self.seen.odd as f64),
             ("dawdlers_shut", self.seen.shut as f64),
             ("resident_peak_mb", self.resident_mb()),
@@ -93,7 +97,7 @@ impl Display for Finding {
             self.plan.events_per_s, self.plan.forged_per_s, self.plan.dawdlers
         )?;
         for (name, value) in self.figures() {
-            writeln!(f, "{name:<17} {}", rounded(value))?;
+            writeln!(f, "{name:<18} {}", rounded(value))?;
         }
         for (what, kinds) in [
             ("answered as they should not be", &self.seen.wrong),

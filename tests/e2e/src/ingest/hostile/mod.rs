@@ -2,6 +2,7 @@
 
 mod dawdlers;
 mod finding;
+mod floor;
 mod forger;
 mod oddities;
 mod request;
@@ -20,12 +21,13 @@ pub use finding::Finding;
 use super::load::{self, Acks, Load, joined};
 use super::rig::Rig;
 use super::sender::Target;
+use floor::Floor;
 use forger::Forger;
 
 /// Who comes, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Of the attack, and of the calm before it.
+    /// Of the attack, and of the calm before it; the floor has a third of it.
     pub length: Duration,
     /// Requests of a wrong signature, a second.
     pub forged_per_s: u32,
@@ -67,6 +69,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
     let friend = rig.app_named(&runtime, "bench", "friend")?;
     let victim = rig.app_named(&runtime, "bench", "victim")?;
     friend.await_ready()?;
+    let floor_per_s = floor(&victim, plan.length / 3)?;
     let calm = mean_well(&friend, plan)?;
     let is_over = AtomicBool::new(false);
     let (attacked, seen) = thread::scope(|scope| {
@@ -79,6 +82,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
     Ok(Finding {
         plan,
         seen: seen?,
+        floor_per_s,
         calm,
         attacked: attacked.context("a client that means well")?,
         peak_bytes: rig.peak_resident_bytes()?,
@@ -102,27 +106,43 @@ fn attack(
     plan: Plan,
     (is_over, bombs): (&AtomicBool, &Bombs),
 ) -> anyhow::Result<Seen> {
-    let forger = Forger {
-        target: victim,
-        address,
-        rate: f64::from(plan.forged_per_s) / f64::from(FORGERS),
-    };
-    let forger = &forger;
     thread::scope(|scope| {
-        let forgers: Vec<_> = (0..FORGERS)
-            .map(|_| scope.spawn(move || forger.work(plan.length)))
-            .collect();
+        let rate = plan.forged_per_s.into();
+        let forgers = scope.spawn(move || forge(victim, address, rate, plan.length));
         let dawdlers = scope.spawn(move || {
             dawdlers::dawdle((victim, address), plan.dawdlers, is_over).context("a dawdler")
         });
         let mut seen = Seen::default();
         let odd = send_oddities(victim, address, (is_over, bombs), &mut seen);
-        for forger in forgers {
-            seen.forged += joined(forger)?;
-        }
+        seen.forged = joined(forgers)?;
         seen.shut = joined(dawdlers)?;
         odd.map(|()| seen)
     })
+}
+
+/// Guesses the victim's secret so many times a second, over all connections; the requests that were
+/// refused.
+fn forge(victim: &Target, address: SocketAddr, rate: f64, length: Duration) -> anyhow::Result<u64> {
+    let forger = Forger {
+        target: victim,
+        address,
+        rate: rate / f64::from(FORGERS),
+    };
+    let forger = &forger;
+    thread::scope(|scope| {
+        let forgers: Vec<_> = (0..FORGERS)
+            .map(|_| scope.spawn(move || forger.work(length)))
+            .collect();
+        let refused = forgers.into_iter().map(joined);
+        refused.sum()
+    })
+}
+
+/// How many of the same requests a second are refused where nothing else is done.
+fn floor(victim: &Target, length: Duration) -> anyhow::Result<f64> {
+    let floor = Floor::start()?;
+    let refused = forge(victim, floor.address, f64::INFINITY, length).context("the floor")?;
+    Ok(refused as f64 / length.as_secs_f64())
 }
 
 /// One of each kind after another, until it is over; all kinds once at least.
