@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::AWAY_MAX;
 use crate::config::Config;
-use crate::events::service::Bridge;
+use crate::events::spool::Bridge;
 use crate::metrics;
 
 /// The part of readiness that is the database.

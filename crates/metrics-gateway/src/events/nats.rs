@@ -22,11 +22,12 @@ use anyhow::Context as _;
 use async_nats::jetstream::{self, stream};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::FutureExt as _;
+use futures_util::future::join;
 use secrecy::ExposeSecret as _;
 use service_kit::Readiness;
 use tokio::sync::watch;
 
-use super::outlet::Outlet;
+use super::outlet::{Behind, Outlet};
 use super::slis::Slis;
 use crate::config::{Config, NatsConfig, NatsRole};
 use edge::Edge;
@@ -62,15 +63,16 @@ pub(super) async fn open(
             Ok(Outlet {
                 sink: Arc::new(edge.clone()),
                 pool: None,
-                work: async move { edge.run(&readiness, &stopping).await }.boxed(),
+                work: Box::new(|bridge| {
+                    async move { edge.run(bridge, &readiness, &stopping).await }.boxed()
+                }),
             })
         }
         NatsRole::Writer => {
             let Outlet { sink, pool, work } = Outlet::to_database(config, slis)?;
             let drain = Drain::new(log, sink.clone());
             let drain = async move { drain.run(&readiness, &stopping).await };
-            let work = futures_util::future::join(work, drain);
-            let work = work.map(drop).boxed();
+            let work: Behind = Box::new(|bridge| join(work(bridge), drain).map(drop).boxed());
             Ok(Outlet { sink, pool, work })
         }
     }

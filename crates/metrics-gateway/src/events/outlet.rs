@@ -9,17 +9,21 @@ use storage::Pool;
 
 use super::sink::Sink;
 use super::slis::Slis;
+use super::spool::Bridge;
 use super::writers::Writers;
 use crate::config::Config;
 use crate::database;
+
+/// What goes on behind a way out until the service stops, and nobody has the way any more. It is
+/// told what a spool before it bridges.
+pub(crate) type Behind = Box<dyn FnOnce(Option<Bridge>) -> BoxFuture<'static, ()> + Send>;
 
 /// The way out.
 pub(crate) struct Outlet {
     pub(crate) sink: Arc<dyn Sink>,
     /// The connections of those who write, if this gateway does.
     pub(crate) pool: Option<Pool>,
-    /// What goes on behind it until the service stops, and nobody has the way any more.
-    pub(crate) work: BoxFuture<'static, ()>,
+    pub(crate) work: Behind,
 }
 
 impl Outlet {
@@ -50,7 +54,8 @@ impl Outlet {
         Ok(Self {
             sink: Arc::new(writers),
             pool: Some(pool),
-            work: work.boxed(),
+            // How the database is, others watch.
+            work: Box::new(|_bridge| work.boxed()),
         })
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 use model::clock::Clock;
 use service_kit::seal::SealingKey;
 use service_kit::{Context, Readiness};
@@ -13,18 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
 use super::directory::Directory;
-use super::outlet::Outlet;
+use super::outlet::{Behind, Outlet};
 use super::slis::Slis;
-use super::spool;
+use super::spool::{self, Bridge};
 use super::{Intake, days};
 use crate::config::Config;
 use crate::database;
 use crate::queries::Queries;
 
 const DAYS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Says whether events are taken while the database is away.
-pub(crate) type Bridge = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Events of apps.
 pub(crate) struct Events {
@@ -42,7 +38,7 @@ pub(crate) struct Work {
     /// The connections of those who ask.
     pub(crate) readers: Pool,
     directory: Arc<Directory>,
-    outlet: BoxFuture<'static, ()>,
+    outlet: Behind,
     spool: Option<spool::Work>,
     clock: Arc<dyn Clock>,
 }
@@ -110,15 +106,16 @@ impl Events {
 }
 
 impl Work {
-    /// Whether events are taken while the database is away.
+    /// Whether events are taken while the database is away, or a log on the way there.
     pub(crate) fn bridge(&self) -> Option<Bridge> {
-        let spool = self.spool.as_ref()?;
-        Some(Box::new(spool.bridge()))
+        self.spool.as_ref().map(spool::Work::bridge)
     }
 
     /// Works until the service stops and the last request is answered. Nobody is known before
     /// there are partitions, so nothing comes before.
     pub(crate) async fn run(self, readiness: &Readiness, stopping: &CancellationToken) {
+        let bridge = self.bridge();
+        let outlet = (self.outlet)(bridge);
         let follow = async {
             make_days(&self.pool, &*self.clock, stopping).await;
             self.directory.follow(readiness, stopping).await;
@@ -128,7 +125,7 @@ impl Work {
                 spool.run(stopping).await;
             }
         };
-        tokio::join!(follow, self.outlet, replay);
+        tokio::join!(follow, outlet, replay);
         if let Some(pool) = self.writers_pool {
             pool.close().await;
         }

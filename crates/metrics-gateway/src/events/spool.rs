@@ -43,6 +43,9 @@ const STORE_PATIENCE: Duration = Duration::from_secs(1);
 /// A spool with less room than this is as good as full.
 const ROOM_MIN: u64 = 1 << 20;
 
+/// Says whether batches are taken while what is behind a spool is away.
+pub(crate) type Bridge = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// The store, and the log in front of it.
 pub(crate) struct Spool {
     store: Arc<dyn Sink>,
@@ -120,9 +123,9 @@ impl Work {
     }
 
     /// Whether batches are taken while the store is away.
-    pub(crate) fn bridge(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+    pub(crate) fn bridge(&self) -> Bridge {
         let shared = self.replay.keeper.shared().clone();
-        move || shared.has_room(ROOM_MIN)
+        Box::new(move || shared.has_room(ROOM_MIN))
     }
 }
 

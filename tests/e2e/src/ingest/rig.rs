@@ -257,6 +257,16 @@ impl Rig {
         self.address(0, HTTP)
     }
 
+    /// Whether a part of a gateway's readiness is well.
+    pub(super) fn is_well(&self, number: u16, part: &str) -> anyhow::Result<bool> {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.build().new_agent();
+        let url = format!("http://{}/readyz", self.address(number, ADMIN));
+        let said = agent.get(&url).call()?.body_mut().read_to_string()?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        Ok(said["parts"][part] == "ok")
+    }
+
     fn address(&self, number: u16, place: u16) -> SocketAddr {
         let port = self.ports.at(number * PORTS + place);
         SocketAddr::from(([127, 0, 0, 1], port))

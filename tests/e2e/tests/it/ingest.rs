@@ -104,6 +104,12 @@ fn an_outage_of_the_database_costs_latency_and_no_events() {
 }
 
 #[test]
+fn an_outage_of_the_log_costs_latency_and_no_events() {
+    let _turn = turn();
+    ingest::outage::check_log().unwrap();
+}
+
+#[test]
 fn a_short_bench_of_the_intake_has_every_figure() {
     let _turn = turn();
     let plan = ingest::Plan {

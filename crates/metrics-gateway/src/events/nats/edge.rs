@@ -19,6 +19,7 @@ use crate::config::Acknowledge;
 use crate::events::batch::Batch;
 use crate::events::record;
 use crate::events::sink::{Failure, Sink};
+use crate::events::spool::Bridge;
 use crate::metrics::nats as metrics;
 
 /// What headers take of a message.
@@ -42,8 +43,13 @@ impl Edge {
         Self { log, acknowledge }
     }
 
-    /// Sees to it that there is a log, and says whether there is.
-    pub(super) async fn run(self, readiness: &Readiness, stopping: &CancellationToken) {
+    /// Sees to it that there is a log, and says whether there is. What a spool bridges is no outage.
+    pub(super) async fn run(
+        self,
+        bridge: Option<Bridge>,
+        readiness: &Readiness,
+        stopping: &CancellationToken,
+    ) {
         let mut is_known = false;
         while !stopping.is_cancelled() {
             let result = tokio::select! {
@@ -54,7 +60,12 @@ impl Edge {
                 is_known = true;
                 self.log.judge_version();
             }
-            readiness.set(NATS, result.map(drop).map_err(|error| format!("{error:#}")));
+            let is_bridged = is_known && bridge.as_ref().is_some_and(|is_bridged| is_bridged());
+            match result {
+                Ok(_) => readiness.set(NATS, Ok(())),
+                Err(_) if is_bridged => {}
+                Err(error) => readiness.set(NATS, Err(format!("{error:#}"))),
+            }
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
