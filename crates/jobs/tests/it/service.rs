@@ -344,7 +344,7 @@ async fn queues_rest_and_schedules_run_when_they_are_told_to() {
     let run = |name: &str| pb::RunScheduleRequest {
         name: name.to_owned(),
     };
-    // The slot that it is in has its job already, or will have; this one is besides.
+    // Of the slot that it is in, or beside its job.
     let done = until(async || {
         let ran = client
             .clone()

@@ -135,8 +135,18 @@ impl Log {
 
     /// The stream, made if it is not there. One that is there stays as it is.
     async fn stream(&self) -> anyhow::Result<stream::Stream> {
+        let stream = self.found().await?;
+        self.judge(&stream)?;
+        Ok(stream)
+    }
+
+    async fn found(&self) -> anyhow::Result<stream::Stream> {
         let stream = self.context.get_or_create_stream(self.made_with.clone());
-        let stream = stream.await?;
+        Ok(stream.await?)
+    }
+
+    /// Whether the stream and its server are as they must be.
+    fn judge(&self, stream: &stream::Stream) -> anyhow::Result<()> {
         let config = &stream.cached_info().config;
         anyhow::ensure!(
             config.retention == stream::RetentionPolicy::WorkQueue,
@@ -152,7 +162,7 @@ impl Log {
             room >= MESSAGE_BYTES_MIN,
             "max_payload of NATS is {room}, and an event may need {MESSAGE_BYTES_MIN} bytes"
         );
-        Ok(stream)
+        Ok(())
     }
 
     /// Says once that a server is not to be believed.

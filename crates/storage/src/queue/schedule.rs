@@ -43,7 +43,7 @@ pub struct ScheduleState {
 }
 
 impl Queue {
-    /// What is known of every schedule that ever had a slot.
+    /// What is known of every schedule that ever had a slot, or was run.
     ///
     /// # Errors
     /// When the database is away.
@@ -129,6 +129,7 @@ impl Queue {
         transaction.commit().await?;
         Ok(id.map_or(Occurrence::Overlapped, |id| Occurrence::Created(JobId(id))))
     }
+
     /// Makes a job of a schedule that somebody asked for beside its slots, or finds the one that
     /// still lives. Until the schedule has a slot, it stands for the `current` one's.
     ///

@@ -259,7 +259,9 @@ impl Rig {
 
     /// Whether a part of a gateway's readiness is well.
     pub(super) fn is_well(&self, number: u16, part: &str) -> anyhow::Result<bool> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(READY_LIMIT));
         let agent = config.build().new_agent();
         let url = format!("http://{}/readyz", self.address(number, ADMIN));
         let said = agent.get(&url).call()?.body_mut().read_to_string()?;

@@ -38,12 +38,21 @@ pub(super) struct Edge {
     acknowledge: Acknowledge,
 }
 
+/// How the log is.
+enum Look {
+    Well,
+    Away(anyhow::Error),
+    /// It is there, and must not be used.
+    Wrong(anyhow::Error),
+}
+
 impl Edge {
     pub(super) const fn new(log: Log, acknowledge: Acknowledge) -> Self {
         Self { log, acknowledge }
     }
 
-    /// Sees to it that there is a log, and says whether there is. What a spool bridges is no outage.
+    /// Sees to it that there is a log, and says whether there is. What a spool bridges is no outage;
+    /// a log that is not what it must be is nothing that it bridges.
     pub(super) async fn run(
         self,
         bridge: Option<Bridge>,
@@ -52,24 +61,39 @@ impl Edge {
     ) {
         let mut is_known = false;
         while !stopping.is_cancelled() {
-            let result = tokio::select! {
+            let look = tokio::select! {
                 () = stopping.cancelled() => return,
-                result = self.log.stream() => result,
+                look = self.look() => look,
             };
-            if result.is_ok() && !is_known {
+            if matches!(look, Look::Well) && !is_known {
                 is_known = true;
                 self.log.judge_version();
             }
             let is_bridged = is_known && bridge.as_ref().is_some_and(|is_bridged| is_bridged());
-            match result {
-                Ok(_) => readiness.set(NATS, Ok(())),
-                Err(_) if is_bridged => {}
-                Err(error) => readiness.set(NATS, Err(format!("{error:#}"))),
-            }
+            let state = match look {
+                Look::Well => Ok(()),
+                Look::Away(_) if is_bridged => Ok(()),
+                Look::Away(error) | Look::Wrong(error) => Err(format!("{error:#}")),
+            };
+            readiness.set(NATS, state);
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
+        }
+    }
+
+    async fn look(&self) -> Look {
+        // What is asked then waits in the client, and whoever asks when that has no room left.
+        if self.log.client.connection_state() == State::Disconnected {
+            return Look::Away(anyhow::anyhow!("NATS does not answer"));
+        }
+        match self.log.found().await {
+            Err(error) => Look::Away(error),
+            Ok(stream) => self
+                .log
+                .judge(&stream)
+                .map_or_else(Look::Wrong, |()| Look::Well),
         }
     }
 

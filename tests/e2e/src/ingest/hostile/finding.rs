@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
-use super::{Plan, Seen};
+use super::{Alone, Plan, Seen};
 use crate::bench::rounded;
 use crate::ingest::load::Acks;
 
@@ -13,8 +13,7 @@ use crate::ingest::load::Acks;
 pub struct Finding {
     pub(super) plan: Plan,
     pub(super) seen: Seen,
-    /// Forged requests a second that a server refuses which does nothing else.
-    pub(super) floor_per_s: f64,
+    pub(super) alone: Alone,
     /// Of those who mean well, before anybody else came.
     pub(super) calm: Acks,
     /// The same during the attack.
@@ -51,11 +50,12 @@ impl Finding {
         self.peak_bytes as f64 / 1e6
     }
 
-    fn figures(&self) -> [(&'static str, f64); 10] {
+    fn figures(&self) -> [(&'static str, f64); 11] {
         [
             ("forged_per_s", self.forged_per_s()),
-            ("floor_forged_per_s", self.floor_per_s),
-            ("vs_floor", self.forged_per_s() / self.floor_per_s),
+            ("alone_forged_per_s", self.alone.per_s),
+            ("floor_forged_per_s", self.alone.floor_per_s),
+            ("vs_floor", self.alone.per_s / self.alone.floor_per_s),
             ("odd_requests", self.seen.odd as f64),
             ("dawdlers_shut", self.seen.shut as f64),
             ("resident_peak_mb", self.resident_mb()),

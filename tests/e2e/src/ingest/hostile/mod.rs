@@ -27,7 +27,7 @@ use forger::Forger;
 /// Who comes, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Of the attack, and of the calm before it; the floor has a third of it.
+    /// Of the attack, and of the calm before it. Forgers alone have a third of it.
     pub length: Duration,
     /// Requests of a wrong signature, a second.
     pub forged_per_s: u32,
@@ -69,7 +69,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
     let friend = rig.app_named(&runtime, "bench", "friend")?;
     let victim = rig.app_named(&runtime, "bench", "victim")?;
     friend.await_ready()?;
-    let floor_per_s = floor(&victim, plan.length / 3)?;
+    let alone = Alone::measure(&victim, rig.http(), plan.length / 3)?;
     let calm = mean_well(&friend, plan)?;
     let is_over = AtomicBool::new(false);
     let (attacked, seen) = thread::scope(|scope| {
@@ -82,7 +82,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Finding> {
     Ok(Finding {
         plan,
         seen: seen?,
-        floor_per_s,
+        alone,
         calm,
         attacked: attacked.context("a client that means well")?,
         peak_bytes: rig.peak_resident_bytes()?,
@@ -138,11 +138,26 @@ fn forge(victim: &Target, address: SocketAddr, rate: f64, length: Duration) -> a
     })
 }
 
-/// How many of the same requests a second are refused where nothing else is done.
-fn floor(victim: &Target, length: Duration) -> anyhow::Result<f64> {
-    let floor = Floor::start()?;
-    let refused = forge(victim, floor.address, f64::INFINITY, length).context("the floor")?;
-    Ok(refused as f64 / length.as_secs_f64())
+/// Forged requests that are refused in a second while nobody else comes, as many as can be sent.
+#[derive(Debug, Clone, Copy)]
+struct Alone {
+    per_s: f64,
+    /// By a server that does nothing else.
+    floor_per_s: f64,
+}
+
+impl Alone {
+    fn measure(victim: &Target, gateway: SocketAddr, length: Duration) -> anyhow::Result<Self> {
+        let per_s = |address| {
+            let refused = forge(victim, address, f64::INFINITY, length)?;
+            anyhow::Ok(refused as f64 / length.as_secs_f64())
+        };
+        let floor = Floor::start()?;
+        Ok(Self {
+            per_s: per_s(gateway)?,
+            floor_per_s: per_s(floor.address).context("the floor")?,
+        })
+    }
 }
 
 /// One of each kind after another, until it is over; all kinds once at least.
